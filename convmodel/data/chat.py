@@ -10,6 +10,7 @@ from convmodel.data.formats.base import DataFileError, Problem, Record, shorten
 from convmodel.data.mask import mask
 from convmodel.data.messages import join_turns
 from convmodel.data.options import ReadOptions, name_option
+from convmodel.data.people import find_similar, is_same_person
 
 _NAMES_SHOWN = 10
 
@@ -24,7 +25,7 @@ class ChatMessage(NamedTuple):
         sender: the name of the person.
         text: the text.
         kind: "text"; "media" for pictures, recordings, stickers and calls, which have no text; "system" for remarks of
-            the program, and for deleted messages.
+            the program, and for deleted messages; "repeated" for one that was in another file.
         file: the name of the file, where an export has several.
     """
 
@@ -33,7 +34,7 @@ class ChatMessage(NamedTuple):
     time: float | None
     sender: str
     text: str
-    kind: Literal["text", "media", "system"] = "text"
+    kind: Literal["text", "media", "system", "repeated"] = "text"
     file: str | None = None
 
 
@@ -61,7 +62,9 @@ def conversations_from_chat(
         if isinstance(message, Problem):
             yield message
         elif message.kind != "text" or not message.text.strip():
-            notes.left_out["system message" if message.kind == "system" else "media message"] += 1
+            notes.left_out[f"{'media' if message.kind == 'text' else message.kind} message"] += 1
+            if message.kind == "media":
+                yield from conversation.see(message)
         else:
             senders[message.sender] += 1
             notes.messages[message.sender] += 1
@@ -73,18 +76,13 @@ def conversations_from_chat(
         raise DataFileError(f"{source}: {_ask_for_me(senders, options.me)}")
 
 
-def is_same_person(sender: str, me: str | None) -> bool:
-    """Return whether a sender has the given name, ignoring case and white space at the ends."""
-    return me is not None and sender.strip().casefold() == me.strip().casefold()
-
-
 def _ask_for_me(senders: Counter[str], me: str | None) -> str:
     names = ", ".join(
         f"{shorten(name)} ({count:,} message{'s' * (count != 1)})" for name, count in senders.most_common(_NAMES_SHOWN)
     )
     names += ", ..." if len(senders) > _NAMES_SHOWN else ""
     fault = "it is a chat export" if me is None else f"nobody in it is called {me!r}"
-    example = name_option("me", senders.most_common(1)[0][0])
+    example = name_option("me", find_similar(senders, me or "") or senders.most_common(1)[0][0])
     return f"{fault}; say which person the model replies as, with {example} for example; there are {names}"
 
 
@@ -95,12 +93,19 @@ class _ChatConversation:
         self._options = options
         self._notes = notes
         self._messages: list[ChatMessage] = []
+        self._last: ChatMessage | None = None
+        self._seen: dict[int, str | None] = {}
         self._characters = 0
+
+    def see(self, message: ChatMessage) -> Iterator[Record]:
+        """Note a message without a text, which interrupts a silence; yield the conversation before it as `add` does."""
+        if self._last is not None and self._is_apart(self._last, message):
+            yield from self.finish()
+        self._last = message._replace(text="")
 
     def add(self, message: ChatMessage) -> Iterator[Record]:
         """Add a message; yield the conversation before it if it begins another one."""
-        if self._messages and self._is_apart(self._messages[-1], message):
-            yield from self.finish()
+        yield from self.see(message)
         self._characters += len(message.text)
         self._messages.append(message)
 
@@ -117,7 +122,17 @@ class _ChatConversation:
             return
         self._notes.left_out["unanswered message"] += len(messages) - len(kept)
         first = kept[0]
+        if self._is_repeated(first, turns):
+            self._notes.left_out["repeated message"] += len(kept)
+            return
         yield Record(first.line, turns, (), _time(first), file=first.file)
+
+    def _is_repeated(self, first: ChatMessage, turns: list[str]) -> bool:
+        """Return whether a conversation was in another file, as it is where exports of one chat overlap."""
+        if first.time is None:
+            return False
+        key = hash((first.time, *turns))
+        return self._seen.setdefault(key, first.file) != first.file
 
     def _is_apart(self, last: ChatMessage, message: ChatMessage) -> bool:
         if last.chat != message.chat or self._characters + len(message.text) > self._options.line_limit:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 from typing import Any
 
-from convmodel.data.chat import is_same_person
 from convmodel.data.data_file import Head
 from convmodel.data.formats.json import find_depth
+from convmodel.data.people import is_same_person
 
 _MILLISECONDS = 1e11
 """Numbers from here on are milliseconds: as seconds they would be in the year 5138."""

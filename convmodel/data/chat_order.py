@@ -30,7 +30,8 @@ def sort_messages(
 ) -> Iterator[ChatMessage | Problem]:
     """Yield messages by the names of their chats and by time, after all problems.
 
-    A message without a time stays after the message before it. Messages of one time keep their order.
+    A message that several files have at one time is marked as repeated. A message without a time stays
+    after the message before it. Messages of one time keep their order.
 
     Args:
         messages: the messages.
@@ -51,8 +52,20 @@ def sort_messages(
                 runs.append(_read(_write(sorted(entries), stack.enter_context(_open()))))
                 entries = []
                 size = 0
-        for entry in heapq.merge(*runs, sorted(entries)):
-            yield entry.message
+        yield from _mark_repeated(entry.message for entry in heapq.merge(*runs, sorted(entries)))
+
+
+def _mark_repeated(messages: Iterable[ChatMessage]) -> Iterator[ChatMessage]:
+    """Yield messages; those that another file has too, at the same time, are marked as repeated."""
+    moment: tuple[str, float | None] | None = None
+    seen: dict[tuple[str, str], str | None] = {}
+    for message in messages:
+        if (message.chat, message.time) != moment:
+            moment = (message.chat, message.time)
+            seen = {}
+        first = seen.setdefault((message.sender, message.text), message.file)
+        is_repeated = message.time is not None and bool(message.text) and first != message.file
+        yield message._replace(kind="repeated") if is_repeated else message
 
 
 def _number(messages: Iterable[ChatMessage | Problem], step: int) -> Iterator[_Entry | Problem]:

@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -150,6 +151,7 @@ class DataFile:
 
     def lines(self) -> Iterator[TextLine]:
         """Yield the lines of the file from its start."""
+        self._note_encoding()
         return read_lines(self.file, max_line_bytes=self.options.line_limit, encoding=self.options.encoding)
 
     def values(self, take: Callable[[Path], bool]) -> Iterator[Item]:
@@ -165,3 +167,11 @@ class DataFile:
                 yield from read_values(stream, take, limit=limit, noun=self.noun, encoding=stream.encoding)
         except DamagedContainer as error:  # nothing of it can be unpacked
             yield Item(1, None, str(error))
+
+    def _note_encoding(self) -> None:
+        """Add the encoding that a byte order mark gives, and uncommon line ends, to the notes."""
+        with suppress(DamagedContainer), open_utf8(self.file, self.options.encoding) as stream:
+            if stream.start and not stream.is_utf8:
+                self.notes.add(stream.encoding.upper())
+        if "\r" in self.head.text and "\n" not in self.head.text:
+            self.notes.add("lines that end in CR")

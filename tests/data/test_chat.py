@@ -84,3 +84,8 @@ def test_problems_are_passed_on_and_records_have_line_and_time() -> None:
 def test_a_conversation_is_not_longer_than_the_limit() -> None:
     messages = said(*[("Ida", "x" * 50), ("Bo", "y" * 40)] * 4)
     assert turns(messages, max_line_bytes=100) == [["x" * 50, "y" * 40]] * 4
+
+
+def test_a_picture_interrupts_a_silence() -> None:
+    messages = said(("Ida", "a", 0), ("Ida", "", 5, "media"), ("Bo", "b", 10), ("Bo", "", 20, "media"), ("Bo", "c", 21))
+    assert turns(messages) == [["a", "b"]]

@@ -29,3 +29,9 @@ def test_messages_of_one_time_keep_their_order_or_reverse_it() -> None:
     one, two, three, four = messages = [message("a", time, time) for time in (5, 5, None, 4)]
     assert list(sort_messages(messages)) == [four, one, two, three]
     assert list(sort_messages(messages, newest_first=True)) == [four, three, two, one]
+
+
+def test_a_message_of_two_files_is_marked_as_repeated() -> None:
+    messages = [ChatMessage(1, "c", 1.0, "Ida", text, file=file) for file in ("a", "b") for text in ("x", "y", "x")]
+    found = [each for each in sort_messages(messages) if isinstance(each, ChatMessage)]
+    assert [(each.file, each.kind) for each in found] == [("a", "text")] * 3 + [("b", "repeated")] * 3

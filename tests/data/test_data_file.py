@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from convmodel.data.containers import InputFile
-from convmodel.data.data_file import Head, Notes
+from convmodel.data.data_file import DataFile, Head, Notes
 from convmodel.data.options import ReadOptions
 
 
@@ -51,3 +51,26 @@ def test_a_remark_is_kept_once() -> None:
     notes.add("a")
     notes.add("a")
     assert notes.recognised == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("content", "noted"),
+    [
+        ("a\nb".encode("utf-16"), ["UTF-16-LE"]),
+        (b"a\rb\r", ["lines that end in CR"]),
+        (b"\xef\xbb\xbfa\r\nb\n", []),
+        (b"\x1f\x8b\x08", []),
+    ],
+)
+def test_an_uncommon_encoding_and_line_ends_are_noted(tmp_path: Path, content: bytes, noted: list[str]) -> None:
+    (tmp_path / "x").write_bytes(content)
+    file = DataFile(InputFile(str(tmp_path / "x")), ReadOptions())
+    list(file.lines())
+    list(file.values(lambda _: True))
+    assert file.notes.recognised == noted
+
+
+def test_whole_lines_are_those_that_are_not_cut_off(tmp_path: Path) -> None:
+    assert head(tmp_path, "a\nb").whole_lines == ["a", "b"]
+    assert len(head(tmp_path, f"a\n{'b' * 2**17}").whole_lines) == 1
+    assert len(head(tmp_path, "b" * 2**17).whole_lines) == 1

@@ -33,6 +33,16 @@ EXAMPLES = [
     "[24.12.23, 18:03:11] Ida: Hello\n\u200e[24.12.23, 18:03:12] Bo: \u200eimage omitted\n".encode(),
     b"01/05/2024, 10:00 PM - Ida: a\nb\n13/05/2024, 10:01 - Bo: c\n99/99/2024, 25:61 - Bo: c\n",
     b"{'body': 'a', 'meta': [1e999]}\n",
+    b'{"prompt": {"role": "prompter", "text": "a", "replies": [{"role": "assistant", "text": "b", "rank": 0}]}}\n',
+    b'{"message_id": 1, "parent_id": null, "role": "user", "text": "a"}\n'
+    b'{"message_id": 2, "parent_id": 1, "role": "bot", "text": "b", "rank": "1"}\n',
+    b'{"chosen": "Human: a\\n\\nBot: b", "rejected": [{"role": "user"}]}\n',
+    b'{"dialog": [[{"text": "a"}, {"id": 1, "text": "b"}]]}\n',
+    b'{"personality": [], "utterances": [{"history": ["a"], "candidates": ["b", "c"]}]}\n',
+    b'{"question": ["a", "b"], "answer": ["c"]}',
+    b'{"conv_id": {"0": 1, "1": 1}, "text": {"0": "a", "2": "b"}}',
+    b"L1 +++$+++ u0 +++$+++ m0 +++$+++ A +++$+++ a\nu0 +++$+++ u1 +++$+++ m0 +++$+++ ['L1', 'L2']\n",
+    b"WEBVTT\n\n00:01.000 --> 00:02.000\n<v A>a\n- b\n\n00:03.000 --> 99:99:99.999\nA: b\n",
     *(content.encode() for name, content in DOCUMENTED.items() if name in FILE_FORMATS),
 ]
 PIECES = [bytes([byte]) for byte in b"\xff\0\n\r\t\"'{[]}:;,|\\1 "] + [

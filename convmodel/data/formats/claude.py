@@ -50,7 +50,7 @@ def _split_message(message: Mapping[str, Any]) -> Iterator[AssistantMessage]:
         return
     content = message.get("content")
     parts = list(map(read_object, content)) if isinstance(content, list) else []
-    texts = [read_text(part.get("text")) for part in parts if part.get("type", "text") == "text"]
+    texts = [read_text(part.get("text")) for part in parts if part.get("type", "text") == "text" and "text" in part]
     text = "\n".join(each for each in texts if each) or ("" if texts else read_text(message.get("text")))
     tools = [AssistantMessage(role, "", "tool") for part in parts if part.get("type") in _TOOL_PARTS]
     yield from tools

@@ -19,6 +19,7 @@ from convmodel.data.shapes.speakers import Said, join_said
 
 _SEPARATOR = re.compile(r"\s*\+\+\+\$\+\+\+\s*")
 _ID = re.compile(r"L\d+")
+_TITLE = "Cornell Movie-Dialogs Corpus"
 _LINES = "movie_lines.txt"
 _CONVERSATIONS = "movie_conversations.txt"
 
@@ -26,8 +27,9 @@ _Kind = Literal["lines", "conversations", "other"]
 
 
 def score(head: Head) -> Certainty:
-    """Return the certainty: the first line has the separator."""
-    return Certainty.SURE if _SEPARATOR.search(head.lines[0]) else Certainty.NONE
+    """Return the certainty: the first line has the separator, or the title of the archive's readme."""
+    is_known = _SEPARATOR.search(head.lines[0]) or _TITLE in head.lines[0]
+    return Certainty.SURE if is_known else Certainty.NONE
 
 
 class CornellFormat(GroupFormat[Record]):

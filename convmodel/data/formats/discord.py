@@ -9,12 +9,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from convmodel.data.chat import ChatMessage, is_same_person
+from convmodel.data.chat import ChatMessage
 from convmodel.data.chat_fields import choose_name, first_object, parse_time, read_object, read_text
 from convmodel.data.chat_format import ChatFormat, sort_files
 from convmodel.data.data_file import DataFile, Head
 from convmodel.data.formats.base import Certainty, Item, Problem
 from convmodel.data.json_stream import Path
+from convmodel.data.people import is_same_person
 from convmodel.data.tables import TableHeader, find_header, read_table
 
 _COLUMNS = {"author", "date", "content"}

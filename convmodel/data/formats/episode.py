@@ -10,6 +10,17 @@ _PARTNER = "partner's persona:"
 _SILENCE = "__SILENCE__"  # in ParlAI: the labels begin the conversation
 
 
+def split_text(text: str) -> tuple[list[str], list[str], list[str]]:
+    """Return the spoken lines of a text, the sentences of the persona in it, and those of the partner's persona."""
+    lines = text.split("\n")
+    spoken = [line for line in lines if not line.startswith((_PERSONA, _PARTNER)) and line != _SILENCE]
+    return spoken, _after(_PERSONA, lines), _after(_PARTNER, lines)
+
+
+def _after(mark: str, lines: Sequence[str]) -> list[str]:
+    return [line.removeprefix(mark).strip() for line in lines if line.startswith(mark)]
+
+
 class Episode:
     """Builds the conversation of an episode.
 
@@ -27,13 +38,11 @@ class Episode:
 
     def add_text(self, text: str) -> None:
         """Add a text before the next response; persona lines in it are added to the persona or the meta."""
-        for line in text.split("\n"):
-            if line.startswith(_PERSONA):
-                self._persona.append(line.removeprefix(_PERSONA).strip())
-            elif line.startswith(_PARTNER):
-                self._meta.setdefault("partner_persona", []).append(line.removeprefix(_PARTNER).strip())
-            elif line != _SILENCE:
-                self._heard.append(line)
+        heard, persona, partner = split_text(text)
+        self._heard.extend(heard)
+        self._persona.extend(persona)
+        if partner:
+            self._meta.setdefault("partner_persona", []).extend(partner)
 
     def add_response(
         self, labels: Sequence[str], *, line: int, candidates: Sequence[str], meta: Mapping[str, str]

@@ -30,17 +30,19 @@ def find_depth(value: Any, options: ReadOptions) -> int | None:
     """
     if fits_shape(value, options):
         return 0
-    for child in _list_members(value):
+    for child in _list_members(value, options):
         depth = find_depth(child, options)
         if depth is not None and depth < _MAX_DEPTH:
             return depth + 1
     return None
 
 
-def _list_members(value: Any) -> list[Any]:
+def _list_members(value: Any, options: ReadOptions) -> list[Any]:
     """Return the members of a list or an object that may be, or hold, conversations."""
     if isinstance(value, list):
-        return [child for child in value if isinstance(child, dict | list) and not is_message(child)]
+        # With the names of columns, a list of objects is a table, not a list of messages.
+        has_columns = bool(options.roles)
+        return [child for child in value if isinstance(child, dict | list) and (has_columns or not is_message(child))]
     if not isinstance(value, dict):
         return []
     # A list of strings beside other values is hardly a conversation.

@@ -45,25 +45,38 @@ _ATTACHMENT = re.compile(
     r"|.{0,80}\bhas?t (?:einen?|ein|\d+) (?:Anhang|Fotos?|Videos?|Sprachnachricht|Sticker|GIF|Link)"
     r" (?:gesendet|geteilt)\."
     r"|(?:.{0,80} )?(?:envió|enviaste|enviado) una? (?:archivo adjunto|foto|vídeo|video|enlace)\."
-    r"|.{0,80} (?:envoyé une (?:pièce jointe|photo|vidéo)|inviato un allegato|enviou um anexo)\.",
+    r"|.{0,80} (?:envoyé une (?:pièce jointe|photo|vidéo)|inviato un allegato|enviou uma? (?:anexo|foto|vídeo))\."
+    r"|.{0,80} sent (?:you )?a (?:GIF|photo|video|sticker|voice message)\.",
     re.IGNORECASE,
 )
 """A remark of which the form alone shows that it is one."""
 
 _CALL = r"(?:video |audio |voice )?(?:call|chat)"
 _REMARK = re.compile(
-    r"liked a message|reacted .{1,12} to (?:your|a|their|his|her) message ?"
-    rf"|the {_CALL} (?:has )?ended\.?|this (?:message|poll) (?:was|is) .{{1,30}}\."
-    r"|you (?:can now|are now|are also now) .{1,80}\.|say hi to .{1,80}\.?"
-    rf"|.{{0,80}}\b(?:unsent a message|missed (?:a|your) {_CALL}(?: (?:from|with) .{{1,60}})?|called (?:you|.{{1,60}})"
-    rf"|(?:started|joined|left) (?:a|the) {_CALL}|(?:named|left|created) the group.{{0,80}}|voted for .{{1,80}}"
-    r"|(?:set|changed|cleared|removed) (?:the|your|his|her|their|a) .{0,20}"
-    r"(?:nickname|theme|quick reaction|emoji|photo).{0,80}"
-    r"|added .{1,60} to the group|removed .{1,60} from the group|created a poll.{0,80}|turned o(?:n|ff) .{1,40}"
-    r"|waved at .{1,60})\.",
+    r"liked a message|reacted .{1,12} to (?:your|a|their|his|her) message ?|hat mit .{1,12} auf .{1,40} reagiert ?"
+    rf"|(?:the )?{_CALL} (?:has )?ended\.?|this (?:message|poll) (?:was|is) .{{1,30}}\."
+    r"|you (?:can now|are now|are also now) .{1,160}\.|say hi to .{1,80}\.?"
+    rf"|.{{0,80}}\bmissed (?:a|your) {_CALL}(?: (?:from|with) .{{1,60}})?\."
+    r"|.{1,80} wasn't notified about this message .{1,80}|du hast einen (?:video)?anruf von .{1,60} verpasst\."
+    r"|der (?:video|audio)?(?:chat|anruf) (?:ist|wurde) beendet\.",
     re.IGNORECASE,
 )
 """A remark on a reaction, a call or the group."""
+
+_DEED = re.compile(
+    rf".{{0,80}}\b(?:unsent a message|called (?:you|.{{1,60}})|(?:started|joined|left) (?:an?|the) {_CALL}"
+    r"|(?:named|left|created) the group.{0,80}|voted for .{1,120}|pinned a message|started sharing .{0,20}location"
+    r"|(?:set|changed|cleared|removed) (?:the|your|his|her|their|a) .{0,20}"
+    r"(?:nickname|theme|quick reaction|emoji|photo).{0,80}"
+    r"|added .{1,60} to the group|removed .{1,60} from the group|created a poll.{0,80}|turned o(?:n|ff) .{1,40}"
+    r"|waved at .{1,60}|hat (?:dich|.{1,40}) angerufen|hat die gruppe (?:erstellt|verlassen)"
+    r"|hat .{1,60} (?:zur gruppe hinzugefügt|aus der gruppe entfernt)|hat .{1,40} nachricht .{1,12} reagiert"
+    r"|a réagi .{1,12} à .{1,40}|vous a appelé(?:\(?e\)?)?|a (?:créé|quitté) le groupe"
+    r"|ha reaccionado con .{1,12} a .{1,40}"
+    r"|te ha llamado|ha (?:creado|abandonado) el grupo)[.?]?",
+    re.IGNORECASE,
+)
+"""A remark on what the sender did."""
 
 _SELF = ("You", "Du", "Tú", "Has", "Enviaste", "Vous", "Hai", "Você", "Je")
 
@@ -117,9 +130,16 @@ def _message(number: int, chat: str, fields: Mapping[str, Any], me: str | None) 
     sender = choose_name([mend(read_text(fields.get(key))) for key in _SENDERS], me)
     text = mend(read_text(fields.get("content", fields.get("text"))))
     message = ChatMessage(number, chat, time, sender, text)
-    if fields.get("is_unsent") or fields.get("isUnsent") or _REMARK.fullmatch(text.strip()):
+    if fields.get("is_unsent") or fields.get("isUnsent") or _is_remark(sender, text.strip()):
         return message._replace(kind="system")
     return message._replace(kind="media") if _is_media(fields, sender, text.strip()) else message
+
+
+def _is_remark(sender: str, text: str) -> bool:
+    """Return whether a text is a remark of the program, and not a sentence that resembles one."""
+    if _REMARK.fullmatch(text):
+        return True
+    return text.startswith((*_SELF, sender.split()[0])) and _DEED.fullmatch(text) is not None
 
 
 def _is_media(fields: Mapping[str, Any], sender: str, text: str) -> bool:

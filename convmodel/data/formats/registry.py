@@ -1,5 +1,6 @@
 """Recognising the format of a file among the formats that a reader supports."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic
@@ -8,8 +9,10 @@ from convmodel.data.containers import InputFile
 from convmodel.data.data_file import Head
 from convmodel.data.formats.base import Certainty, DataFileError, FileFormat, Format, Problem, RecordT, shorten
 from convmodel.data.formats.hub import SCHEME, HubFormat, hub_fingerprint, parse_address, read_hub
-from convmodel.data.options import ReadOptions, name_option
+from convmodel.data.options import CHAT_OPTIONS, ReadOptions, name_option
 from convmodel.data.sources import list_files
+
+_HTML = re.compile(r"\s*<(?:!doctype html|html|head|meta)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -86,12 +89,17 @@ class FormatRegistry(Generic[RecordT]):
         by_name = [name for name in found if file.suffix in self.files[name].suffixes]
         if best == Certainty.NONE:
             if not head.lines:
-                return "jsonl"  # any format will do: the reader will report that the file is empty
+                return self._format_of_nothing(options)
             raise self._unrecognised(file, head)
         if len(found) > 1 and len(by_name) != 1:
             names = " or ".join(f"{self.files[name].human_name} ({name})" for name in found)
             raise DataFileError(f"{file.name}:1: may be {names}; say which with {name_option('format')}")
         return (by_name or found)[0]
+
+    def _format_of_nothing(self, options: ReadOptions) -> str:
+        """Return the format of an empty file: any will do that has the options, as the reader reports the file."""
+        is_chat = any(getattr(options, name) for name in CHAT_OPTIONS)
+        return next((name for name, format in self.files.items() if is_chat and hasattr(format, "me")), "jsonl")
 
     def _score(self, format: FileFormat[RecordT], head: Head) -> Certainty:
         by_name = Certainty.NAME if head.file.suffix in format.suffixes else Certainty.NONE
@@ -101,6 +109,9 @@ class FormatRegistry(Generic[RecordT]):
         if "\0" in head.lines[0]:
             option = name_option("encoding", "utf-16-le")
             return DataFileError(f"{file.name}:1: is not text, or UTF-16 without a mark; read it with {option}")
+        if _HTML.match(head.lines[0]):
+            fault = "is a page of HTML, of which conversations are not read"
+            return DataFileError(f"{file.name}:1: {fault}; export it again as JSON, or as text")
         return DataFileError(
             f"{file.name}:1: the format cannot be recognised from its beginning, {shorten(head.lines[0])!r}; "
             f"known are {', '.join(self.files)}: say which with {name_option('format')}"

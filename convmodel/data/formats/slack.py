@@ -12,13 +12,14 @@ from functools import partial
 from pathlib import PurePath
 from typing import Any
 
-from convmodel.data.chat import ChatMessage, is_same_person
+from convmodel.data.chat import ChatMessage
 from convmodel.data.chat_fields import choose_name, first_object, is_companion, parse_time, read_object, read_text
 from convmodel.data.chat_format import ChatFormat, Messages, ReadMessages, chain_files
 from convmodel.data.chat_order import sort_messages
 from convmodel.data.data_file import DataFile, Head
 from convmodel.data.formats.base import Certainty, Item, Problem
 from convmodel.data.json_stream import Path, take_depth
+from convmodel.data.people import is_same_person
 
 _COMPANIONS: Mapping[str, str | None] = {
     **{"users.json": "team_id", "org_users.json": "profile", "channels.json": "members", "groups.json": "members"},
@@ -96,11 +97,20 @@ def _message(item: Item, channel: str, file: DataFile, names: Names) -> ChatMess
         return None
     thread = fields.get("thread_ts")
     chat = channel if thread is None else f"{channel} {thread}"
-    text = _clean(read_text(fields.get("text")), names)
+    text = _clean(read_text(fields.get("text")) or "".join(_block_texts(fields.get("blocks"))), names)
     message = ChatMessage(item.number, chat, parse_time(fields.get("ts")), sender, text)
     if fields.get("subtype") not in _TEXT_TYPES or fields.get("hidden") is True:
         return message._replace(kind="system")
     return message if text.strip() else message._replace(kind="media")
+
+
+def _block_texts(blocks: Any, depth: int = 8) -> Iterator[str]:
+    """Yield the texts in blocks, of which a message without a text consists."""
+    for block in blocks if isinstance(blocks, list) and depth else ():
+        fields = read_object(block)
+        text = fields.get("text")
+        yield read_text(read_object(text).get("text") if isinstance(text, Mapping) else text)
+        yield from _block_texts(fields.get("elements"), depth - 1)
 
 
 def _sender(fields: Mapping[str, Any], names: Names, me: str | None) -> str:

@@ -1,7 +1,7 @@
 """Text with the name of the speaker before each turn: `A: Hello`, a line or more each.
 
-Blank lines and lines of dashes divide conversations. Where the beginning of a file has a blank line between all turns,
-two blank lines divide them. A line without a name continues the turn before it.
+Blank lines, lines of dashes and headings (`Conversation 2`) divide conversations. Where the beginning of a file has a
+blank line between all turns, two blank lines divide them. A line without a name continues the turn before it.
 """
 
 import re
@@ -15,8 +15,9 @@ from convmodel.data.formats.json import looks_like_json
 from convmodel.data.options import name_option
 from convmodel.data.shapes.speakers import Said, join_said
 
-_LINE = re.compile(r"\s*(?P<name>[^\W\d_](?:[\w.'’()&/-]| (?! )){0,39}?)\s?[:：](?!//)(?:\s*(?P<text>.*)|)$")
-_RULE = re.compile(r"\s*([-=*_#~])\1{2,}\s*")
+_NAME = r"(?P<name>[^\W\d_](?:[\w.'’()&/-]| (?! )){0,39}?)"
+_LINE = re.compile(rf"\s*(?:\*\*|__|\[)?{_NAME}(?:\*\*|__|\])?\s?[:：](?!//)(?:\*\*|__)?\s*(?P<text>.*)$")
+_RULE = re.compile(r"\s*(?:([-=*_#~])\1{2,}|#* ?(?:conversation|dialogue|dialog|chat) #?\d+:?)\s*", re.IGNORECASE)
 _MAX_WORDS = 4
 
 
@@ -25,7 +26,7 @@ def parse_speaker(line: str) -> Said | None:
     match = _LINE.match(line)
     if match is None or len(match["name"].split()) > _MAX_WORDS:
         return None
-    return Said(match["name"].strip(), (match["text"] or "").strip())
+    return Said(match["name"].strip(), match["text"].strip())
 
 
 def score(head: Head) -> Certainty:

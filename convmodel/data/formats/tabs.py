@@ -13,12 +13,13 @@ _NUMBER = re.compile(r"[-+]?[\d.,:/-]+")
 
 
 def score(head: Head) -> Certainty:
-    """Return the certainty: all lines have tabs, the first one is hardly a header, and no column holds numbers.
+    """Return the certainty: all lines have tabs, the first one is hardly a header, no column holds numbers or names.
 
     It is the weakest one, because other formats have tabs too.
     """
     rows = [_split(line) for line in head.whole_lines]
-    if looks_like_json(head.lines[0]) or not all(len(row) > 1 for row in rows):
+    has_names = all(row[0].endswith(":") for row in rows)
+    if has_names or looks_like_json(head.lines[0]) or not all(len(row) > 1 for row in rows):
         return Certainty.NONE
     columns = list(zip(*rows, strict=False))
     if _is_header(rows) or any(all(map(_NUMBER.fullmatch, column)) for column in columns):

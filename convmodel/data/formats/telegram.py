@@ -28,6 +28,8 @@ def score(head: Head) -> Certainty:
     chat = first_object(read_object(value.get("chats")).get("list")) or value
     message = first_object(chat.get("messages"))
     is_message = message.get("type") in ("message", "service") and "date" in message
+    if not message and chat.get("messages") == [] and {"name", "type", "id"} <= chat.keys():
+        return Certainty.SURE
     return Certainty.SURE if is_message and ("id" in message or "from" in message) else Certainty.NONE
 
 

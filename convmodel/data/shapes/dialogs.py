@@ -1,13 +1,15 @@
 """Objects that hold the utterances of a conversation as a list: ParlAI, MultiWOZ, Taskmaster, SODA, Topical-Chat, ...
 
-ParlAI's conversations have pairs of `{"id", "text"}` in `dialog`; MultiWOZ 2.0 and 2.1 texts in `log`, 2.2 and the
-Schema-Guided Dialogue set `turns` with `speaker` and `utterance`, which the Hub gives as an object of lists.
+ParlAI's conversations have pairs of `{"id", "text"}` in `dialog`, with lines `your persona: ...`; MultiWOZ 2.0 and 2.1
+texts in `log`, 2.2 and the Schema-Guided Dialogue set `turns` with `speaker` and `utterance`, which the Hub gives as an
+object of lists.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 from convmodel.data.formats.base import Record
+from convmodel.data.formats.episode import split_text
 from convmodel.data.shapes.base import Fields, Shape
 from convmodel.data.shapes.speakers import (
     Said,
@@ -38,11 +40,13 @@ def build_dialog(fields: Fields) -> Record:
     speakers = fields.values.get(fields.roles.get("speakers", ""))
     if isinstance(speakers, list) and len(speakers) == len(said) and all(isinstance(name, str) for name in speakers):
         said = [Said(name, text) for name, (_, text) in zip(fields.pop("speakers"), said, strict=True)]
-    chat = join_said(said, fields.notes)
-    persona = fields.values.get(fields.roles.get("persona", ""))
-    if isinstance(persona, list) and all(isinstance(sentence, str) for sentence in persona):
-        return Record(fields.number, chat.turns, [*fields.pop("persona"), *chat.persona], fields.values or None)
-    return Record(fields.number, chat.turns, chat.persona, fields.values or None)
+    parts = [(speaker, *split_text(text)) for speaker, text in said]
+    chat = join_said([Said(speaker, "\n".join(lines)) for speaker, lines, _, _ in parts], fields.notes)
+    persona = [*(sentence for _, _, own, _ in parts for sentence in own), *chat.persona]
+    given = fields.values.get(fields.roles.get("persona", ""))
+    if isinstance(given, list) and all(isinstance(sentence, str) for sentence in given):
+        persona = [*fields.pop("persona"), *persona]
+    return Record(fields.number, chat.turns, persona, fields.values or None)
 
 
 DIALOGS = tuple(

@@ -9,7 +9,7 @@ from convmodel.data.formats.base import Item, Problem, Record, describe_type, qu
 from convmodel.data.options import ReadOptions, name_option
 from convmodel.data.shapes.base import Fields, RowGroup, Shape, read_turns
 from convmodel.data.shapes.registry import find_shape, match_shapes
-from convmodel.data.shapes.speakers import holds_utterances
+from convmodel.data.shapes.speakers import find_identity, holds_utterances
 
 WANTED = 'write a list of turns, {"turns": [...]} or {"messages": [...]}'
 
@@ -127,5 +127,8 @@ def _list_record(number: int, value: list[Any], notes: Notes) -> Record:
         raise ValueError("turn 1 is a list, not a string; write one conversation a line, not all in one list")
     if not isinstance(first, list | dict):
         return Record(number, value)
+    if (key := find_identity(value)) is not None:
+        option = name_option("columns", f"id={key},speaker=NAME,text=NAME")
+        raise ValueError(f"the list seems to hold several conversations, one for each {key!r}; read it with {option}")
     chat = read_turns(value, notes)
     return Record(number, chat.turns, chat.persona)

@@ -161,7 +161,7 @@ def find_shape(
 def fits_shape(value: Any, options: ReadOptions) -> bool:
     """Return whether a JSON value is a conversation: turns, messages, or an object of a known shape."""
     if isinstance(value, list):
-        return bool(value) and (isinstance(value[0], str) or is_message(value[0]))
+        return bool(value) and not options.roles and (isinstance(value[0], str) or is_message(value[0]))
     if not isinstance(value, dict):
         return False
     try:

@@ -1,7 +1,8 @@
 """Turns of what several speakers say: lists of utterances in any of the forms that research sets have."""
 
-from collections.abc import Iterable, Mapping
-from itertools import repeat
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby, repeat
 from typing import Any, NamedTuple
 
 from convmodel.data.data_file import Notes
@@ -13,6 +14,7 @@ _SPEAKERS = (
     *("speaker_role", "user_id", "character", "participant"),
 )
 _TEXTS = ("text", "utterance", "message", "content", "value", "body", "sentence", "transcript", "line")
+_IDENTITY = re.compile(r"(?:id|idx|index|no|nr|num|number)$", re.IGNORECASE)
 _MESSAGE_ROLES = ("role", "from")
 
 
@@ -70,6 +72,22 @@ def is_utterance_object(value: Any) -> bool:
 def names_speaker(value: Any) -> bool:
     """Return whether a value is an utterance with the name of its speaker, and hardly anything else."""
     return is_utterance_object(value) and isinstance(value.get("speaker"), str | int)
+
+
+def find_identity(value: Sequence[Any]) -> str | None:
+    """Return the key of a list's utterances that seems to divide them into conversations; None if there is none.
+
+    It is called an id or a number, and has several values, each in one run of utterances, not all of one utterance.
+    """
+    rows = [each for each in value if isinstance(each, Mapping)]
+    for key in rows[0] if rows else ():
+        if not _IDENTITY.search(key) or key.lower() in _SPEAKERS:
+            continue
+        values = [row.get(key) for row in rows if isinstance(row.get(key), str | int)]
+        runs = [each for each, _ in groupby(values)]
+        if len(values) == len(value) > len(runs) > 1 and len(set(runs)) == len(runs):
+            return str(key)
+    return None
 
 
 def read_utterances(value: Any) -> list[Said]:

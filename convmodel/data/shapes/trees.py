@@ -2,7 +2,7 @@
 
 Of a tree with ranks the best-ranked branch is read: from the root on, the reply with the lowest rank, and the first one
 where none has a rank. Of a tree without ranks every branch from the root to a leaf is a conversation. Deleted messages,
-and the replies to them, are left out.
+the replies to them, and messages that nobody answered are left out.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -93,7 +93,10 @@ def _records(number: int, root: _Node, meta: Mapping[str, Any], notes: Notes) ->
     for branch in [_best_branch(root, notes)] if is_ranked else _branches(root):
         kept = list(_before_deletion(branch))
         chat = read_turns([node.message for node in kept], notes)
-        yield Record(number, chat.turns, chat.persona, dict(meta) or None)
+        if len(chat.turns) > 1:
+            yield Record(number, chat.turns, chat.persona, dict(meta) or None)
+        else:
+            notes.left_out["unanswered message"] += 1
 
 
 def _has_ranks(root: _Node) -> bool:

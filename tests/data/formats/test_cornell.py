@@ -17,12 +17,18 @@ CONVERSATIONS = (
     "u0 +++$+++ u1 +++$+++ m0 +++$+++ ['L1', 'L2', 'L3', 'L4']\nu0 +++$+++ u1 +++$+++ m0 +++$+++ ['L1', 'L9']\n"
 )
 TITLES = "m0 +++$+++ ten things +++$+++ 1999 +++$+++ 6.90 +++$+++ 62847 +++$+++ ['comedy']\n"
+README = "Cornell Movie-Dialogs Corpus\n\nDistributed together with:\n"
 EXPECTED = [Conversation(["Hi.", "Hello, café.\nYou?"], meta={"movie": "m0"})]
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    files = {"movie_lines": LINES, "movie_conversations": CONVERSATIONS, "movie_titles_metadata": TITLES}
+    files = {
+        "movie_lines": LINES,
+        "movie_conversations": CONVERSATIONS,
+        "movie_titles_metadata": TITLES,
+        "README": README,
+    }
     (tmp_path / "corpus").mkdir()
     for name, content in files.items():
         (tmp_path / "corpus" / f"{name}.txt").write_text(content, encoding="cp1252")

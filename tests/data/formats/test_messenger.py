@@ -118,3 +118,19 @@ def test_the_export_of_encrypted_chats_is_read(reader: Any) -> None:
     made = reader(json.dumps({"participants": ["Bo", "Zoë"], "threadName": "Zoë_3", "messages": messages}), me="Bo")
     assert made.format == "messenger"
     assert [each.turns for each in made] == [("Hallo", "Schön")]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_kept"),
+    [
+        *(("Ida pinned a message.", False), ("Ida hat die Gruppe verlassen.", False), ("Audio call ended", False)),
+        *(("Ida sent you a GIF.", False), ("Ida enviou uma foto.", False), ("I called you.", True)),
+        *(("Bo called me yesterday.", True), ("I left the group.", True), ("She changed the photo.", True)),
+    ],
+)
+def test_remarks_are_told_from_sentences(reader: Any, text: str, is_kept: bool) -> None:
+    said = [("Ida", text, 2), ("Ida", "Hello", 1)]
+    messages = [{"sender_name": sender, "timestamp_ms": time, "content": each} for sender, each, time in said]
+    messages.insert(0, {"sender_name": "Bo", "timestamp_ms": 3, "content": "Hi"})
+    [made] = reader(json.dumps({"participants": [], "messages": messages, "thread_path": "x"}), me="Bo")
+    assert made.turns == ((f"Hello\n{text}" if is_kept else "Hello"), "Hi")

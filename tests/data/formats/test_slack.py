@@ -113,3 +113,13 @@ def test_a_broken_message_is_told_with_its_file(tmp_path: Path) -> None:
     (tmp_path / "users.json").write_text(json.dumps(USERS).replace('"Ida"', "Ida"))
     made = ConversationReader(tmp_path, me="bo", on_error="skip")
     assert len(list(made)) == 2 and f"{tmp_path}/users.json:1: not JSON" in made.report.problems[0]
+
+
+def test_a_message_of_blocks_alone_has_their_texts(reader: Any) -> None:
+    section = {
+        "type": "rich_text_section",
+        "elements": [{"type": "text", "text": "Hel"}, {"type": "text", "text": "lo"}],
+    }
+    asked = {"type": "message", "user": "U1", "text": "", "ts": "1.5", "blocks": [{"elements": [section]}]}
+    said = {"type": "message", "user": "Bo", "text": "Hi", "ts": "2.5"}
+    assert [each.turns for each in reader(json.dumps([asked, said]), me="Bo")] == [("Hello", "Hi")]

@@ -19,6 +19,12 @@ def test_blank_lines_and_rules_divide_conversations(reader: Any) -> None:
     assert turns(reader(content)) == turns(reader(content.replace("\n", "\r\n"))) == expected
 
 
+def test_headings_divide_conversations_and_tabs_may_follow_names(reader: Any) -> None:
+    made = reader("Conversation 1\nA:\tHi\nB:\tHello\n## Dialogue #2:\nA:\ta\nB:\tb\n")
+    assert turns(made) == [("Hi", "Hello"), ("a", "b")]
+    assert turns(reader("A:\tHi\nB:\tHello\n")) == [("Hi", "Hello")]
+
+
 def test_a_blank_line_may_stand_between_all_turns(reader: Any) -> None:
     made = reader(
         "Human: Hi\n\nAssistant: Hello\nthere\n\n\nHuman: a\n\nAssistant: b\n\n===\n\nHuman: c\n\nAssistant: d\n"
@@ -51,6 +57,10 @@ def test_a_conversation_without_an_end_does_not_fill_the_memory(reader: Any) -> 
         ("小明：你好", ("小明", "你好")),
         ("A:b", ("A", "b")),
         ("A :", ("A", "")),
+        ("A:\tb", ("A", "b")),
+        ("**Ida Bo:** b", ("Ida Bo", "b")),
+        ("**Ida**: **b**", ("Ida", "**b**")),
+        ("[Ida]: b", ("Ida", "b")),
         ("https://example.org", None),
         ("10:30 is late", None),
         ("a long sentence of many words: yes", None),

@@ -76,3 +76,10 @@ def test_fields_may_be_missing_or_of_another_type(reader: Any) -> None:
 
 def test_messages_of_roles_are_not_telegrams(reader: Any) -> None:
     assert reader('{"messages": [{"role": "user", "content": "a", "id": 1, "type": "message"}]}').format == "jsonl"
+
+
+def test_a_chat_without_messages_and_a_page_of_html_are_told(reader: Any) -> None:
+    with pytest.raises(ConversationFileError, match="there are no conversations in it"):
+        list(reader(json.dumps({**CHAT, "messages": []}), me="Bo"))
+    with pytest.raises(ConversationFileError, match=r"is a page of HTML.*; export it again as JSON"):
+        reader("<!DOCTYPE html>\n<html></html>", name="messages.html")

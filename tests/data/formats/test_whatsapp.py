@@ -109,7 +109,7 @@ def test_a_date_that_does_not_exist_is_a_problem(tmp_path: Path) -> None:
             "Bild weggelassen",
         ),
         *(
-            "VID-1.mp4 (Datei angehängt)\ncaption",
+            "VID-1.mp4 (Datei angehängt)",
             "<attached: 00000012-PHOTO.jpg>",
             "\u200eimage omitted",
             "sticker omitted",
@@ -147,3 +147,37 @@ def test_several_exports_are_one_source(tmp_path: Path, reader: Any) -> None:
         ValueError, match=r"c.csv: is CSV, not a chat export; me=... does not apply to it: leave it out"
     ):
         reader("context,response\na,b\n", name="c.csv", me="Ida")
+
+
+def test_remarks_with_colons_have_no_sender(tmp_path: Path) -> None:
+    remarks = [
+        *('Ida created group "Trip: Rome"', "Ida hat den Betreff von „x: y“ zu „z“ geändert."),
+        "This business uses a secure service to manage this chat. Learn more: https://x.example",
+    ]
+    (tmp_path / "x.txt").write_text("".join(f"01/05/2024, 10:00 - {each}\n" for each in remarks), encoding="utf-8")
+    found = read_messages(DataFile(InputFile(str(tmp_path / "x.txt")), ReadOptions()))
+    assert [each.kind for each in found if not isinstance(each, Problem)] == ["system"] * 3
+
+
+def test_a_name_may_hold_a_colon(reader: Any) -> None:
+    text = "01/05/2024, 10:00 - Ida: Hello\n01/05/2024, 10:00 - Bo: Work: Hi\n"
+    assert [each.turns for each in reader(text, me="bo: work")] == [("Hello", "Hi")]
+
+
+def test_a_chat_whose_beginning_is_cut_off_is_recognised(reader: Any) -> None:
+    made = reader("the end of a message\n" + ANDROID, me="Bo", on_error="skip")
+    assert made.format == "whatsapp" and [len(each.turns) for each in made] == [4] and made.report.skipped == 1
+
+
+def test_a_conversation_in_two_exports_is_read_once(tmp_path: Path) -> None:
+    from convmodel.data.conversation import ConversationReader
+
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text(ANDROID)
+    made = ConversationReader(tmp_path, me="Bo")
+    assert [len(each.turns) for each in made] == [4] and made.report.skipped_messages["repeated message"] == 4
+
+
+def test_an_empty_file_with_a_name_is_told_as_empty(reader: Any) -> None:
+    with pytest.raises(ConversationFileError, match="there are no conversations in it"):
+        list(reader("", me="Bo"))

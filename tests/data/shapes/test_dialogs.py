@@ -39,6 +39,15 @@ PAIRS = [
             Conversation(["a", "b"]),
         ),
         ({"conversation": ["a", "b"], "persona": ["p"]}, Conversation(["a", "b"], ["p"])),
+        (
+            {
+                "dialog": [
+                    [{"id": "x", "text": "your persona: p\n__SILENCE__"}, {"id": "y", "text": "a"}],
+                    [{"id": "x", "text": "b"}],
+                ]
+            },
+            Conversation(["a", "b"], ["p"]),
+        ),
         ({"dialog": ["a", "b"], "persona": "p"}, Conversation(["a", "b"], meta={"persona": "p"})),
     ],
 )

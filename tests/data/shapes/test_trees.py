@@ -48,6 +48,11 @@ def test_without_ranks_each_branch_is_a_conversation(reader: Any) -> None:
     assert turns(reader(json.dumps([PLAIN, RANKED], indent=1))) == ["a b1", "a b2 c d1", "a b0 c d1"]
 
 
+def test_a_tree_without_replies_is_left_out_and_counted(reader: Any) -> None:
+    made = reader("\n".join(json.dumps(tree(root)) for root in (node("m1", "a"), PLAIN)))
+    assert len(list(made)) == 2 and made.report.skipped_messages == {"unanswered message": 1}
+
+
 @pytest.mark.parametrize("with_trees", [True, False])
 def test_flat_messages_are_connected(reader: Any, with_trees: bool) -> None:
     rows = [*flatten(RANKED, "t1"), *flatten(PLAIN, "t2")]

@@ -1,5 +1,6 @@
 """Rows of one utterance each in tables: names of columns, and EmpatheticDialogues."""
 
+import json
 from typing import Any
 
 import pytest
@@ -32,6 +33,16 @@ def test_speakers_and_texts_alone_are_one_conversation(reader: Any) -> None:
 def test_a_list_of_utterances_without_an_id_is_one_conversation(reader: Any) -> None:
     made = reader('[{"speaker": "x", "utterance": "a", "n": 1},\n{"speaker": "y", "utterance": "b", "n": 2}]')
     assert [each.turns for each in made] == [("a", "b")]
+
+
+def test_a_list_of_several_conversations_is_told(reader: Any) -> None:
+    content = json.dumps(
+        [{"meeting_no": n // 2, "speaker": "xy"[n % 2], "text": "abcd"[n], "turn_id": n} for n in range(4)]
+    )
+    with pytest.raises(ConversationFileError, match=r"several conversations, one for each 'meeting_no'; read it with"):
+        list(reader(content, name="x.json"))
+    made = reader(content, columns="id=meeting_no,speaker=speaker,text=text")
+    assert [each.turns for each in made] == [("a", "b"), ("c", "d")]
 
 
 def test_the_commas_of_empathetic_dialogues_are_restored(reader: Any) -> None:

@@ -1,0 +1,102 @@
+"""Texts that WhatsApp writes in the place of what cannot be exported, in the languages of phones.
+
+On iOS these texts begin with an invisible mark (U+200E), which tells them in any language. On Android they have none,
+and are known by their words.
+"""
+
+import re
+from typing import Literal
+
+from convmodel.data.people import strip_marks
+
+Kind = Literal["text", "media", "system"]
+
+MARK = "\u200e"
+
+_STEMS = (
+    *(
+        "media",
+        "médi",
+        "mídi",
+        "medien",
+        "medier",
+        "medya",
+        "multimedia",
+        "multimédi",
+        "медиа",
+        "メディア",
+        "媒体",
+        "媒體",
+    ),
+    *("미디어", "الوسائط", "מדיה", "मीडिया", "πολυμέσ", "omitted", "ausgeschlossen", "weggelassen", "omitid", "omis"),
+    *("omess", "oculto", "weggelaten", "省略", "생략"),
+)
+_TAG = re.compile(rf"<[^<>\n/=]{{0,40}}(?:{'|'.join(_STEMS)})[^<>\n/=]{{0,40}}>", re.IGNORECASE)
+_FILE = re.compile(
+    r"<(?:attached|anhang|adjunto|pièce jointe|allegato|anexado|anexo|bijlage|вложение)\s?:[^<>\n]*>"
+    r"|(?:IMG|VID|AUD|PTT|STK|DOC|CON)-\d{8}-WA\d+\.\w{2,5} \([^()\n]{3,40}\)"
+    r"|[^\n]{1,100}\((?:file attached|datei angehängt|archivo adjunto|fichier joint|file allegato|arquivo anexado"
+    r"|bestand bijgevoegd|ficheiro anexado|файл добавлен|dosya ekli)\)",
+    re.IGNORECASE,
+)
+_OMITTED = re.compile(
+    r"(?:gif|image|video|audio|sticker|document|contact card|bild|videonotiz|dokument|kontaktkarte|imagen|vídeo"
+    r"|documento|imagem|figurinha|tarjeta de contacto|vidéo|immagine|adesivo|afbeelding|video note|fichier)"
+    r" (?:omitted|weggelassen|omitid[oa]|absente?|omess[oa]|ocultad[oa]|weggelaten|не добавлен)",
+    re.IGNORECASE,
+)
+_PLACE = re.compile(
+    r"[^:\n]{1,30}: https://maps\.google\.com/\?q=[-\d.,]+|live location shared|live-standort geteilt", re.IGNORECASE
+)
+_POLL = re.compile(r"[^\W\d_]{3,12}:\n.*\n\u200e?[^\W\d_]{3,10}: [^\n]*\(\u200e?\d+ [^\W\d_]+\)", re.DOTALL)
+_CALL = re.compile(
+    r"(?:(?:Voice|Video|Group) call|Anruf|Sprachanruf|Videoanruf|Llamada|Videollamada|Appel(?: vocal| vidéo)?"
+    r"|Chamada de (?:voz|vídeo)|Chiamata|Videochiamata), (?:\d[^?\n]{0,30}|No answer|Keine Antwort|Sin respuesta)"
+)
+_DELETED = re.compile(
+    r"(?:this message was deleted(?: by admin .{1,60})?|you deleted this message(?: as admin)?"
+    r"|diese nachricht wurde gelöscht|nachricht wurde gelöscht|du hast diese nachricht gelöscht"
+    r"|se eliminó este mensaje|eliminaste este mensaje|ce message a été supprimé|vous avez supprimé ce message"
+    r"|questo messaggio è stato eliminato|hai eliminato questo messaggio"
+    r"|(?:mensagem|es[st]a mensagem foi) apagada|você apagou es[st]a mensagem|dit bericht is verwijderd"
+    r"|je hebt dit bericht verwijderd|(?:данное|это) сообщение удалено|вы удалили данное сообщение"
+    r"|bu mesaj silindi|bu mesajı sildiniz|ta wiadomość została usunięta|usunięto tę wiadomość"
+    r"|(?:この)?メッセージは削除されました|(?:此消息已|您已|你已)删除(?:此消息)?|(?:此訊息已|您已|你已)刪除(?:此訊息)?"
+    r"|(?:이 )?메시지는? ?삭제(?:되었|했)습니다|تم حذف هذه الرسالة|यह संदेश हटाया गया"
+    r"|(?:detta meddelande|meddelandet) raderades"
+    r"|pesan ini telah dihapus|null"
+    r"|waiting for this message(?:\. this may take a while)?|warten auf diese nachricht.{0,60}"
+    r"|missed (?:group )?(?:voice |video )?call(?:, .{1,40})?|verpasster (?:sprach|video)anruf.{0,40}"
+    r"|llamada perdida|appel manqué|chiamata persa|chamada perdida)[.。]?",
+    re.IGNORECASE,
+)
+_EDITED = re.compile(
+    r"[\s\u200e]*<(?=[^<>\n]*[\s\u3040-\u9fff])[^<>\n/=]*(?:edited|bearbeitet|edit[óo]|editad[ao]|modifié|modificato"
+    r"|bewerkt|изменено|düzenlendi|edytowan[ao]|redigera[td]|redigeret|编辑|編輯|編集|수정)[^<>\n/=]*>\s*$"
+)
+_REMARK_LENGTH = 200
+_DOCUMENT = re.compile(r"[^\n]*\.\w{2,5}(?: • [^\n]*)?")
+
+
+def classify(text: str) -> tuple[str, Kind]:
+    """Return a text without marks and remarks of the program, and its kind. Of a file with a caption, the caption."""
+    bare = strip_marks(text)
+    if _DELETED.fullmatch(bare):
+        return bare, "system"
+    if _PLACE.fullmatch(bare) or _POLL.fullmatch(bare) or _CALL.fullmatch(bare):
+        return bare, "media"
+    first, _, caption = text.partition("\n")
+    if any(pattern.fullmatch(strip_marks(first)) for pattern in (_TAG, _FILE)):
+        return _with_text(caption)
+    if text.startswith(MARK) or _OMITTED.fullmatch(bare):
+        return bare, "media" if len(text) < 40 or "<" in text else "system"
+    before, mark, end = text.rpartition(MARK)
+    if mark and any(pattern.fullmatch(end.strip()) for pattern in (_OMITTED, _TAG, _FILE)):
+        return ("", "media") if _DOCUMENT.fullmatch(strip_marks(before)) else _with_text(before)
+    tail = max(0, len(text) - _REMARK_LENGTH)
+    return _with_text(text[:tail] + _EDITED.sub("", text[tail:]))
+
+
+def _with_text(text: str) -> tuple[str, Kind]:
+    bare = strip_marks(text)
+    return bare, "text" if bare else "media"

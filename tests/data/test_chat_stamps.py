@@ -1,0 +1,42 @@
+"""Dates and times of WhatsApp's lines: the forms of regions and the calendars."""
+
+import datetime
+
+import pytest
+
+from convmodel.data.chat_stamps import parse_stamp
+
+EVENING = datetime.datetime(2024, 5, 20, 22, 0)
+
+
+@pytest.mark.parametrize(
+    "stamp",
+    [
+        *("[22:00, 20/05/2024]", "[10:00 PM, 20/5/2024]", "22:00, 20/05/2024 -", "20/05/2024, 22:00:00:"),
+        *("20.05.24 г., 22:00 ч. -", "20/5/24, 10:00 PTG -", "20/5/24, 10:00 μ.μ. -", "20/5/24, 10:00 CH -"),
+        *("20/5/24, 22h00 -", "20/5/2567 BE, 22:00 -", "[۱۴۰۳/۲/۳۱،\u200f ۲۲:۰۰:۰۰]", "٢٠٢٤/٥/٢٠، ١٠:٠٠ م -"),
+        *("[2024/5/20 下午10:00:00]", "20. 05. 2024. 22:00 -", "[20/5/24 10:00:00 p.\u00a0m.]"),
+    ],
+)
+def test_the_forms_of_regions_are_one_time(stamp: str) -> None:
+    parsed = parse_stamp(f"{stamp} Ida: x")
+    assert parsed is not None and parsed[1] == "Ida: x"
+    assert parsed[0].time("day") == EVENING.replace(tzinfo=datetime.UTC).timestamp()
+
+
+def test_midnight_and_noon() -> None:
+    clocks = [parse_stamp(f"1/2/24, 12:05 {half} - x") for half in ("AM", "PM")]
+    assert [each[0].clock[0] for each in clocks if each] == [0, 12]
+
+
+@pytest.mark.parametrize("line", ["10:30 - at ten", "Ida: 1/2/24, 10:00 - x", "1/2/24 - x", "", "[1/2/24, 10:00:00]"])
+def test_other_lines_have_no_time(line: str) -> None:
+    assert parse_stamp(line) is None
+
+
+@pytest.mark.parametrize("date", ["1403/13/01", "1403/07/31", "2024/02/30"])
+def test_a_day_that_does_not_exist_is_an_error(date: str) -> None:
+    parsed = parse_stamp(f"{date}, 10:00 - x")
+    assert parsed is not None
+    with pytest.raises(ValueError):
+        parsed[0].time("day")
