@@ -325,7 +325,7 @@ def test_the_help_of_the_trainer_shows_its_commands_and_options(capsys: pytest.C
         assert word in out
 
 
-@pytest.mark.parametrize("arguments", [[], ["chatter"], ["convert"], ["convert", "one", "two", "three"]])
+@pytest.mark.parametrize("arguments", [[], ["chatter"], ["convert"], ["convert", "one"]])
 def test_an_invalid_command_line_prints_the_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(arguments)

@@ -11,7 +11,8 @@ from convmodel.cli.standard_streams import STANDARD, input_path, output_path
 def _add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "source",
-        help="a file, a folder, a glob in quotes, hub://org/name?column=dialog&split=train, or - for standard input",
+        nargs="+",
+        help="files, folders, globs in quotes, hub://org/name?column=dialog&split=train, or - for standard input",
     )
     parser.add_argument(
         "output", help="the JSON Lines file to write, gzipped when its name ends in .gz, or - for standard output"
@@ -29,11 +30,13 @@ def _run(options: Namespace) -> int:
     from convmodel.data.conversation import Conversation, ConversationReader, write_conversations
     from convmodel.data.reader import format_count
 
-    with input_path(options.source) as source, output_path(options.output) as output:
-        reader = ConversationReader(source, get_reader_options(options))
+    if STANDARD in options.source and len(options.source) > 1:
+        raise ValueError(f"{STANDARD}: the standard input cannot be read together with files; write it to a file first")
+    with input_path(options.source[0]) as first, output_path(options.output) as output:
+        reader = ConversationReader([first, *options.source[1:]], get_reader_options(options))
         reverse = Conversation.reversed if options.reverse else None
         written = write_conversations(map(reverse, reader) if reverse else reader, output)
-        summary = reader.report.summary().replace(source, options.source)
+        summary = reader.report.summary().replace(first, options.source[0])
     account = sys.stderr if options.output == STANDARD else sys.stdout
     print(summary, file=account)
     print(f"{options.output}: {format_count(written, 'conversation')} written", file=account)
@@ -43,8 +46,8 @@ def _run(options: Namespace) -> int:
 COMMAND = Command(
     name="convert",
     help="convert conversations of any format to JSON Lines",
-    description="Reads JSON Lines, JSON, CSV, TSV, Parquet, ParlAI text, FbDialog, WhatsApp's text export, packed or "
-    "not, and Hub data sets; docs/conversation-files.md.",
+    description="Reads JSON Lines, JSON, tables, Parquet, research sets, people's chats (WhatsApp, Telegram, Messenger, "
+    "Discord, Slack, Signal, iMessage, ChatGPT, Claude), packed or not, and Hub data sets; docs/conversation-files.md.",
     add_options=_add_options,
     run=_run,
 )
