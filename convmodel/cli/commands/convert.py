@@ -46,8 +46,9 @@ def _run(options: Namespace) -> int:
 COMMAND = Command(
     name="convert",
     help="convert conversations of any format to JSON Lines",
-    description="Reads JSON Lines, JSON, tables, Parquet, research sets, people's chats (WhatsApp, Telegram, Messenger, "
-    "Discord, Slack, Signal, iMessage, ChatGPT, Claude), packed or not, and Hub data sets; docs/conversation-files.md.",
+    description="Reads JSON Lines, JSON, tables, Parquet, research sets, people's chats (WhatsApp, Telegram, "
+    "Messenger, Discord, Slack, Signal, iMessage, ChatGPT, Claude), packed or not, and Hub data sets; "
+    "docs/conversation-files.md.",
     add_options=_add_options,
     run=_run,
 )
