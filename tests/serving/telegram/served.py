@@ -52,8 +52,10 @@ class Served:
         self.responder.go_on.set()
 
     async def held(self) -> None:
-        """Wait until a reply is paused after its first word."""
+        """Wait until a reply is paused after its first word, and its user's turn is stored: it may be stopped then."""
         await asyncio.to_thread(self.responder.held.wait, 20)
+        while not self._kept.running:
+            await asyncio.sleep(0.01)
 
     def stop_all(self) -> None:
         """Cut off the replies in progress, as the end of the server would."""
