@@ -57,10 +57,13 @@ class Report(ABC):
     def summary(self) -> str:
         """Return a one-line summary for the user."""
         recognised = f" ({', '.join(self.notes.recognised)})" if self.notes.recognised else ""
-        left_out = ", ".join(format_count(count, kind) for kind, count in sorted(self.notes.left_out.items()) if count)
         text = f"{self.source}: {self._names.human_name}{recognised}, {self.describe_read()}"
-        text += f"; {left_out} left out" if left_out else ""
+        text += f"; {self.describe_left_out()} left out" if self.describe_left_out() else ""
         return f"{text}; {self.describe_skipped()} skipped: first {self.problems[0]}" if self.skipped else text
+
+    def describe_left_out(self) -> str:
+        """Return the numbers of messages left out on purpose, in words: "2 media messages"; empty if there are none."""
+        return ", ".join(format_count(count, kind) for kind, count in sorted(self.notes.left_out.items()) if count)
 
     def describe_skipped(self) -> str:
         """Return the number of skipped units, in words: "3 rows"."""
@@ -213,6 +216,9 @@ class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
 
     def _empty_source_message(self, report: ReportT) -> str:
         if not report.skipped:
+            if report.describe_left_out():
+                me = "" if self.options.me is None else f"; {self.options.me} must reply to somebody"
+                return f"{self.source}: no {self.noun} could be made of it: {report.describe_left_out()} left out{me}"
             return f"{self.source}: there are no {self.noun}s in it; check that it is the right one"
         unused = f"no {self.noun} could be used, {report.describe_skipped()} skipped"
         return f"{self.source}: {unused}; first {report.problems[0]}"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from convmodel.data.containers import InputFile
-from convmodel.data.conversation import Conversation, ConversationFileError
+from convmodel.data.conversation import Conversation, ConversationFileError, ConversationReader
 from convmodel.data.data_file import DataFile
 from convmodel.data.formats.base import Problem
 from convmodel.data.formats.whatsapp import read_messages
@@ -181,3 +181,11 @@ def test_a_conversation_in_two_exports_is_read_once(tmp_path: Path) -> None:
 def test_an_empty_file_with_a_name_is_told_as_empty(reader: Any) -> None:
     with pytest.raises(ConversationFileError, match="there are no conversations in it"):
         list(reader("", me="Bo"))
+
+
+def test_a_chat_in_which_nobody_is_answered_tells_what_was_left_out(tmp_path: Path) -> None:
+    file = tmp_path / "chat.txt"
+    file.write_text("01/05/2024, 10:00 - Ida: Are you there?\n01/05/2024, 10:01 - Bo: Yes.\n", encoding="utf-8")
+    message = r"no conversation could be made of it: 2 unanswered messages left out; Ida must reply to somebody"
+    with pytest.raises(ConversationFileError, match=message):
+        list(ConversationReader(file, me="Ida"))
