@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from convmodel.data.options import option_style
+from convmodel.data.options import OptionStyle, option_style
 
 NumberT = TypeVar("NumberT")
 
@@ -18,6 +18,8 @@ class Command:
         help: its line in the list of commands.
         description: text above its options.
         run: returns the exit status. ValueError and OSError are reported in one line.
+        options_of: the command whose options messages name: "index" where a command reads files without options for
+            them, because an index of the same files can be given instead.
     """
 
     name: str
@@ -25,10 +27,11 @@ class Command:
     description: str
     add_options: Callable[[ArgumentParser], None]
     run: Callable[[Namespace], int]
+    options_of: OptionStyle = "command"
 
     def execute(self, options: Namespace) -> int:
         """Run the command; messages name options as the command line writes them."""
-        with option_style("command"):
+        with option_style(self.options_of):
             return self.run(options)
 
 

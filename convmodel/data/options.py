@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypedDict, get_args
 
 OnError = Literal["stop", "skip"]
-OptionStyle = Literal["python", "command", "data"]
+OptionStyle = Literal["python", "command", "data", "index"]
 
 DEFAULT_MAX_LINE_BYTES = 16 * 2**20
 DEFAULT_GAP = 6 * 3600.0
@@ -132,8 +132,9 @@ def name_option(name: str, value: Any = None) -> str:
         text = "..."
     elif style == "python" and isinstance(value, str):
         text = repr(value)
-    if style == "command":
-        return f"--{name}" if value is True else f"--{name} {shlex.quote(text)}"
+    if style in ("command", "index"):
+        command = "python -m convmodel index " if style == "index" else ""
+        return f"{command}--{name}" if value is True else f"{command}--{name} {shlex.quote(text)}"
     return f"data.{name}={text}" if style == "data" else f"{name}={text}"
 
 
@@ -142,7 +143,8 @@ def option_style(style: OptionStyle) -> Iterator[None]:
     """Name options in messages as a front end writes them, inside of the block.
 
     Args:
-        style: "python" (`format=...`), "command" (`--format ...`) or "data" (`data.format=...`).
+        style: "python" (`format=...`), "command" (`--format ...`), "data" (`data.format=...`), or "index"
+            (`python -m convmodel index --format ...`), where an index of the file can be given instead.
     """
     _STYLES.append(style)
     try:

@@ -1,13 +1,17 @@
 """Options of commands that read files."""
 
 import importlib
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from convmodel.__main__ import main
+from convmodel.cli.command import Command
+from convmodel.cli.commands import serve, telegram
 from convmodel.cli.reader_options import add_reader_options, get_reader_options
+from convmodel.data.candidates import CandidateReader
 from convmodel.data.options import OptionValues, ReadOptions
 
 
@@ -47,3 +51,11 @@ def test_every_command_that_reads_has_every_option_of_readers(command: str) -> N
     importlib.import_module(f"convmodel.cli.commands.{command}").COMMAND.add_options(parser)
     names = set(OptionValues.__annotations__) - ({"on_error"} if command == "inspect" else set())
     assert {f"--{name}" for name in names} <= set(parser._option_string_actions)
+
+
+@pytest.mark.parametrize("command", [serve.COMMAND, telegram.COMMAND])
+def test_a_command_without_reader_options_names_those_of_index(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "candidates.txt").write_bytes("Où est-il ?\nLà-bas, à côté.\n".encode("cp1252"))
+    reading = replace(command, run=lambda _: len(list(CandidateReader(tmp_path / "candidates.txt"))))
+    with pytest.raises(ValueError, match="read it with python -m convmodel index --encoding cp"):
+        reading.execute(Namespace())

@@ -199,4 +199,5 @@ COMMAND = Command(
     "and ranks texts.",
     add_options=_add_options,
     run=_run,
+    options_of="index",
 )

@@ -118,4 +118,5 @@ COMMAND = Command(
     "bot's token is read from $TELEGRAM_BOT_TOKEN, a server's key from $CONVMODEL_API_KEY.",
     add_options=_add_options,
     run=_run,
+    options_of="index",
 )

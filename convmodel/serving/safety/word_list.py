@@ -82,7 +82,7 @@ class WordList:
                 continue
             try:
                 if problem is not None:
-                    raise ValueError(problem)
+                    raise ValueError(problem.partition(", or read it with ")[0])  # a word list has no reading options
                 words._add(text)
             except ValueError as error:
                 raise ValueError(f"{path}:{number}: {error}") from None

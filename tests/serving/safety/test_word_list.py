@@ -133,6 +133,7 @@ def test_a_file_may_have_comments_and_blank_lines(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b"rain\nsn\xffw\n", r"words:2: not UTF-8: byte 0xff at offset 7 \(byte 3 of the line\); save the file as"),
+        ("pluie\nd\u00e9luge d'\u00e9t\u00e9\n".encode("cp1252"), r"words:2: not UTF-8: .*; save the file as UTF-8$"),
         (
             "rain\n\n\u200b\u00ad\n".encode(),
             r"words:3: .* has no visible characters to search for; write a word or a phrase",
