@@ -36,10 +36,14 @@ def test_a_rejected_token_ends_the_bot(tmp_path: Path) -> None:
                 async with w.bot(token="42:other") as bot:
                     await bot
             assert "other" not in str(error.value)
-            for method in ("sendMessage", "getUpdates"):
+            for method, answered in (
+                ("sendMessage", 1),
+                ("getUpdates", 3),
+            ):  # the second bot sends a waiting answer too
                 with pytest.raises(TokenRefused):
                     async with w.bot() as bot:
-                        await w.ask(f"Hello before {method}")
+                        await w.api.say(f"Hello before {method}")
+                        await w.api.until(answered)
                         w.api.faults[method] = [Fault(401, description="Unauthorized")] * 2
                         await w.api.say("Hello")
                         await bot
