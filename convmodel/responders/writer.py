@@ -97,7 +97,8 @@ class Writer(EngineWorker[ConversationModel]):
 
     def count_tokens(self, context: Sequence[str], persona: Sequence[str] = ()) -> int:
         """See `ContextCounter.count_tokens`."""
-        turns, sentences = check_turns(context), check_turns(persona, what="persona sentence")
+        turns = check_turns(context)
+        sentences = check_turns(persona, what="persona sentence")
         ids = self._model.tokenizer.encode_many([*sentences, *turns])
         laid_out, _ = lay_out_context(
             ids[len(sentences) :], self._model.tokenizer.sep_token_id, persona=ids[: len(sentences)]

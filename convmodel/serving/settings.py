@@ -103,7 +103,8 @@ def parse_origin(origin: str) -> str:
     example = "give scheme, host and port, such as https://example.org:8443"
     try:
         parts = urlsplit(text)
-        host, port = parts.hostname, parts.port
+        host = parts.hostname
+        port = parts.port
     except ValueError:
         raise ValueError(f"--cors {origin!r}: it is not an origin; {example}") from None
     if not parts.scheme or not host or "://" not in text:

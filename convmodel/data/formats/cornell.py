@@ -69,7 +69,8 @@ def _folder(file: InputFile) -> str:
 
 def _beside(file: DataFile, name: str) -> DataFile | None:
     """Return the file of a name in the folder of another one, which may be inside of an archive; None without one."""
-    path, member = file.file.path, file.file.member
+    path = file.file.path
+    member = file.file.member
     if member is not None:
         found = InputFile(path, "/".join([*member.split("/")[:-1], name]))
     else:
