@@ -85,6 +85,7 @@ setup(
         "numpy>=1.26,<3",
         "zstandard>=0.23,<1",
         "charset-normalizer>=3.3,<4",
+        "ijson>=3.3,<4",
     ],
     extras_require={
         "train": TRAIN,

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 HEAVY = {
     *("torch", "transformers", "tokenizers", "numpy", "datasets", "pytorch_lightning", "jsonargparse", "yaml"),
     *("rich", "prompt_toolkit", "tqdm", "matplotlib", "sacrebleu", "ftfy", "regex", "jinja2"),
-    *("zstandard", "pyarrow", "charset_normalizer"),
+    *("zstandard", "pyarrow", "charset_normalizer", "ijson"),
     *("fastapi", "uvicorn", "pydantic", "limits", "prometheus_client", "sqlalchemy", "aiogram", "aiohttp"),
 }
 
@@ -175,7 +175,6 @@ UNMIRRORED = {
     "data/formats/document_record.py": "tests/data/formats/test_documents.py, through files",
     "data/formats/plain_text.py": "tests/data/formats/test_documents.py, through files",
     "data/encodings.py": "tests/data/test_lines.py, through files",
-    "data/json_cursor.py": "tests/data/test_json_stream.py, through values",
     "data/shapes/base.py": "tests/data/shapes/test_reading.py, through records",
     "data/tables.py": "tests/data/formats/test_csv.py, through files",
 }

@@ -163,8 +163,7 @@ class DataFile:
         """
         try:
             with open_utf8(self.file, self.options.encoding) as stream:
-                limit = self.options.line_limit
-                yield from read_values(stream, take, limit=limit, noun=self.noun, encoding=stream.encoding)
+                yield from read_values(stream, take, limit=self.options.line_limit)
         except DamagedContainer as error:  # nothing of it can be unpacked
             yield Item(1, None, str(error))
 

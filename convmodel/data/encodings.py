@@ -71,21 +71,22 @@ class Utf8Stream:
         except UnicodeError:  # of encodings that do not replace what they cannot decode, or that decode to surrogates
             yield b"\xff"
 
-    def describe_undecodable(self, raw: bytes, error: UnicodeDecodeError, offset: int) -> str:
+    def describe_undecodable(self, raw: bytes, error: UnicodeDecodeError, offset: int, *, is_line: bool = True) -> str:
         """Return "the fault; the remedy" of a text that cannot be decoded.
 
         Args:
             raw: the text.
             error: the error.
             offset: the position of the text in the content.
+            is_line: whether the text is a line; otherwise no position in it is given.
         """
         at = error.start
         if not self.is_utf8:
             remedy = f"check {name_option('encoding')}, or repair the file"
-            return (
-                f"not {self.encoding}: character {len(raw[:at].decode()) + 1} of the line cannot be decoded; {remedy}"
-            )
-        where = f"byte 0x{raw[at]:02x} at offset {self.start + offset + at} (byte {at + 1} of the line)"
+            where = f"character {len(raw[:at].decode()) + 1} of the line" if is_line else "a character"
+            return f"not {self.encoding}: {where} cannot be decoded; {remedy}"
+        where = f"byte 0x{raw[at]:02x} at offset {self.start + offset + at}"
+        where += f" (byte {at + 1} of the line)" if is_line else ""
         message = f"not UTF-8: {where}; save the file as UTF-8"
         if self._proposal is None:  # guessed once: it takes milliseconds, and all lines may be like this one
             self._proposal = propose_encoding(raw, at)

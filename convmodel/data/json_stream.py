@@ -1,17 +1,15 @@
-"""Reading JSON of any size and layout value by value, in bounded memory.
+"""Reading JSON of any size and layout value by value, in bounded memory, with the line on which each value begins."""
 
-The values that are wanted are cut out of the text by their brackets and decoded one at a time. Unlike a parser of the
-whole text this gives the line of each value, and continues after a value that is damaged.
-"""
-
-import json
-from collections.abc import Callable, Iterable, Iterator
+import codecs
+import re
+from collections.abc import Callable, Iterator
+from itertools import chain
+from typing import Any
 
 from convmodel.data.containers import DamagedContainer
-from convmodel.data.encodings import propose_encoding
-from convmodel.data.formats.base import Item
-from convmodel.data.json_cursor import JsonCursor
-from convmodel.data.json_text import parse_json
+from convmodel.data.encodings import Utf8Stream
+from convmodel.data.formats.base import Item, shorten
+from convmodel.data.json_text import JsonContentError, describe_fault, make_object, parse_float, refuse_constant
 from convmodel.data.options import name_option
 
 Path = tuple[str | int, ...]
@@ -20,11 +18,18 @@ Path = tuple[str | int, ...]
 _MAX_DEPTH = 8
 """The depth at which values are taken whole; deeper ones are never descended into."""
 
-_WANTED = "repair the file, or write one value a line as JSON Lines"
+_REMEDY = "repair the file, or write one value a line as JSON Lines"
+_NESTED = ("start_map", "start_array")
 
-
-class _BrokenStructure(ValueError):
-    """The text is not JSON outside of the wanted values, so that nothing after it can be located."""
+_UNFINISHED = re.compile(rb"(?:\\u[dD][89abAB]..)?(?:\\(?:u.{0,3})?)?\Z")
+_PAIR_BYTES = 12  # of the escapes of a surrogate pair
+_IN_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
+_WORD = re.compile(rb"[\w'.+-]+")
+# The parser would replace half a surrogate pair. It is hidden behind U+FFFF, which is no character, and put back.
+_HALF_PAIR = re.compile(
+    rb"((?:[^\\]++|\\[^u]|\\\Z|\\u(?![dD][89a-fA-F])|\\u[dD][89abAB]..\\u[dD][c-fC-F]..)*+)(\\u[dD]|\Z)"
+)
+_HIDDEN = re.compile("\uffff([dD][89a-fA-F][0-9a-fA-F]{2})")
 
 
 def take_depth(depth: int) -> Callable[[Path], bool]:
@@ -32,96 +37,175 @@ def take_depth(depth: int) -> Callable[[Path], bool]:
     return lambda path: len(path) >= depth
 
 
-def read_values(
-    blocks: Iterable[bytes], take: Callable[[Path], bool], *, limit: int, noun: str, encoding: str = "utf-8"
-) -> Iterator[Item]:
+def read_values(stream: Utf8Stream, take: Callable[[Path], bool], *, limit: int) -> Iterator[Item]:
     """Yield the wanted values of JSON texts that follow one another.
 
     Args:
-        blocks: the content in UTF-8.
+        stream: the content.
         take: a function from the path of a list or object to whether it is yielded whole; otherwise its members are
             read one by one. Other values are always yielded.
-        limit: the length limit of a value in characters.
-        noun: the name of the items in error messages.
-        encoding: the encoding of the file, for error messages.
+        limit: the length limit of a value.
 
     Yields:
-        Each value with the line on which it begins and its path, or a problem. After damage outside of a value nothing
+        Each value with the line on which it begins and its path, or a problem. After text that is not JSON nothing
         more is read.
     """
-    cursor = JsonCursor(blocks, limit, encoding)
+    reader = _ValueReader(stream, take, limit)
     try:
-        while cursor.next_character():
-            yield from _walk(cursor, (), take, noun)
-    except _BrokenStructure as error:
-        yield Item(cursor.line, None, f"not JSON: {error}; {_WANTED}")
+        for event, value in reader.events:
+            yield from reader.walk((), event, value)
     except DamagedContainer as error:
-        yield Item(cursor.line, None, str(error))
+        yield Item(reader.line, None, str(error))
+    except (JsonContentError, RecursionError) as error:
+        told = str(error) if isinstance(error, JsonContentError) else f"the JSON is nested too deeply; {_REMEDY}"
+        yield Item(reader.line, None, told.replace("; ", ", and the rest of the file is not read; ", 1))
 
 
-def _walk(cursor: JsonCursor, path: Path, take: Callable[[Path], bool], noun: str) -> Iterator[Item]:
-    character = cursor.next_character()
-    if character not in ("[", "{") or len(path) >= _MAX_DEPTH or take(path):
-        yield _read_item(cursor, path, noun)
-        return
-    closer = "]" if character == "[" else "}"
-    cursor.skip()
-    position = 0
-    while (character := cursor.next_character()) != closer:
-        key: str | int = position
-        if closer == "}":
-            key = _read_key(cursor)
-        yield from _walk(cursor, (*path, key), take, noun)
-        position += 1
-        character = cursor.next_character()
-        if character == ",":
-            cursor.skip()
-        elif character != closer:
-            raise _BrokenStructure(_describe_missing(f", or {closer}", character))
-    cursor.skip()
+class _ValueReader:
+    """The values that the events of a parser make.
+
+    Args:
+        stream: the content.
+        take: a function from the path of a list or object to whether it is a value.
+        limit: the length limit of a value.
+    """
+
+    def __init__(self, stream: Utf8Stream, take: Callable[[Path], bool], limit: int) -> None:
+        self._stream = stream
+        self._take = take
+        self._limit = limit
+        self._length = 0
+        self._problem: str | None = None
+        self.line = 1
+        """The line of the last event."""
+        self.events: Iterator[tuple[str, Any]] = chain.from_iterable(self._parse())
+        """The events of the parser, such as ("map_key", "turns")."""
+
+    def walk(self, path: Path, event: str, value: Any) -> Iterator[Item]:
+        """Yield the value that begins with an event, or the wanted values in it."""
+        if event not in _NESTED or len(path) >= _MAX_DEPTH or self._take(path):
+            line = self.line
+            value = self._build(event, value)
+            yield Item(line, None if self._problem else value, self._problem, path)
+            self._length = 0
+            self._problem = None
+            return
+        for position, (event, value) in enumerate(self.events):
+            if event in ("end_map", "end_array"):
+                return
+            if event == "map_key":
+                yield from self.walk((*path, value), *next(self.events))
+            else:
+                yield from self.walk((*path, position), event, value)
+
+    def _build(self, event: str, value: Any) -> Any:
+        self._count(len(value) if event == "string" else 2)
+        if event == "start_map":
+            return self._check(make_object, self._members("end_map"))
+        if event == "start_array":
+            return [item for _, item in self._members("end_array")]
+        if event == "string" and "\uffff" in value:
+            return _HIDDEN.sub(lambda match: chr(int(match[1], 16)), value)
+        return self._check(parse_float, str(value)) if isinstance(value, float) else value
+
+    def _members(self, end: str) -> list[tuple[str, Any]]:
+        """Return the members of a list or an object with their keys; none after a problem, as they are not used."""
+        members: list[tuple[str, Any]] = []
+        key = ""
+        for event, value in self.events:
+            if event == end:
+                break
+            if event == "map_key":
+                key = self._build("string", value)
+                continue
+            members.append((key, self._build(event, value)))
+            if self._problem:
+                members.clear()
+        return members
+
+    def _count(self, length: int) -> None:
+        self._length += length
+        if self._length > self._limit and not self._problem:
+            limit = name_option("max_line_bytes", self._limit)
+            self._problem = f"the value is longer than {limit}; split it or raise the limit"
+
+    def _check(self, make: Callable[[Any], Any], value: Any) -> Any:
+        try:
+            return make(value)
+        except JsonContentError as error:
+            self._problem = self._problem or str(error)
+
+    def _parse(self) -> Iterator[list[tuple[str, Any]]]:
+        """Yield the events of each piece of the text.
+
+        Raises:
+            JsonContentError: when the text is not JSON, or ends too early.
+        """
+        import ijson
+
+        events = ijson.sendable_list()
+        parser = ijson.basic_parse_coro(events, use_float=True, multiple_values=True)
+        parser.send(b"0 ")  # a value that is passed over, as a text without any would be an error
+        events.clear()
+        silent = 0  # bytes after the last event, all of one string
+        failure: Exception | None = None
+        try:
+            for piece in _split(self._stream):
+                rest = piece
+                if silent > self._limit and (skipped := _IN_STRING.match(piece)):
+                    self._count(silent)
+                    rest = piece[skipped.end() :]
+                if rest:  # without a byte the parser would end
+                    parser.send(rest)
+                silent = 0 if events else silent + len(piece.strip())
+                yield events
+                events.clear()
+                self.line += piece.endswith((b"\n", b"\r"))
+            parser.close()
+        except (ijson.JSONError, ValueError) as error:
+            failure = error
+        yield events
+        if failure is not None:
+            raise _damage(failure)
 
 
-def _read_key(cursor: JsonCursor) -> str:
-    if cursor.next_character() != '"':
-        raise _BrokenStructure(_describe_missing("a key in quotes", cursor.next_character()))
-    text = cursor.read_value()
-    try:
-        key = json.loads(text or "")
-    except ValueError:
-        raise _BrokenStructure("a key cannot be read") from None
-    if cursor.next_character() != ":":
-        raise _BrokenStructure(_describe_missing("a colon", cursor.next_character()))
-    cursor.skip()
-    return str(key)
+def _split(stream: Utf8Stream) -> Iterator[bytes]:
+    """Yield the lines of a text with their ends, long ones in pieces of which none ends inside of an escape."""
+    text = b""
+    offset = 0
+    for block in chain(stream, [None]):
+        text += block or b""
+        try:
+            end = codecs.utf_8_decode(text, "strict", block is None)[1]
+        except UnicodeDecodeError as error:
+            yield from _hide_halves(text[: error.start]).splitlines(keepends=True)
+            raise JsonContentError(stream.describe_undecodable(text, error, offset, is_line=False)) from None
+        held = _UNFINISHED.search(text, max(0, end - _PAIR_BYTES), end)
+        if held and block is not None:
+            end = len(text[: held.start()].rstrip(b"\\\r"))
+        yield from _hide_halves(text[:end]).splitlines(keepends=True)
+        text = text[end:]
+        offset += end
 
 
-def _read_item(cursor: JsonCursor, path: Path, noun: str) -> Item:
-    line = cursor.line
-    text = cursor.read_value()
-    if text is None:
-        limit = name_option("max_line_bytes", cursor.limit)
-        return Item(line, None, f"the value is longer than {limit}; split it or raise the limit", path)
-    if not text:
-        raise _BrokenStructure(_describe_missing("a value", cursor.next_character()))
-    try:
-        _check_decoded(text, cursor)
-        return Item(line, parse_json(text, noun=noun, wanted="repair it"), None, path)
-    except ValueError as error:
-        return Item(line, None, str(error), path)
+def _hide_halves(text: bytes) -> bytes:
+    if b"\\ud" not in text and b"\\uD" not in text:
+        return text
+    return _HALF_PAIR.sub(lambda match: match[1] + match[2].replace(b"\\u", b"\\uffff"), text)
 
 
-def _check_decoded(text: str, cursor: JsonCursor) -> None:
-    """Raise ValueError for a text with bytes that could not be decoded, with a proposal that is made once a file."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        fault = f"not {cursor.encoding}: character {error.start + 1} of the value cannot be decoded"
-        if cursor.proposal is None:
-            raw = text.encode("utf-8", "surrogateescape")
-            at = len(text[: error.start].encode())
-            cursor.proposal = propose_encoding(raw, at) if cursor.encoding == "utf-8" else ""
-        raise ValueError(f"{fault}; save the file as UTF-8{cursor.proposal}") from None
-
-
-def _describe_missing(wanted: str, found: str) -> str:
-    return f"{wanted} is missing before {found!r}" if found else f"the text ends where {wanted} is missing"
+def _damage(error: Exception) -> Exception:
+    """Return an error of the parser in our words; it shows a part of the text, and below it an arrow."""
+    if isinstance(error, JsonContentError | DamagedContainer):
+        return error
+    shown = error.args[0] if isinstance(error.args[0], bytes) else str(error).encode()
+    fault, text, arrow = [*shown.split(b"\n"), b"", b""][:3]
+    is_large = fault.endswith(b"overflow")
+    at = arrow.find(b"^") + is_large
+    found = next((match[0].decode() for match in _WORD.finditer(text) if match.start() < at <= match.end()), "")
+    if is_large:
+        return JsonContentError(f"the number {shorten(found)} is too large; write it as a string, or leave it out")
+    if found in ("NaN", "Infinity", "-Infinity"):
+        refuse_constant(found)
+    told = fault.decode().rpartition("error: ")[2].rstrip(".").replace("premature EOF", "the text ends too early")
+    return JsonContentError(describe_fault(f"{told}, found {found!r}" if found else told, found, _REMEDY))

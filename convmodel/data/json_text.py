@@ -9,23 +9,28 @@ from convmodel.data.formats.base import shorten
 _PYTHON = ("'", "None", "True", "False")
 """Beginnings of Python literals that are not JSON."""
 
+_DUMPS = "write it with json.dumps"
+
 
 class JsonContentError(ValueError):
     """A JSON text holds a value that is not allowed; the message gives the fault and a remedy."""
 
 
-def _refuse_constant(name: str) -> NoReturn:
+def refuse_constant(name: str) -> NoReturn:
+    """Raise JsonContentError for NaN or an infinite number."""
     raise JsonContentError(f"{name} is a number that cannot be written as JSON; write null, or leave it out")
 
 
-def _parse_float(text: str) -> float:
+def parse_float(text: str) -> float:
+    """Return the number that a text stands for; raise JsonContentError if it is infinite."""
     value = float(text)
     if math.isinf(value):
-        _refuse_constant(shorten(text))
+        refuse_constant(shorten(text))
     return value
 
 
-def _make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the object with some keys and values; raise JsonContentError if a key appears twice."""
     value = dict(pairs)
     if len(value) < len(pairs):
         names = [name for name, _ in pairs]
@@ -34,12 +39,18 @@ def _make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_make_object, parse_constant=_refuse_constant, parse_float=_parse_float)
+_DECODER = json.JSONDecoder(object_pairs_hook=make_object, parse_constant=refuse_constant, parse_float=parse_float)
 decode_json = _DECODER.decode
 encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
-def parse_json(text: str, *, noun: str, wanted: str, python: str = "write it with json.dumps") -> Any:
+def describe_fault(fault: str, found: str, wanted: str, python: str = _DUMPS) -> str:
+    """Return the message for a text that is not JSON, with the remedy for what was found in its place."""
+    remedy = f"this looks like Python (single quotes, None): {python}" if found.startswith(_PYTHON) else wanted
+    return f"not JSON: {fault}; {remedy}"
+
+
+def parse_json(text: str, *, noun: str, wanted: str, python: str = _DUMPS) -> Any:
     """Return the JSON value of a line.
 
     Args:
@@ -58,12 +69,10 @@ def parse_json(text: str, *, noun: str, wanted: str, python: str = "write it wit
         raise
     except json.JSONDecodeError as error:
         position = f"found {shorten(text[error.pos :], 20)!r}" if error.pos < len(text) else "at the end of the line"
-        what = f"not JSON: {error.msg.lower()} at column {error.pos + 1}, {position}"
         if text.strip() in ("[", "{"):
-            raise ValueError(f"{what}; the JSON goes over several lines: write one {noun} a line") from None
-        if text.startswith(_PYTHON, error.pos):
-            raise ValueError(f"{what}; this looks like Python (single quotes, None): {python}") from None
-        raise ValueError(f"{what}; {wanted}") from None
+            wanted = f"the JSON goes over several lines: write one {noun} a line"
+        fault = f"{error.msg.lower()} at column {error.pos + 1}, {position}"
+        raise ValueError(describe_fault(fault, text[error.pos :], wanted, python)) from None
     except RecursionError:
         raise ValueError(f"the JSON is nested too deeply; {wanted}") from None
     except ValueError as error:  # an integer of more than 4,300 digits

@@ -53,9 +53,9 @@ def test_columns_that_do_not_fit_are_told(reader: Any) -> None:
 
 
 def test_a_damaged_value_costs_its_row(reader: Any) -> None:
-    made = reader('{"question": ["a",\nNaN, "e"],\n"answer": ["b", "d", "f"]}', on_error="skip")
+    made = reader('{"question": ["a",\n{"x": 1, "x": 2}, "e"],\n"answer": ["b", "d", "f"]}', on_error="skip")
     assert [each.turns for each in made] == [("a", "b"), ("e", "f")]
-    assert ":2: NaN" in made.report.problems[0]
+    assert ":2: the key 'x' appears twice" in made.report.problems[0]
 
 
 @pytest.mark.parametrize(

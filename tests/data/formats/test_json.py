@@ -49,17 +49,26 @@ def test_lists_of_turns_and_one_list_are_told_apart(reader: Any) -> None:
     assert [each.turns for each in reader('{"x": ["a", "b"], "y": ["c", "d"]}')] == [("a", "b"), ("c", "d")]
 
 
-def test_a_damaged_conversation_costs_only_itself_and_is_told_with_its_line(reader: Any) -> None:
-    content = '[\n["a", "b"],\n{"turns": ["a", "b"], "score": NaN},\n["c"],\n["d", \'e\'],\n["f", "g"]\n]'
+def test_a_bad_conversation_costs_only_itself_and_is_told_with_its_line(reader: Any) -> None:
+    content = '[\n["a", "b"],\n{"turns": ["a", "b"], "x": 1, "x": 2},\n["c"],\n["d", "\\ud800"],\n["f", "g"]\n]'
     made = reader(content, on_error="skip")
     assert [each.turns for each in made] == [("a", "b"), ("f", "g")]
     assert [problem.split(": ")[0].rpartition(":")[2] for problem in made.report.problems] == ["3", "4", "5"]
+    assert "lone surrogate" in made.report.problems[2]
+
+
+def test_text_that_is_not_json_ends_the_file_and_is_told_with_its_line(reader: Any) -> None:
+    content = '[\n["a", "b"],\n{"turns": ["a", "b"], "score": NaN},\n["f", "g"]\n]'
+    made = reader(content, on_error="skip")
+    assert [each.turns for each in made] == [("a", "b")]
+    [problem] = made.report.problems
+    assert ":3: NaN is a number that cannot be written as JSON, and the rest of the file is not read; " in problem
     with pytest.raises(ConversationFileError, match=r":3: NaN is a number that cannot be written as JSON"):
         list(reader(content))
 
 
 def test_what_is_cut_off_is_told_at_its_end(reader: Any) -> None:
-    with pytest.raises(ConversationFileError, match=r":2: not JSON: the text ends where , or \] is missing"):
+    with pytest.raises(ConversationFileError, match=r":2: not JSON: the text ends too early"):
         list(reader('[["a", "b"],\n["c", "d"]'))
 
 

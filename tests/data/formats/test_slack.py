@@ -111,7 +111,7 @@ def test_a_broken_message_is_told_with_its_file(tmp_path: Path) -> None:
     [problem] = made.report.problems
     assert f"{tmp_path}/general/2024-05-02.json:" in problem and "not JSON" in problem
     (tmp_path / "users.json").write_text(json.dumps(USERS).replace('"Ida"', "Ida"))
-    made = ConversationReader(tmp_path, me="bo", on_error="skip")
+    made = ConversationReader(tmp_path, me="U2", on_error="skip")
     assert len(list(made)) == 2 and f"{tmp_path}/users.json:1: not JSON" in made.report.problems[0]
 
 
