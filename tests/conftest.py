@@ -1,7 +1,9 @@
 """Fixtures: tiny tokenizers and models in memory, and the folder of real data. The network is never used."""
 
+import gc
 import os
 
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # threads of torch that wait do not take the core of another worker
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
@@ -21,6 +23,19 @@ from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 
 # A program that a shell starts in the background ignores Ctrl-C, as do its child processes; tests send Ctrl-C to them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+gc.disable()  # until all tests are imported
+
+
+def pytest_collection_finish() -> None:
+    """Exempt all imported modules from garbage collection: each full collection would visit their millions of objects.
+
+    Objects that tests create are collected as in any other process.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+
 
 TEXTS = [
     "Hello, how are you?",

@@ -63,7 +63,8 @@ class ConversationCLI(LightningCLI):
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        return {name: LightningCLI.subcommands()[name] for name in ("fit", "validate", "test")}
+        """Return the given subcommand alone; building a parser of all options takes long, and one is needed."""
+        return {sys.argv[1]: LightningCLI.subcommands()[sys.argv[1]]}
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)

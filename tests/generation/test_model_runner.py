@@ -10,7 +10,7 @@ from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 
 from convmodel.generation.engine import Engine
 from convmodel.generation.int8 import to_int8
-from convmodel.generation.model_runner import num_keys
+from convmodel.generation.model_runner import FUSED, num_keys
 from convmodel.generation.request import GenerationRequest, RequestState
 
 pytestmark = [pytest.mark.machine, pytest.mark.slow]
@@ -31,7 +31,7 @@ def requests(positions: int) -> list[GenerationRequest]:
     source = random.Random(1)
     shared = [source.randrange(END) for _ in range(positions // 2)]
     made = []
-    for seed in range(24):
+    for seed in range(12 if positions > FUSED else 24):
         length = source.randint(1, positions - 16)
         begun = shared[: source.randint(0, length)]
         ids = begun + [source.randrange(END) for _ in range(length - len(begun))]

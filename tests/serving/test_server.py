@@ -26,6 +26,7 @@ from tests.serving.clients import client_of
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_a_model_is_served_until_a_signal(tmp_path: Path, make_model: MakeModel) -> None:
     model = make_model(n_positions=64, ending=3.0)
     model.save_pretrained(tmp_path / "small")

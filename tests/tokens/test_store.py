@@ -207,6 +207,7 @@ def test_a_failed_build_leaves_no_files(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "cache") == []
 
 
+@pytest.mark.slow
 def test_a_killed_build_leaves_no_store_and_the_next_build_removes_its_files(tmp_path: Path) -> None:
     program = f"""
 import os, pathlib, signal

@@ -18,8 +18,6 @@ from convmodel.trainer import main
 from tests.training.conftest import ROOT, Workshop, difference
 from tests.vocabularies import word_level
 
-pytestmark = pytest.mark.machine
-
 
 def error_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """Return the error message of a failing trainer."""
@@ -32,6 +30,7 @@ def error_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return message
 
 
+@pytest.mark.machine
 def test_a_run_exports_a_model_and_writes_samples(workshop: Workshop) -> None:
     workshop.train(trainer__logger="true", trainer__max_epochs=2)
     model = ConversationModel.from_pretrained(workshop.folder / "run" / "model")
@@ -52,6 +51,7 @@ def test_a_run_exports_a_model_and_writes_samples(workshop: Workshop) -> None:
     assert "validation loss (nats per predicted token)" in card and "train.jsonl: JSON Lines" in card
 
 
+@pytest.mark.machine
 def test_the_exported_folder_loads_with_transformers(workshop: Workshop) -> None:
     workshop.train()
     folder = workshop.folder / "run" / "model"
@@ -182,6 +182,7 @@ def test_an_untrained_model_cannot_be_tested(workshop: Workshop, capsys: pytest.
 # Precision
 
 
+@pytest.mark.machine
 def test_the_precision_depends_on_hardware_and_is_logged(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     for bf16, expected in (("1", "bf16-mixed"), ("0", "32-true")):
         monkeypatch.setenv("CONVMODEL_BF16", bf16)
@@ -193,6 +194,7 @@ def test_the_precision_depends_on_hardware_and_is_logged(workshop: Workshop, mon
 # Fine-tuning
 
 
+@pytest.mark.machine
 def test_a_pretrained_folder_has_precedence_over_a_model_from_scratch(workshop: Workshop) -> None:
     workshop.train(run="first")
     log = workshop.train(
@@ -247,6 +249,7 @@ def table_of(
     return {name.strip(): value for name, value in rows}
 
 
+@pytest.mark.machine
 def test_a_checkpoint_and_the_exported_folder_have_equal_results(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -263,6 +266,7 @@ def test_a_checkpoint_and_the_exported_folder_have_equal_results(
     assert table["conversations"] == "20"
 
 
+@pytest.mark.machine
 def test_the_loss_does_not_depend_on_the_batch_size(workshop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
     """The oracle computes the loss of transformers for each conversation alone."""
     workshop.train(model__from_scratch__n_positions=512, data__max_length=None)
@@ -299,6 +303,7 @@ def test_the_loss_does_not_depend_on_the_batch_size(workshop: Workshop, capsys: 
         )
 
 
+@pytest.mark.machine
 def test_validate_prints_the_validation_loss_of_the_exported_model(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:

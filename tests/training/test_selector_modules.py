@@ -14,7 +14,7 @@ from convmodel.models.selection.encoder import NewEncoder
 from convmodel.models.selection.selector import Selector
 from tests.training.conftest import SIZES, Workshop, difference
 
-pytestmark = [pytest.mark.machine, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 TINY = NewEncoder(layers=1, heads=2, width=16, positions=96, vocab_size=300, dropout=0.0)
 # Runs of the trainer
@@ -48,6 +48,7 @@ def train(workshop: Workshop, kind: str, command: str = "fit", **options: Any) -
     main(arguments(workshop, kind, command, **options))
 
 
+@pytest.mark.machine
 @pytest.mark.parametrize("kind", [BI, POLY, CROSS, CONVERT])
 def test_an_exported_selector_and_its_checkpoint_have_equal_results(
     workshop: Workshop, kind: str, capsys: pytest.CaptureFixture[str]
@@ -90,6 +91,7 @@ def test_responses_are_ranked_among_the_candidates_of_the_file(
     assert "R_3@1" in output and "(24 responses)" in output
 
 
+@pytest.mark.machine
 def test_a_resumed_selector_has_equal_weights(workshop: Workshop) -> None:
     options: dict[str, Any] = {
         "model__new_encoder__dropout": 0.1,
@@ -107,6 +109,7 @@ def test_a_resumed_selector_has_equal_weights(workshop: Workshop) -> None:
     assert difference(workshop.weights("short"), uninterrupted["state_dict"]) == 0
 
 
+@pytest.mark.machine
 def test_a_poly_encoder_can_be_initialised_from_a_bi_encoder(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -238,6 +241,7 @@ def test_a_plateau_does_not_count_the_sanity_check(workshop: Workshop) -> None:
     assert workshop.checkpoint("bi")["plateau"]["scale"] == 1
 
 
+@pytest.mark.machine
 @pytest.mark.skipif(sys.platform == "win32", reason="gloo over local processes is tried on Linux and macOS")
 def test_two_processes_with_an_odd_number_of_batches_learn_as_one_does(workshop: Workshop) -> None:
     """Both runs end by early stopping on recall; one process that accumulates two batches makes the same steps.

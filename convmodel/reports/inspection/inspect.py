@@ -110,13 +110,15 @@ def inspect_files(
 def _rare_collections() -> Iterator[None]:
     """Run the garbage collector rarely: its searches of millions of short-lived strings take a tenth of the time."""
     before = gc.get_threshold()
+    frozen_before = gc.get_freeze_count() > 0
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
     try:
         yield
     finally:
         gc.set_threshold(*before)
-        gc.unfreeze()
+        if not frozen_before:  # what the caller has frozen stays so
+            gc.unfreeze()
 
 
 def _is_same_file(source: str, others: Sequence[str]) -> bool:

@@ -115,6 +115,7 @@ def written(output: Path) -> int:
     return partial(output).read_bytes().count(b"\n") if partial(output).exists() else 0
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_and_started_again_it_writes_each_line_once_and_in_order(tmp_path: Path) -> None:
     write(tmp_path / "in.jsonl", many(150))
     run(tmp_path, output=str(tmp_path / "whole.jsonl"))

@@ -1,10 +1,11 @@
 """An inspection on narrow terminals and in other encodings."""
 
+import io
+
 import pytest
 
 from convmodel.__main__ import main
 from tests.reports.inspection.helpers import EVIL, Write
-from tests.test_package import run
 
 
 def test_output_to_a_narrow_pipe_is_plain_and_fits(
@@ -20,11 +21,13 @@ def test_output_to_a_narrow_pipe_is_plain_and_fits(
     assert [line for line in lines_of_scripts if line != line.rstrip()] == []
 
 
-def test_characters_that_the_terminal_cannot_encode_are_escaped(write: Write) -> None:
+def test_characters_that_the_terminal_cannot_encode_are_escaped(
+    write: Write, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = write("data.jsonl", [["Hello", "元気 \ufffd"], ["a", "b"]])
-    program = (
-        f"import sys; sys.argv[1:] = ['inspect', {path!r}]; import runpy; sys.stdout.reconfigure(encoding='ascii');"
-    )
-    done = run("-c", program + "runpy.run_module('convmodel', run_name='__main__')")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "\\u5143\\u6c17 \\ufffd" in done.stdout and "#" in done.stdout
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", terminal)
+    assert (main(["inspect", path]), capsys.readouterr().err) == (0, "")
+    terminal.seek(0)
+    out = terminal.read()
+    assert "\\u5143\\u6c17 \\ufffd" in out and "#" in out

@@ -115,6 +115,7 @@ def test_a_build_of_other_candidates_starts_again(selector: BiEncoder, tmp_path:
     assert content(tmp_path / "index") == content(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_killed_build_resumes_where_it_stopped(selector: BiEncoder, tmp_path: Path) -> None:
     selector.save_pretrained(tmp_path / "model")
     program = f"""
