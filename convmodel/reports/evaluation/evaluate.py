@@ -21,7 +21,7 @@ from convmodel.reports.evaluation.examples import EvaluationOptions
 from convmodel.reports.evaluation.presentation import render
 from convmodel.reports.evaluation.reply_generation import ReplyGeneration
 from convmodel.reports.evaluation.response_selection import ResponseSelection
-from convmodel.reports.evaluation.task import EvaluationTask, Lines, MetricResults
+from convmodel.reports.evaluation.task import EvaluationTask, Lines, MetricResults, RunRequest
 
 TASKS: dict[str, EvaluationTask] = {
     task.name: task for task in (ResponseSelection(), DocumentGeneration(), ReplyGeneration())
@@ -128,7 +128,7 @@ def evaluate(
     task = task_of(model, kind)
     options = _check_options(task, options)
     try:
-        result = task.run(os.fspath(model), data, options, device=device, read_options=read_options)
+        result = task.run(RunRequest(os.fspath(model), data, options, device, read_options))
     except DataFileError as error:
         if isinstance(task, ReplyGeneration) and _holds_documents(data, read_options):
             raise ValueError(

@@ -9,16 +9,14 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from convmodel.data.options import ReadOptions
-from convmodel.data.reader import Source
 from convmodel.models.selection.dual_encoder import DualEncoderSelector
 from convmodel.models.selection.search.vectors import EncodedContexts
 from convmodel.models.selection.selector import SELECTOR, Selector
 from convmodel.reports.evaluation import selection_metrics
 from convmodel.reports.evaluation.candidate_pools import CandidatePool, Pools, read_pools
 from convmodel.reports.evaluation.examples import EvaluationOptions
-from convmodel.reports.evaluation.task import Card, EvaluationTask, Lines, MetricResults, RunResult, length_histogram
-from convmodel.reports.plots import Histogram
+from convmodel.reports.evaluation.task import Card, EvaluationTask, Lines, MetricResults, RunRequest, RunResult
+from convmodel.reports.plots import Histogram, length_histogram
 
 CHOICES = "choices.jsonl"
 
@@ -44,22 +42,14 @@ class ResponseSelection(EvaluationTask):
     files: ClassVar = {CHOICES: selection_metrics.SelectionResult}
     remedy = "with the same --limit, and where it gives no candidates also with the same --turns, --pool and --seed"
 
-    def run(
-        self,
-        model: str,
-        data: Source,
-        options: EvaluationOptions,
-        *,
-        device: str | None,
-        read_options: ReadOptions | None,
-    ) -> RunResult:
+    def run(self, request: RunRequest) -> RunResult:
         """Load the model in float32 and score the candidates of every response."""
-        pools = read_pools(data, options, read_options)
-        selector = Selector.from_pretrained(model, device, "float32")
+        pools = read_pools(request.data, request.options, request.read_options)
+        selector = Selector.from_pretrained(request.model, request.device, "float32")
         scored = zip(pools.examples, score_pools(selector, pools), strict=True)
         lines: Lines = {CHOICES: [_result(pool, *scores) for pool, scores in scored]}
         facts = {
-            "source": model,
+            "source": request.model,
             "kind": selector.kind,
             "fingerprint": selector.fingerprint(),
             "dtype": selector.dtype,
