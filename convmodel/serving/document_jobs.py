@@ -49,6 +49,11 @@ class CheckedDocuments:
         """The reason why that text ended, or "filtered"."""
         return self.output.finishes[self.shown[0]] if self.output is not None and self.shown else "filtered"
 
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """See `CheckedReply.counts`."""
+        return (0, 0, 0) if self.output is None else (self.output.tokens_read, sum(self.output.tokens), 0)
+
 
 class DocumentService(JobService[DocumentRequest, "DocumentModelOutput", CheckedDocuments]):
     """Starts documents."""

@@ -3,7 +3,6 @@
 import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Mapping
-from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -21,14 +20,13 @@ from convmodel.serving.anthropic.schemas import (
     TextContent,
 )
 from convmodel.serving.errors import APIError
-from convmodel.serving.ignored_fields import ignored_fields, report_ignored
+from convmodel.serving.ignored_fields import report_fields
 from convmodel.serving.json_body import json_response
 from convmodel.serving.openai.schemas import ChatRequest
 from convmodel.serving.openai.translate import convert_finish_reason, convert_request, start_replies
 from convmodel.serving.reply_jobs import CheckedReply, stream_text
-from convmodel.serving.routes.replies import no_replies
 from convmodel.serving.schemas import JOB_STATUSES, error_responses, stream_responses
-from convmodel.serving.service import Owner, Service, TheService
+from convmodel.serving.service import Owner, Service, TheService, require_replies
 from convmodel.serving.sse import cancel_on_disconnect, encode_event, stream_response
 from convmodel.serving.thread_bridge import AsyncJob
 
@@ -63,10 +61,8 @@ EVENTS = (
 )
 async def create(body: MessagesRequest, request: Request, service: TheService, owner: Owner) -> Response:
     """Reply as Anthropic's messages do. Fields that change nothing are ignored and named in `X-Convmodel-Ignored`."""
-    if service.replies is None:
-        raise no_replies()
-    report = partial(report_ignored, request)
-    report(ignored_fields(body))
+    require_replies(service)
+    report = report_fields(request, body)
     requests = convert_request(service, to_chat_request(body), draw=secrets.randbelow, report=report)
     user = None if body.metadata is None else body.metadata.user_id
     [job] = await start_replies(service, requests, report=report, owner=owner, user=user, pieces=bool(body.stream))
@@ -84,12 +80,9 @@ async def create(body: MessagesRequest, request: Request, service: TheService, o
 )
 async def count_tokens(body: CountRequest, request: Request, service: TheService) -> Response:
     """Return the number of tokens of messages, before any turn is dropped. 404 where replies are only selected."""
-    if service.replies is None:
-        raise no_replies()
-    report = partial(report_ignored, request)
-    report(ignored_fields(body))
+    counter = require_replies(service).responder
+    report = report_fields(request, body)
     [converted] = convert_request(service, to_chat_request(body), draw=secrets.randbelow, report=report)
-    counter = service.replies.responder
     if not isinstance(counter, ContextCounter):
         raise APIError(404, "no model counts tokens here; start the server with --model", code="no_tokens")
     try:
@@ -150,12 +143,8 @@ def encode_error(error: APIError) -> bytes:
 
 def usage_of(reply: CheckedReply) -> MessageUsage:
     """Return the token counts of a reply; Anthropic's input tokens are those that were not in the cache."""
-    inner = reply.reply
-    return MessageUsage(
-        input_tokens=inner.context_tokens - inner.cached_tokens,
-        cache_read_input_tokens=inner.cached_tokens,
-        output_tokens=inner.reply_tokens,
-    )
+    read, written, cached = reply.counts
+    return MessageUsage(input_tokens=read - cached, cache_read_input_tokens=cached, output_tokens=written)
 
 
 def _event(name: str, **fields: Any) -> bytes:

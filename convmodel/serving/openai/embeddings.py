@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
 from convmodel.serving.errors import APIError
-from convmodel.serving.ignored_fields import LenientModel, ignored_fields, report_ignored
+from convmodel.serving.ignored_fields import LenientModel, report_fields
 from convmodel.serving.json_body import json_response
 from convmodel.serving.openai.translate import check_model
 from convmodel.serving.request_options import check_texts
@@ -95,7 +95,7 @@ class EmbeddingsBody(ResponseModel):
 async def embed(body: EmbeddingsRequest, request: Request, service: TheService, owner: Owner) -> Response:
     """Return a vector for each text. 404 on a server without a bi-encoder or ConveRT (`--selector`)."""
     embeddings = _embeddings(service)
-    report_ignored(request, ignored_fields(body))
+    report_fields(request, body)
     check_model(service, body.model)
     if body.dimensions not in (None, embeddings.selector.dimensions):
         message = f"dimensions={body.dimensions}; the vectors have {embeddings.selector.dimensions}; leave it out"

@@ -11,7 +11,7 @@ from convmodel.serving.errors import APIError
 from convmodel.serving.json_body import json_response
 from convmodel.serving.reply_jobs import ReplyRequest, stream_text
 from convmodel.serving.request_options import check_count, check_persona, check_turns, resolve_options, split_context
-from convmodel.serving.service import Owner, TheService
+from convmodel.serving.service import Owner, TheService, require_replies
 from convmodel.serving.sse import cancel_on_disconnect, respond
 
 router = APIRouter(tags=["Replies"])
@@ -63,25 +63,18 @@ async def reply(body: ReplyRequestBody, request: Request, service: TheService, o
     With `stream` the response is a stream of events: `piece` with `{"text"}`, any number of times, then `reply` with
     the complete reply, or `error`. The reply is cancelled when the client disconnects.
     """
-    if service.replies is None:
-        raise no_replies()
+    replies = require_replies(service)
     context, persona = split_context(body.context, service.persona if body.persona is None else body.persona)
     check_turns(service, context)
     check_persona(service, persona)
     options = resolve_options(service, body.preset, None if body.options is None else body.options.given())
     reply_request = ReplyRequest(context, persona, options, body.seed)
-    [job] = await service.replies.start([reply_request], owner=owner, pieces=body.stream)
+    [job] = await replies.start([reply_request], owner=owner, pieces=body.stream)
 
     async def result() -> schemas.ReplyBody:
         return schemas.ReplyBody.of(await job.result())
 
     return await respond(request, "reply", result, job.cancel, pieces=stream_text(job) if body.stream else None)
-
-
-def no_replies() -> APIError:
-    """Return the error for a server without a model that replies."""
-    message = "nothing replies here; start the server with --model, or with --selector and --candidates; see /about"
-    return APIError(404, message, code="no_replies")
 
 
 class SearchRequest(schemas.RequestModel):

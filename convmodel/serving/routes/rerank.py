@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from convmodel.responders.text_selector import TextScores
 from convmodel.serving.errors import APIError
-from convmodel.serving.ignored_fields import LenientModel, ignored_fields, report_ignored
+from convmodel.serving.ignored_fields import LenientModel, report_fields
 from convmodel.serving.json_body import json_response
 from convmodel.serving.openai.schemas import Only
 from convmodel.serving.openai.translate import check_model
@@ -110,7 +110,7 @@ async def rerank(body: RerankRequest, request: Request, service: TheService, own
     if service.rankings is None:
         message = "nothing ranks texts here; start the server with a selector (--selector DIR, or --reranker DIR)"
         raise APIError(404, message, code="no_reranker")
-    report_ignored(request, ignored_fields(body))
+    report_fields(request, body)
     if body.model is not None:
         check_model(service, body.model)
     texts = body.texts()
