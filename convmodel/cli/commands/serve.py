@@ -53,32 +53,22 @@ def _add_options(parser: ArgumentParser) -> None:
     cli_options.add_load_options(parser)
     cli_options.add_policy_options(parser)
     server = parser.add_argument_group("address and storage")
-    server.add_argument(
-        "--host",
-        default="127.0.0.1",
-        help="address to bind (default: 127.0.0.1, this machine only); other addresses need keys",
+    add = server.add_argument
+    text = "address to bind (default: 127.0.0.1, this machine only); other addresses need keys"
+    add("--host", default="127.0.0.1", help=text)
+    add("--port", type=_parse_port, default=8000, help="port to bind (default: 8000); 0 selects a free one")
+    add("--name", metavar="NAME", help="the model's name for clients (default: that of its folder)")
+    text = (
+        "database of conversations and keys: a file, postgresql+psycopg://..., or none (default: "
+        "sqlite:///convmodel.db)"
     )
-    server.add_argument(
-        "--port", type=_parse_port, default=8000, help="port to bind (default: 8000); 0 selects a free one"
-    )
-    server.add_argument("--name", metavar="NAME", help="the model's name for clients (default: that of its folder)")
-    server.add_argument(
-        "--store",
-        metavar="URL",
-        default="sqlite:///convmodel.db",
-        help="database of conversations and keys: a file, postgresql+psycopg://..., or none (default: "
-        "sqlite:///convmodel.db)",
-    )
-    server.add_argument(
-        "--keep_days",
-        metavar="N",
-        type=parse_days,
-        help="delete conversations without changes for this many days (default: never)",
-    )
-    hosts_help = "an allowed Host header, besides localhost, of a server without keys"
-    add_repeatable(server, "--allowed_host", "NAME", hosts_help)
-    origins_help = "an origin whose pages may use the server, such as https://example.org"
-    add_repeatable(server, "--cors", "ORIGIN", origins_help)
+    add("--store", metavar="URL", default="sqlite:///convmodel.db", help=text)
+    text = "delete conversations without changes for this many days (default: never)"
+    add("--keep_days", metavar="N", type=parse_days, help=text)
+    text = "an allowed Host header, besides localhost, of a server without keys"
+    add_repeatable(server, "--allowed_host", "NAME", text)
+    text = "an origin whose pages may use the server, such as https://example.org"
+    add_repeatable(server, "--cors", "ORIGIN", text)
     limits = parser.add_argument_group("limits")
     for name, (kind, default, text) in _limits().items():
         if kind is bool:

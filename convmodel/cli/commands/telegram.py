@@ -28,26 +28,14 @@ MODEL_OPTIONS = (
 
 
 def _add_options(parser: ArgumentParser) -> None:
-    server = parser.add_argument_group("server and storage")
-    server.add_argument(
-        "--url",
-        metavar="URL",
-        help="a running server, such as http://127.0.0.1:8000 (default: start one in this process)",
-    )
-    server.add_argument("--api", metavar="URL", help="a Bot API server (default: Telegram's own)")
-    server.add_argument(
-        "--store",
-        metavar="URL",
-        default="sqlite:///telegram.db",
-        help="database of the bot, and of the conversations of a server in this process "
-        "(default: sqlite:///telegram.db)",
-    )
-    server.add_argument(
-        "--keep_days",
-        metavar="N",
-        type=serve.parse_days,
-        help="without --url: delete conversations without changes for this many days (default: never)",
-    )
+    add = parser.add_argument_group("server and storage").add_argument
+    text = "a running server, such as http://127.0.0.1:8000 (default: start one in this process)"
+    add("--url", metavar="URL", help=text)
+    add("--api", metavar="URL", help="a Bot API server (default: Telegram's own)")
+    text = "database of the bot, and of the conversations of a server in this process (default: sqlite:///telegram.db)"
+    add("--store", metavar="URL", default="sqlite:///telegram.db", help=text)
+    text = "without --url: delete conversations without changes for this many days (default: never)"
+    add("--keep_days", metavar="N", type=serve.parse_days, help=text)
     cli_options.add_responder_options(parser)
     cli_options.add_load_options(parser)
     cli_options.add_policy_options(parser)
