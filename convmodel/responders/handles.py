@@ -36,7 +36,7 @@ class GenerationHandle(Generic[ResultT]):
         pieces: Pieces,
         *,
         on_end: Callable[[], None],
-        to_result: Callable[["GenerationHandle[ResultT]", list[GeneratedText]], ResultT],
+        to_result: "ToResult[ResultT]",
         text_of: Callable[[ResultT], str],
     ) -> None:
         self.job = job
@@ -100,6 +100,10 @@ class GenerationHandle(Generic[ResultT]):
         self._on_end()
         self._ended.set()
         self._pieces.put(None)
+
+
+ToResult = Callable[[GenerationHandle[ResultT], list[GeneratedText]], ResultT]
+"""Converts the generated texts of a request."""
 
 
 class ReplyFuture:
