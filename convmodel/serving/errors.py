@@ -89,17 +89,13 @@ def add_handlers(app: FastAPI) -> None:
 
 async def _handle_api_error(request: Request, error: Exception) -> Response:
     if isinstance(error, RequestValidationError):
-        error = _field_error(error)
+        problem = first_problem(error.errors(), error.body)
+        code = "unsupported_parameter" if problem.unsupported else "invalid_value"
+        message = f"{problem.path}: {problem.message}" if problem.path else problem.message
+        error = APIError(400, message, param=problem.path or None, code=code)
     assert isinstance(error, APIError)
     request.state.error_code = error.code
     return error.response(request.url.path)
-
-
-def _field_error(error: RequestValidationError) -> APIError:
-    problem = first_problem(error.errors(), error.body)
-    code = "unsupported_parameter" if problem.unsupported else "invalid_value"
-    message = f"{problem.path}: {problem.message}" if problem.path else problem.message
-    return APIError(400, message, param=problem.path or None, code=code)
 
 
 async def _handle_http_exception(request: Request, error: Exception) -> Response:

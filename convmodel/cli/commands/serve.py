@@ -144,11 +144,15 @@ def make_service(options: Namespace, opened: "LoadedModels", **others: Any) -> "
 
     generator: Responder | DocumentGenerator | None = opened.responder or opened.documents
     preset = None
-    if generator is None:
-        _check_no_reply_options(options)
-    else:
+    own_options = cli_options.own_options(options)
+    if generator is not None:
         preset = resolve_preset(options, generator.presets)
-        generator.check_options({**generator.presets.get(preset or "", {}), **cli_options.own_options(options)})
+        generator.check_options({**generator.presets.get(preset or "", {}), **own_options})
+    elif options.preset is not None or options.persona or own_options:
+        raise ValueError(
+            "nothing replies here, so leave out --preset, --persona, --set, --num_replies and --num_candidates; or "
+            "give --index, --candidates or --model"
+        )
     names = [Path(name).name for name in cli_options.title(options).split(" + ")]  # clients see names, not paths
     return Service(
         opened.responder,
@@ -158,18 +162,9 @@ def make_service(options: Namespace, opened: "LoadedModels", **others: Any) -> "
         title=" + ".join(names),
         persona=tuple(options.persona),
         preset=preset,
-        options=cli_options.own_options(options),
+        options=own_options,
         **others,
     )
-
-
-def _check_no_reply_options(options: Namespace) -> None:
-    """Raise ValueError for options of replies where a selector only embeds and ranks texts."""
-    if options.preset is not None or options.persona or cli_options.own_options(options):
-        raise ValueError(
-            "nothing replies here, so leave out --preset, --persona, --set, --num_replies and --num_candidates; or "
-            "give --index, --candidates or --model"
-        )
 
 
 def settings_of(options: Namespace) -> Settings:

@@ -62,7 +62,9 @@ def _run(options: Namespace) -> int:
             service = _load_service(options, store, keys, stack)
             server: AbstractAsyncContextManager[str] = embedded_server.serving_here(service)
         else:
-            _check_no_model_options(options)
+            if given := [name for name in MODEL_OPTIONS if getattr(options, name)]:
+                name = "set" if given[0] == "settings" else given[0]
+                raise ValueError(f"the server of --url has its own model and options; leave --{name} out, or --url")
             server = nullcontext(bot.check_address(options.url, what="a convmodel server"))
 
         async def run_until_signal() -> None:
@@ -90,13 +92,6 @@ def _load_service(options: Namespace, store: "Store", keys: "Keys", stack: ExitS
         raise ValueError("nothing replies; the bot needs --model, or --selector and --index or --candidates")
     cli_options.print_choices(options)
     return service
-
-
-def _check_no_model_options(options: Namespace) -> None:
-    given = [name for name in MODEL_OPTIONS if getattr(options, name)]
-    if given:
-        name = "set" if given[0] == "settings" else given[0]
-        raise ValueError(f"the server of --url has its own model and options; leave --{name} out, or --url")
 
 
 COMMAND = Command(

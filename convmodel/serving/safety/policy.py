@@ -129,10 +129,6 @@ class Policy:
             return reply, None
         return replace(reply, candidates=tuple(passed), finish=passed[0].finish, reply_tokens=passed[0].tokens), None
 
-    def stored(self, text: str) -> str | None:
-        """Return the text to store in place of a blocked text; None to store no turn."""
-        return {"nothing": None, "placeholder": PLACEHOLDER, "text": text}[self.store]
-
     def _first(self, side: Side, texts: Sequence[str]) -> BlockReason | None:
         if side not in self.sides:
             return None

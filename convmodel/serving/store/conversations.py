@@ -81,7 +81,10 @@ def listing(
         .order_by(_C.created.desc(), _C.id.desc())
         .limit(limit + 1)
     ).all()
-    page = [records.ConversationSummary(**_header(row), last=_last_turn(row)) for row in rows[:limit]]
+    lasts = [row[len(CONVERSATIONS.c) :] for row in rows[:limit]]  # a row of NULL for a conversation without turns
+    turns = [None if last[0] is None else records.Turn(*last) for last in lasts]
+    pairs = zip(rows, turns, strict=False)
+    page = [records.ConversationSummary(**_header(row), last=turn) for row, turn in pairs]
     return page, f"{page[-1].created}.{page[-1].id}" if len(rows) > limit else None
 
 
@@ -166,11 +169,6 @@ def _header(row: Row[Any]) -> dict[str, Any]:
     settings = {name: columns[name] for name in _SETTINGS} | {"persona": tuple(columns["persona"])}
     names = [field.name for field in fields(records.ConversationHeader) if field.name != "about"]
     return {"about": records.ConversationSettings(**settings), **{name: columns[name] for name in names}}
-
-
-def _last_turn(row: Row[Any]) -> records.Turn | None:
-    values = row[len(CONVERSATIONS.c) :]
-    return None if values[0] is None else records.Turn(*values)
 
 
 def _parse_cursor(text: str) -> tuple[int, str]:

@@ -15,26 +15,15 @@ from convmodel.serving.telegram.task_queue import Task
 
 
 @dataclass(frozen=True)
-class BotCommand:
-    """A command.
+class BotCommand(typed_input.TypedCommand):
+    """A command of the bot.
 
     Args:
-        name: the name after the slash.
-        arguments: syntax of the arguments.
-        help: description.
         run: executes the command, stores the answer and returns its messages; must be idempotent, because a restart
             may repeat it. Raises Refused, for an invalid command too.
     """
 
-    name: str
-    arguments: str
-    help: str
     run: Callable[[BotContext, Task, str], Awaitable[list[str]]]
-
-    @property
-    def usage(self) -> str:
-        """Syntax of the command."""
-        return f"/{self.name} {self.arguments}".rstrip()
 
 
 async def answer_command(context: BotContext, task: Task) -> list[str]:
