@@ -12,7 +12,6 @@ def add_reader_options(parser: ArgumentParser | _ArgumentGroup, *, chats: bool =
     """Add the options of readers to a command; `get_reader_options` returns their values.
 
     Args:
-        parser: the parser of the command.
         chats: whether to add the options of chat exports too.
         errors: whether to add the option for lines that cannot be read.
     """

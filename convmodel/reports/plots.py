@@ -86,9 +86,7 @@ def shares_svg(
         title: name of the figure for screen readers; the page prints it as the caption.
         edges: (N + 1,) edges of the bins.
         series: (N,) the share of each bin, by the name of the series; the first series is filled.
-        label: label of the axis of values.
         mark: name and position of a vertical line.
-        integers: whether the values are integers.
     """
     with rc_context(STYLE):
         figure = Figure(figsize=(4.2, 2.5), layout="constrained")

@@ -32,12 +32,10 @@ class APIError(Exception):
     """An error with an HTTP status and a JSON body; the only exception that routes raise on purpose.
 
     Args:
-        status: the HTTP status.
         message: the value received, the values allowed, and the remedy.
         type: the category of the error; derived from the status by default.
         param: the field with the error.
         code: identifies the error for programs.
-        headers: headers of the response.
     """
 
     def __init__(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -12,8 +13,6 @@ from convmodel.serving.settings import Settings
 MAX_HEAD_BYTES = 65_536
 """Limit for a request head, and for chunk sizes and trailers. uvicorn's own parser has none, and keeps heads in memory
 before any API key is checked."""
-
-REASONS = {400: "Bad Request", 408: "Request Timeout", 503: "Service Unavailable"}
 
 
 class BoundedRequests(HttpToolsProtocol):
@@ -94,7 +93,7 @@ class BoundedRequests(HttpToolsProtocol):
     def _refuse(self, error: APIError) -> None:
         """Send an error and close the connection."""
         response = error.response("")
-        head = [f"HTTP/1.1 {error.status} {REASONS[error.status]}".encode(), b"connection: close"]
+        head = [f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}".encode(), b"connection: close"]
         head += [name + b": " + value for name, value in response.raw_headers]
         self.transport.write(b"\r\n".join([*head, b"", bytes(response.body)]))
         self.transport.close()

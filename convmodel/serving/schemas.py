@@ -1,5 +1,6 @@
 """Request and response bodies that several routers share."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
@@ -188,11 +189,23 @@ JOB_STATUSES = (415, 503, 504)
 """Error statuses of routes that start jobs."""
 
 
-def stream_responses(model: type[BaseModel], description: str, *names: str) -> dict[int | str, dict[str, Any]]:
-    """Return the `responses` of a route that returns a `model`, or streams events of these names, if they have any."""
+def stream_responses(
+    model: type[BaseModel],
+    description: str,
+    *names: str,
+    statuses: Sequence[int] = (400, 404),
+    error: type[BaseModel] = ErrorBody,
+) -> dict[int | str, dict[str, Any]]:
+    """Return the `responses` of a route that starts jobs, and returns a `model` or streams events.
+
+    Args:
+        names: the names of the events, if they have any.
+        statuses: error statuses beside those of jobs; `error` is their body.
+    """
     event: dict[str, Any] = {"data": {"type": "string", "contentMediaType": "application/json"}}
     if names:
         event["event"] = {"enum": list(names)}
     schema = {"type": "object", "description": description, "properties": event, "required": sorted(event)}
     content = {"text/event-stream": {"schema": schema}}
-    return {200: {"model": model, "description": "The complete body, or a stream of events.", "content": content}}
+    success = {"model": model, "description": "The complete body, or a stream of events.", "content": content}
+    return {**error_responses(*statuses, *JOB_STATUSES, model=error), 200: success}

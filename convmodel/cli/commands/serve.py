@@ -102,7 +102,11 @@ def _run(options: Namespace) -> int:
             store = stack.enter_context(Store(options.store))
             stack.enter_context(instance_lock(options.store, "server"))
         exposed = not server.is_loopback(options.host)
-        server.check_exposed(options.host, keys=bool(store and store.digests()))
+        if exposed and not (store and store.digests()):
+            raise ValueError(
+                f"--host {options.host} can be reached from other machines, and there are no keys; make one with "
+                "python -m convmodel keys add NAME, or leave --host out"
+            )
         bound = stack.enter_context(server.bind(options.host, options.port))
         return _serve(options, settings, bound, store, required=exposed)
 
@@ -133,9 +137,6 @@ def _serve(options: Namespace, settings: Settings, bound: Any, store: "Store | N
 
 def make_service(options: Namespace, opened: "LoadedModels", **others: Any) -> "Service":
     """Make a service of loaded models, which replies with the options of the command line.
-
-    Args:
-        others: further arguments of `Service`.
 
     Raises:
         ValueError: for an invalid preset or option.

@@ -39,7 +39,6 @@ def mine(
         output: the JSON Lines file to write, `{"context", "response", "distractors", "persona"}`; it appears when it is
             complete.
         negatives: number of distractors for each example.
-        read_options: options of reading the source.
         progress: called after each batch with the number of examples in it.
 
     Raises:

@@ -119,7 +119,6 @@ def evaluate(
             candidates for a model that chooses, or documents for a model that writes them.
         kind: name of the task, for a folder that does not determine it: "documents" for a plain GPT-2.
         device: "cpu", "cuda", ...; an accelerator if there is one, when None.
-        read_options: options of reading the data.
 
     Raises:
         FileNotFoundError, ValueError: for a model or data that cannot be read, and options that are invalid or have no

@@ -25,7 +25,7 @@ from convmodel.serving.json_body import json_response
 from convmodel.serving.openai.schemas import ChatRequest
 from convmodel.serving.openai.translate import convert_finish_reason, convert_request, start_replies
 from convmodel.serving.reply_jobs import CheckedReply, stream_text
-from convmodel.serving.schemas import JOB_STATUSES, error_responses, stream_responses
+from convmodel.serving.schemas import error_responses, stream_responses
 from convmodel.serving.service import Owner, Service, TheService, require_replies
 from convmodel.serving.sse import cancel_on_disconnect, encode_event, stream_response
 from convmodel.serving.thread_bridge import AsyncJob
@@ -52,12 +52,12 @@ EVENTS = (
     "/messages",
     summary="Create a message",
     response_model=MessageBody,
-    responses={
-        **error_responses(400, 404, *JOB_STATUSES, model=MessagesErrorBody),
-        **stream_responses(
-            MessageBody, "Anthropic's events; the token counts of the context come with `message_delta`.", *EVENTS
-        ),
-    },
+    responses=stream_responses(
+        MessageBody,
+        "Anthropic's events; the token counts of the context come with `message_delta`.",
+        *EVENTS,
+        error=MessagesErrorBody,
+    ),
 )
 async def create(body: MessagesRequest, request: Request, service: TheService, owner: Owner) -> Response:
     """Reply as Anthropic's messages do. Fields that change nothing are ignored and named in `X-Convmodel-Ignored`."""

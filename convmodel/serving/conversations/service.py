@@ -198,7 +198,6 @@ class Conversations:
         """Check settings and texts.
 
         Args:
-            about: the settings.
             persona: sentences that the policy checks as input; the server's own persona is not checked.
             turns: texts that the policy checks, alternately as input and output.
 

@@ -20,7 +20,7 @@ from convmodel.serving.openai.schemas import DecodingFields, FinishReason, No, O
 from convmodel.serving.openai.translate import check_model, choice_seeds, convert_finish_reason, decoding_options
 from convmodel.serving.reply_jobs import CheckedReply, ReplyRequest
 from convmodel.serving.request_options import check_count, check_texts, resolve_options
-from convmodel.serving.schemas import JOB_STATUSES, ResponseModel, error_responses, stream_responses
+from convmodel.serving.schemas import ResponseModel, stream_responses
 from convmodel.serving.service import Owner, Service, TheService
 from convmodel.serving.thread_bridge import AsyncJob
 
@@ -77,12 +77,9 @@ class CompletionsBody(ResponseModel):
     "/completions",
     summary="Create a completion",
     response_model=CompletionsBody,
-    responses={
-        **error_responses(400, 404, *JOB_STATUSES),
-        **stream_responses(
-            CompletionsBody, "`data: {chunk}`, the last of each text with `finish_reason`, then `data: [DONE]`."
-        ),
-    },
+    responses=stream_responses(
+        CompletionsBody, "`data: {chunk}`, the last of each text with `finish_reason`, then `data: [DONE]`."
+    ),
 )
 async def complete(body: CompletionsRequest, request: Request, service: TheService, owner: Owner) -> Response:
     """Continue each prompt `n` times. 404 on a server that neither writes documents nor replies."""

@@ -32,7 +32,7 @@ from convmodel.serving.openai.translate import (
     start_replies,
 )
 from convmodel.serving.reply_jobs import CheckedReply, CheckedTextT, stream_text
-from convmodel.serving.schemas import JOB_STATUSES, ResponseModel, error_responses, stream_responses
+from convmodel.serving.schemas import ResponseModel, error_responses, stream_responses
 from convmodel.serving.service import Owner, Service, TheService, require_replies
 from convmodel.serving.sse import DONE, cancel_on_disconnect, encode_data, stream_response
 from convmodel.serving.thread_bridge import AsyncJob
@@ -44,12 +44,9 @@ router = APIRouter(prefix="/v1", tags=["OpenAI"])
     "/chat/completions",
     summary="Create a chat completion",
     response_model=Completion,
-    responses={
-        **error_responses(400, 404, *JOB_STATUSES),
-        **stream_responses(
-            Completion, "`data: {chunk}`, with the role first and `finish_reason` last, then `data: [DONE]`."
-        ),
-    },
+    responses=stream_responses(
+        Completion, "`data: {chunk}`, with the role first and `finish_reason` last, then `data: [DONE]`."
+    ),
 )
 async def complete(body: ChatRequest, request: Request, service: TheService, owner: Owner) -> Response:
     """Reply as OpenAI's chat completions do.

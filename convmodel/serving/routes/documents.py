@@ -69,15 +69,12 @@ class DocumentsBody(schemas.ResponseModel):
     "/documents",
     summary="Write documents",
     response_model=DocumentsBody,
-    responses={
-        **schemas.error_responses(400, 404, *schemas.JOB_STATUSES),
-        **schemas.stream_responses(
-            DocumentsBody,
-            '`piece` with `{"text"}` of the first text, any number of times; '
-            "then `documents` with the same body as the JSON, or `error`.",
-            *("piece", "documents", "error"),
-        ),
-    },
+    responses=schemas.stream_responses(
+        DocumentsBody,
+        '`piece` with `{"text"}` of the first text, any number of times; '
+        "then `documents` with the same body as the JSON, or `error`.",
+        *("piece", "documents", "error"),
+    ),
 )
 async def write(body: DocumentRequestBody, request: Request, service: TheService, owner: Owner) -> Response:
     """Generate `n` continuations of a prompt, given its metadata. 404 on a server that writes no documents."""

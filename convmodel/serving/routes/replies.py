@@ -48,14 +48,11 @@ class ReplyRequestBody(schemas.RequestModel):
     "/replies",
     summary="Reply to a context",
     response_model=schemas.ReplyBody,
-    responses={
-        **schemas.error_responses(400, 404, *schemas.JOB_STATUSES),
-        **schemas.stream_responses(
-            schemas.ReplyBody,
-            '`piece` with `{"text"}`, any number of times; then `reply` with the same body as the JSON, or `error`.',
-            *("piece", "reply", "error"),
-        ),
-    },
+    responses=schemas.stream_responses(
+        schemas.ReplyBody,
+        '`piece` with `{"text"}`, any number of times; then `reply` with the same body as the JSON, or `error`.',
+        *("piece", "reply", "error"),
+    ),
 )
 async def reply(body: ReplyRequestBody, request: Request, service: TheService, owner: Owner) -> Response:
     """Reply to a context that the client keeps. Nothing is stored.

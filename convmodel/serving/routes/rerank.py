@@ -2,7 +2,7 @@
 
 import math
 import secrets
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import ConfigDict, Field
@@ -93,18 +93,14 @@ class RerankBody(ResponseModel):
     meta: MetaBody
 
 
-@router.post(
-    "/v2/rerank",
-    summary="Rank documents (Cohere's second version)",
-    response_model=RerankBody,
-    responses=error_responses(400, 404, *JOB_STATUSES, model=MessageErrorBody),
-)
-@router.post(
-    "/v1/rerank",
-    summary="Rank documents",
-    response_model=RerankBody,
-    responses=error_responses(400, 404, *JOB_STATUSES, model=MessageErrorBody),
-)
+ROUTE: dict[str, Any] = {
+    "response_model": RerankBody,
+    "responses": error_responses(400, 404, *JOB_STATUSES, model=MessageErrorBody),
+}
+
+
+@router.post("/v2/rerank", summary="Rank documents (Cohere's second version)", **ROUTE)
+@router.post("/v1/rerank", summary="Rank documents", **ROUTE)
 async def rerank(body: RerankRequest, request: Request, service: TheService, owner: Owner) -> Response:
     """Rank documents as replies to a query. 404 on a server without a selector (`--selector` or `--reranker`)."""
     if service.rankings is None:

@@ -58,9 +58,6 @@ def listing(
     """Return a page of an owner's conversations, newest first.
 
     Args:
-        connection: a connection in a transaction.
-        owner: name of the API key.
-        limit: maximum number of conversations.
         before: cursor returned with the previous page; None for the first page.
 
     Returns:

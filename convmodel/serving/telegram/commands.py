@@ -49,10 +49,6 @@ def _capitalize(message: str) -> str:
     return message[:1].upper() + message[1:]
 
 
-async def _start(context: BotContext, task: Task, rest: str) -> list[str]:
-    return await answer(context, task, texts.HELLO)
-
-
 async def _help(context: BotContext, task: Task, rest: str) -> list[str]:
     if rest:
         command = find(rest.removeprefix("/"))
@@ -103,10 +99,6 @@ async def _undo(context: BotContext, task: Task, rest: str) -> list[str]:
     left = len(after["turns"])
     noun, verb = ("turn", "is") if left == 1 else ("turns", "are")
     return await answer(context, task, f"Taken back; {left or 'no'} {noun} {verb} left.")
-
-
-async def _retry(context: BotContext, task: Task, rest: str) -> list[str]:
-    return await request_reply(context, task)
 
 
 async def _persona(context: BotContext, task: Task, rest: str) -> list[str]:
@@ -201,10 +193,10 @@ def _shown(name: str, in_effect: Mapping[str, tuple[Any, str]]) -> str:
 
 
 COMMANDS = (
-    BotCommand("start", "", "say hello", _start),
+    BotCommand("start", "", "say hello", lambda context, task, _: answer(context, task, texts.HELLO)),
     BotCommand("reset", "", "begin a new conversation; persona and options stay", _reset),
     BotCommand("undo", "", "take back the last exchange", _undo),
-    BotCommand("retry", "", "make the last reply anew", _retry),
+    BotCommand("retry", "", "make the last reply anew", lambda context, task, _: request_reply(context, task)),
     BotCommand(
         "persona",
         "[TEXT | add TEXT | clear]",
