@@ -4,10 +4,10 @@ import asyncio
 import contextvars
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from convmodel.errors import QueueFull
 from convmodel.responders.protocol import DocumentGenerator, ReplyHandle, Responder
@@ -20,7 +20,11 @@ from convmodel.serving.thread_bridge import AsyncJob, Output, Result, run_job
 
 logger = logging.getLogger(__name__)
 
-RequestT = TypeVar("RequestT", bound="JobRequest")
+if TYPE_CHECKING:
+    from convmodel.serving.document_jobs import DocumentRequest
+    from convmodel.serving.reply_jobs import ReplyRequest
+
+RequestT = TypeVar("RequestT", bound="ReplyRequest | DocumentRequest")
 
 
 class RejectedBeforeStart(Exception):
@@ -154,14 +158,6 @@ class JobRunner:
     def _cancel(self) -> None:
         for job in self._running:
             job.cancel()
-
-
-class JobRequest(Protocol):
-    """A request to a responder or document writer."""
-
-    @property
-    def arguments(self) -> Mapping[str, Any]:
-        """The arguments of the generator's `start`."""
 
 
 class JobService(ABC, Generic[RequestT, Output, Result]):

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal, cast
 
 from fastapi import APIRouter, Request
-from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 from starlette.responses import Response
 
 from convmodel.serving.document_jobs import CheckedDocuments, DocumentRequest
@@ -20,7 +20,7 @@ from convmodel.serving.openai.schemas import DecodingFields, FinishReason, No, O
 from convmodel.serving.openai.translate import check_model, choice_seeds, convert_finish_reason, decoding_options
 from convmodel.serving.reply_jobs import CheckedReply, ReplyRequest
 from convmodel.serving.request_options import check_count, check_texts, resolve_options
-from convmodel.serving.schemas import ResponseModel, stream_responses
+from convmodel.serving.schemas import ResponseModel, example, stream_responses
 from convmodel.serving.service import Owner, Service, TheService
 from convmodel.serving.thread_bridge import AsyncJob
 
@@ -32,9 +32,7 @@ CheckedText = CheckedReply | CheckedDocuments
 class CompletionsRequest(DecodingFields, LenientModel):
     """Prompts to continue. `preset` and `options` are extensions: `extra_body` in OpenAI's client."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"model": "model", "prompt": "Once upon a time", "max_tokens": 50}]}
-    )
+    model_config = example(model="model", prompt="Once upon a time", max_tokens=50)
 
     model: str = Field(description="the name in /v1/models")
     prompt: Annotated[str | Annotated[list[str], Field(min_length=1)], BeforeValidator(reject_token_ids)] = Field(

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
 from starlette.responses import Response
 
 from convmodel.serving import schemas
@@ -30,9 +30,7 @@ Meta = (
 class DocumentRequestBody(schemas.RequestModel):
     """A prompt to continue."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"prompt": "Once upon a time", "meta": {"topics": ["cats", "dogs"]}, "n": 2}]}
-    )
+    model_config = schemas.example(prompt="Once upon a time", meta={"topics": ["cats", "dogs"]}, n=2)
 
     prompt: str = Field("", description="the beginning of the document; may be empty")
     meta: Meta | None = Field(None, description="metadata: a text, a list, or an object of fields")

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Request
-from pydantic import ConfigDict, Field, WithJsonSchema
+from pydantic import Field, WithJsonSchema
 from starlette.responses import Response
 
 from convmodel.serving import schemas
@@ -24,11 +24,7 @@ SpokenTurn = Annotated[str | None, WithJsonSchema({"type": "string", "minLength"
 class ReplyRequestBody(schemas.RequestModel):
     """A context to reply to."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"context": ["Hello!", "Hi, how are you?", "Fine. Do you have any pets?"], "seed": 1}]
-        }
-    )
+    model_config = schemas.example(context=["Hello!", "Hi, how are you?", "Fine. Do you have any pets?"], seed=1)
 
     context: Annotated[
         list[SpokenTurn],
@@ -77,7 +73,7 @@ async def reply(body: ReplyRequestBody, request: Request, service: TheService, o
 class SearchRequest(schemas.RequestModel):
     """A context to search candidates for."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"context": ["Do you have any pets?"], "k": 3}]})
+    model_config = schemas.example(context=["Do you have any pets?"], k=3)
 
     context: Annotated[list[schemas.Text], Field(min_length=1, description="the turns so far, oldest first")]
     k: Annotated[int, Field(ge=1, le=1000)] = Field(10, description="maximum number of candidates to return")

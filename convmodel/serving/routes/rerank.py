@@ -5,7 +5,7 @@ import secrets
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from convmodel.responders.text_selector import TextScores
@@ -15,7 +15,7 @@ from convmodel.serving.json_body import json_response
 from convmodel.serving.openai.schemas import Only
 from convmodel.serving.openai.translate import check_model
 from convmodel.serving.request_options import check_chars, check_texts
-from convmodel.serving.schemas import JOB_STATUSES, MessageErrorBody, ResponseModel, Text, error_responses
+from convmodel.serving.schemas import JOB_STATUSES, MessageErrorBody, ResponseModel, Text, error_responses, example
 from convmodel.serving.service import Owner, TheService
 from convmodel.serving.sse import cancel_on_disconnect
 
@@ -31,11 +31,7 @@ class DocumentObject(LenientModel):
 class RerankRequest(LenientModel):
     """Documents to rank for a query."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"model": "model", "query": "Do you have any pets?", "documents": ["Two cats.", "At nine."]}]
-        }
-    )
+    model_config = example(model="model", query="Do you have any pets?", documents=["Two cats.", "At nine."])
 
     model: str | None = Field(None, description="the name in /v1/models")
     query: Text = Field(description="the turn that the documents reply to")
