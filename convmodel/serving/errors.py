@@ -72,6 +72,11 @@ class APIError(Exception):
         return Response(content, self.status, self.headers, "application/json")
 
 
+def unavailable(message: str, code: str) -> APIError:
+    """Return the error for something that works again soon."""
+    return APIError(503, message, code=code, headers={"Retry-After": "5"})
+
+
 def internal_error() -> APIError:
     """Return the error for a defect, without any details."""
     message = "something went wrong in the server; its log says what, under the id of X-Request-Id"

@@ -7,7 +7,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from convmodel.serving.errors import APIError
+from convmodel.serving.errors import APIError, unavailable
 from convmodel.serving.settings import Settings
 
 MAX_HEAD_BYTES = 65_536
@@ -31,7 +31,7 @@ class BoundedRequests(HttpToolsProtocol):
         super().connection_made(transport)
         if len(self.connections) > self.settings.connections:
             message = f"{self.settings.connections} connections are open; try again later"
-            self._refuse(APIError(503, message, code="too_many_connections", headers={"Retry-After": "5"}))
+            self._refuse(unavailable(message, "too_many_connections"))
         else:
             self._expire(self.settings.head_seconds, transport.close)  # nothing was asked, so there is no answer
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from convmodel.errors import QueueFull
 from convmodel.responders.protocol import DocumentGenerator, ReplyHandle, Responder
-from convmodel.serving.errors import APIError, internal_error
+from convmodel.serving.errors import APIError, internal_error, unavailable
 from convmodel.serving.limits import ConcurrencyLimit, too_many_requests
 from convmodel.serving.logs import log_defect
 from convmodel.serving.safety.policy import Policy
@@ -231,4 +231,4 @@ def deadline_exceeded() -> APIError:
 
 def shutting_down() -> APIError:
     """Return the error for requests that arrive while the server is shutting down."""
-    return APIError(503, "the server is ending; try again soon", code="closing", headers={"Retry-After": "5"})
+    return unavailable("the server is ending; try again soon", "closing")

@@ -14,15 +14,7 @@ from starlette.responses import Response
 from convmodel.serving.errors import APIError
 from convmodel.serving.ignored_fields import report_fields
 from convmodel.serving.json_body import json_response
-from convmodel.serving.openai.schemas import (
-    ChatRequest,
-    Choice,
-    ChoiceMessage,
-    Completion,
-    DecodingFields,
-    ModelBody,
-    ModelsBody,
-)
+from convmodel.serving.openai import schemas
 from convmodel.serving.openai.translate import (
     build_extras,
     build_usage,
@@ -43,12 +35,12 @@ router = APIRouter(prefix="/v1", tags=["OpenAI"])
 @router.post(
     "/chat/completions",
     summary="Create a chat completion",
-    response_model=Completion,
+    response_model=schemas.Completion,
     responses=stream_responses(
-        Completion, "`data: {chunk}`, with the role first and `finish_reason` last, then `data: [DONE]`."
+        schemas.Completion, "`data: {chunk}`, with the role first and `finish_reason` last, then `data: [DONE]`."
     ),
 )
-async def complete(body: ChatRequest, request: Request, service: TheService, owner: Owner) -> Response:
+async def complete(body: schemas.ChatRequest, request: Request, service: TheService, owner: Owner) -> Response:
     """Reply as OpenAI's chat completions do.
 
     Fields that change nothing are ignored and named in `X-Convmodel-Ignored`. Those that ask for something that this
@@ -62,21 +54,23 @@ async def complete(body: ChatRequest, request: Request, service: TheService, own
     return await ChatStream(service, body, jobs).respond(request)
 
 
-@router.get("/models", summary="List models", response_model=ModelsBody, responses=error_responses())
+@router.get("/models", summary="List models", response_model=schemas.ModelsBody, responses=error_responses())
 async def models(service: TheService) -> Response:
     """Return the list of models, which has one entry."""
-    return json_response(ModelsBody(data=[_model(service)]))
+    return json_response(schemas.ModelsBody(data=[_model(service)]))
 
 
-@router.get("/models/{model:path}", summary="Get a model", response_model=ModelBody, responses=error_responses(404))
+@router.get(
+    "/models/{model:path}", summary="Get a model", response_model=schemas.ModelBody, responses=error_responses(404)
+)
 async def one_model(model: str, service: TheService) -> Response:
     """Return the model of this name."""
     check_model(service, model)
     return json_response(_model(service))
 
 
-def _model(service: Service) -> ModelBody:
-    return ModelBody(id=service.model, created=service.created)
+def _model(service: Service) -> schemas.ModelBody:
+    return schemas.ModelBody(id=service.model, created=service.created)
 
 
 class ChoiceStream(ABC, Generic[CheckedTextT]):
@@ -92,7 +86,7 @@ class ChoiceStream(ABC, Generic[CheckedTextT]):
     chunk_object: ClassVar[str]
     body_class: ClassVar[type[ResponseModel]]
 
-    def __init__(self, service: Service, body: DecodingFields, jobs: Sequence[AsyncJob[CheckedTextT]]) -> None:
+    def __init__(self, service: Service, body: schemas.DecodingFields, jobs: Sequence[AsyncJob[CheckedTextT]]) -> None:
         self._service = service
         self._stream = bool(body.stream)
         self._jobs = jobs
@@ -154,12 +148,12 @@ class ChatStream(ChoiceStream[CheckedReply]):
 
     prefix = "chatcmpl"
     chunk_object = "chat.completion.chunk"
-    body_class = Completion
+    body_class = schemas.Completion
 
-    def _choice(self, index: int, text: CheckedReply) -> Choice:
+    def _choice(self, index: int, text: CheckedReply) -> schemas.Choice:
         finish_reason = convert_finish_reason(text)
-        message = ChoiceMessage(content=text.text)
-        return Choice(index=index, message=message, finish_reason=finish_reason, convmodel=build_extras(text))
+        message = schemas.ChoiceMessage(content=text.text)
+        return schemas.Choice(index=index, message=message, finish_reason=finish_reason, convmodel=build_extras(text))
 
     def _first_deltas(self) -> Iterable[dict[str, Any]]:
         delta = {"role": "assistant", "content": "", "refusal": None}
