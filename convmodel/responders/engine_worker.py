@@ -220,20 +220,16 @@ class EngineWorker(ClosesOnExit, Generic[AnyModel]):
 
     def _generate_outside_engine(self, handle: GenerationHandle[Any]) -> list[GeneratedText]:
         """Run transformers' `generate` for options that the engine does not support; all other requests wait."""
-        job = handle.job
+        model = self._model
         self._num_running += 1
         try:
             [texts] = write(
-                self._model.hf_model,
-                self._model.tokenizer,
-                [job],
-                is_cancelled=lambda: handle.cancelled or self._closed,
+                model.hf_model, model.tokenizer, [handle.job], is_cancelled=lambda: handle.cancelled or self._closed
             )
         finally:
             self._num_running -= 1
-        self._count_tokens(
-            Load(tokens_read=len(job.row.input_ids), tokens_written=sum(len(text.ids) for text in texts))
-        )
+        written = sum(len(text.ids) for text in texts)
+        self._count_tokens(Load(tokens_read=len(handle.job.row.input_ids), tokens_written=written))
         return texts
 
     def _step(self) -> None:

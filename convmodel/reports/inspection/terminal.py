@@ -36,7 +36,11 @@ def show(inspection: Inspection, console: Console) -> None:
     _print_rows("Most frequent turns", tables.frequent_table(inspection), console)
     if inspection.pairs:
         _print_title("Shared between files", console)
-        _print_pairs(tables.pair_table(inspection), console)
+        for files, same, nearly, replies in tables.pair_table(inspection).rows:
+            print_wrapped(Text(str(files), style=STYLES["position"]), console)
+            line = f"{same} conversations word for word, {nearly} nearly; {replies} replies with all before them"
+            print_wrapped(Text(line), console, indent=2)
+        console.print()
     for kind, findings in tables.group_by_kind(inspection):
         _print_findings(kind, findings, inspection.names, console)
     for note in tables.notes(inspection):
@@ -72,14 +76,6 @@ def _print_rows(title: str, table: Table, console: Console) -> None:
         for name, text in table.rows:
             print_wrapped(Text.assemble((str(name), STYLES["position"]), f": {text}"), console)
         console.print()
-
-
-def _print_pairs(table: Table, console: Console) -> None:
-    for files, same, nearly, replies in table.rows:
-        print_wrapped(Text(str(files), style=STYLES["position"]), console)
-        line = f"{same} conversations word for word, {nearly} nearly; {replies} replies with all before them"
-        print_wrapped(Text(line), console, indent=2)
-    console.print()
 
 
 def _print_findings(kind: FindingKind, findings: list[Finding], names: dict[str, str], console: Console) -> None:

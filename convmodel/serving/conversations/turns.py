@@ -89,8 +89,6 @@ class TurnService:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _find_earlier(self, request: TurnRequest) -> IdempotencyRecord | None:
-        if request.key is None:
-            return None
         return await self.conversations.find_repeated(request.owner, request.key, request.digest)
 
     async def _begin(self, request: TurnRequest, earlier: IdempotencyRecord | None = None) -> PendingReply:
