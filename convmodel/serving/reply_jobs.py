@@ -38,10 +38,8 @@ class ReplyRequest:
     def arguments(self) -> Mapping[str, Any]:
         """The arguments of `Responder.start`."""
         seed = secrets.randbelow(SEEDS) if self.seed is None else self.seed
-        return {
-            **{"context": self.context, "persona": self.persona, "options": self.options},
-            **{"seed": seed, "session": self.session},
-        }
+        same = {"context": self.context, "persona": self.persona, "options": self.options}
+        return {**same, "seed": seed, "session": self.session}
 
 
 @dataclass(frozen=True)
