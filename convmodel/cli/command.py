@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, _ActionsContainer
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from convmodel.data.options import OptionStyle, option_style
 
@@ -52,9 +52,9 @@ def number_parser(
     return parse
 
 
-def add_repeatable(group: _ActionsContainer, name: str, metavar: str, help: str) -> None:
-    """Add an option whose values are collected in a list."""
-    group.add_argument(name, metavar=metavar, action="append", default=[], help=f"{help}; may be repeated")
+def add_repeatable(group: _ActionsContainer, name: str, metavar: str, help: str, **others: Any) -> None:
+    """Add an option whose values are collected in a list; `others` are further arguments of `add_argument`."""
+    group.add_argument(name, metavar=metavar, action="append", default=[], help=f"{help}; may be repeated", **others)
 
 
 positive_int = number_parser(int, lambda number: number >= 1, "a whole number from 1")

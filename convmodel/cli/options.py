@@ -27,65 +27,43 @@ def add_responder_options(
 ) -> None:
     """Add the options of a responder; `preset` describes the default preset in the help."""
     model = parser.add_argument_group("models")
-    model.add_argument(
-        "--model", metavar="DIR", help="the folder of a generative model (default: model, or none with --selector)"
-    )
-    model.add_argument(
-        "--selector", metavar="DIR", help="the folder of a selector; without candidates it ranks generated replies"
-    )
+    add = model.add_argument
+    add("--model", metavar="DIR", help="the folder of a generative model (default: model, or none with --selector)")
+    add("--selector", metavar="DIR", help="the folder of a selector; without candidates it ranks generated replies")
     candidates = model.add_mutually_exclusive_group()
     candidates.add_argument("--index", metavar="DIR", help="an index of candidates, made by convmodel index")
     candidates.add_argument("--candidates", metavar="FILE", help="a file of candidates, one per line")
-    model.add_argument(
-        "--reranker",
-        metavar="NAME",
-        help="ranks all replies: selector (default if there is one), likelihood, or the folder of another selector",
-    )
-    model.add_argument("--device", help="cuda, cpu, ... (default: an accelerator if there is one)")
-    model.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "int8"), help="default: auto")
+    text = "ranks all replies: selector (default if there is one), likelihood, or the folder of another selector"
+    add("--reranker", metavar="NAME", help=text)
+    add("--device", help="cuda, cpu, ... (default: an accelerator if there is one)")
+    add("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "int8"), help="default: auto")
     decoding = parser.add_argument_group("decoding")
-    decoding.add_argument("--preset", metavar="NAME", help=f"a named set of options (default: {preset})")
-    decoding.add_argument(
-        "--set",
-        dest="settings",
-        metavar="NAME=VALUE",
-        action="append",
-        default=[],
-        type=_parse_setting,
-        help="an option of transformers' generate, such as temperature=0.7, or of selection; may be repeated",
+    add = decoding.add_argument
+    add("--preset", metavar="NAME", help=f"a named set of options (default: {preset})")
+    text = "an option of transformers' generate, such as temperature=0.7, or of selection"
+    add_repeatable(decoding, "--set", "NAME=VALUE", text, dest="settings", type=_parse_setting)
+    text = (
+        "generate N replies and take the best, or N texts for each prompt (num_return_sequences; default: 1, or 4 "
+        "with a selector)"
     )
-    decoding.add_argument(
-        "--num_replies",
-        type=positive_int,
-        metavar="N",
-        help="generate N replies and take the best, or N texts for each prompt (num_return_sequences; default: 1, or 4 "
-        "with a selector)",
-    )
-    decoding.add_argument(
-        "--num_candidates", type=positive_int, metavar="N", help="select N candidates and take the best (default: 10)"
-    )
+    add("--num_replies", type=positive_int, metavar="N", help=text)
+    text = "select N candidates and take the best (default: 10)"
+    add("--num_candidates", type=positive_int, metavar="N", help=text)
     add_repeatable(decoding, "--persona", "TEXT", "a sentence about the replying side")
 
 
 def add_load_options(parser: ArgumentParser) -> None:
     """Add the options of `open_all`, for commands that serve many users."""
-    load = parser.add_argument_group("load")
-    load.add_argument(
-        "--documents",
-        metavar="DIR",
-        help="a document model, beside a model that replies; --model may also be a document model",
-    )
+    add = parser.add_argument_group("load").add_argument
+    text = "a document model, beside a model that replies; --model may also be a document model"
+    add("--documents", metavar="DIR", help=text)
     for name, default, text in (
         ("--max_running", MAX_RUNNING, "texts generated at once"),
         ("--max_waiting", MAX_WAITING, "further requests that may wait"),
     ):
-        load.add_argument(name, type=positive_int, default=default, metavar="N", help=f"{text} (default: {default})")
-    load.add_argument(
-        "--max_kept",
-        type=positive_int,
-        metavar="N",
-        help="conversations whose keys and values stay in memory (default: as many as are generated at once)",
-    )
+        add(name, type=positive_int, default=default, metavar="N", help=f"{text} (default: {default})")
+    text = "conversations whose keys and values stay in memory (default: as many as are generated at once)"
+    add("--max_kept", type=positive_int, metavar="N", help=text)
 
 
 def open_responder(options: Namespace) -> "Writer | Chooser | Hybrid":
@@ -163,24 +141,18 @@ _probability = number_parser(float, lambda number: 0 < number <= 1, "a number ab
 
 def add_policy_options(parser: ArgumentParser) -> None:
     """Add the policy options; without a word list and a classifier nothing is blocked."""
-    group = parser.add_argument_group("moderation policy (default: nothing is blocked)")
-    group.add_argument("--blocked_words", metavar="FILE", help="blocked words and phrases, one per line")
-    group.add_argument("--classifier", metavar="DIR", help="the folder of a text classifier")
-    group.add_argument(
-        "--flag_labels",
-        metavar="A,B",
-        type=_split_names,
-        help="labels of the classifier that block a text (default: its only one)",
-    )
-    group.add_argument(
-        "--flag_threshold", metavar="P", type=_probability, help="minimum probability of such a label (default: 0.5)"
-    )
-    group.add_argument(
-        "--policy_sides", metavar="SIDES", type=_parse_sides, help=f"checked texts (default: {','.join(SIDES)})"
-    )
-    group.add_argument("--policy_say", metavar="TEXT", help=f"replacement of a blocked reply (default: {SAY})")
-    group.add_argument("--policy_store", choices=STORES, help="stored form of a blocked text (default: placeholder)")
-    group.add_argument("--no_policy", action="store_true", help="disable the policy despite the other options")
+    add = parser.add_argument_group("moderation policy (default: nothing is blocked)").add_argument
+    add("--blocked_words", metavar="FILE", help="blocked words and phrases, one per line")
+    add("--classifier", metavar="DIR", help="the folder of a text classifier")
+    text = "labels of the classifier that block a text (default: its only one)"
+    add("--flag_labels", metavar="A,B", type=_split_names, help=text)
+    text = "minimum probability of such a label (default: 0.5)"
+    add("--flag_threshold", metavar="P", type=_probability, help=text)
+    text = f"checked texts (default: {','.join(SIDES)})"
+    add("--policy_sides", metavar="SIDES", type=_parse_sides, help=text)
+    add("--policy_say", metavar="TEXT", help=f"replacement of a blocked reply (default: {SAY})")
+    add("--policy_store", choices=STORES, help="stored form of a blocked text (default: placeholder)")
+    add("--no_policy", action="store_true", help="disable the policy despite the other options")
 
 
 def check_policy_options(options: Namespace) -> None:

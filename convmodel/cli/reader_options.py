@@ -12,17 +12,14 @@ def add_reader_options(parser: ArgumentParser | _ArgumentGroup, *, chats: bool =
     """Add the options of readers to a command; `get_reader_options` returns their values.
 
     Args:
-        parser: the parser of the command.
         chats: whether to add the options of chat exports too.
         errors: whether to add the option for lines that cannot be read.
     """
     add = parser.add_argument
     add("--format", help="the format of the file (default: recognised)")
-    add(
-        "--columns",
-        metavar="ROLE=NAME,...",
-        help=f"names of columns or keys, such as context=question,response=answer; roles: {', '.join(COLUMN_ROLES)}",
-    )
+    roles = ", ".join(COLUMN_ROLES)
+    text = f"names of columns or keys, such as context=question,response=answer; roles: {roles}"
+    add("--columns", metavar="ROLE=NAME,...", help=text)
     add("--encoding", help="the encoding of a file without a byte order mark (default: utf-8)")
     if errors:
         text = "what to do with a line that cannot be read (default: stop)"
@@ -33,11 +30,8 @@ def add_reader_options(parser: ArgumentParser | _ArgumentGroup, *, chats: bool =
     add("--me", metavar="NAME", help="in a chat export: the person as whom the model replies")
     add("--gap", metavar="TIME", help="in a chat export: the silence that ends a conversation (default: 6h)")
     add("--name_speakers", action="store_true", help="in a chat export: put names before the messages of the others")
-    add(
-        "--mask",
-        action="store_true",
-        help="in a chat export: replace phone numbers, mail addresses, links, card and account numbers",
-    )
+    text = "in a chat export: replace phone numbers, mail addresses, links, card and account numbers"
+    add("--mask", action="store_true", help=text)
 
 
 def get_reader_options(options: Namespace) -> ReadOptions:

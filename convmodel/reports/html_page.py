@@ -10,10 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 def render_page(template: str, *, title: str, **values: Any) -> str:
     """Render a template of `reports/templates` with the shared skeleton and style sheet.
 
-    Args:
-        template: the template's file name.
-        title: heading of the page.
-        values: variables of the template. Every text is escaped, so text from the data never becomes markup.
+    Every text of `values`, the template's variables, is escaped, so text from the data never becomes markup.
     """
     return _environment().get_template(template).render(title=title, style=_style(), **values) + "\n"
 

@@ -13,6 +13,8 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from convmodel.metrics.words import words
+
 # Placeholders that matplotlib accepts as colours. In the SVG they are replaced by variables of the style sheet.
 INK = "#010203"
 FAINT = "#040506"
@@ -38,6 +40,12 @@ class Histogram:
     label: str
     series: Mapping[str, Sequence[float]]
     bins: int | None = 25
+
+
+def length_histogram(label: str, texts: Sequence[str], gold: Sequence[str]) -> Histogram:
+    """Return the distribution of the words of the model's texts and of the gold ones."""
+    series = {"model": [len(words(text)) for text in texts], "gold": [len(words(text)) for text in gold]}
+    return Histogram("Length", label, series, bins=None)
 
 
 def histogram_svg(histogram: Histogram) -> str:
@@ -78,9 +86,7 @@ def shares_svg(
         title: name of the figure for screen readers; the page prints it as the caption.
         edges: (N + 1,) edges of the bins.
         series: (N,) the share of each bin, by the name of the series; the first series is filled.
-        label: label of the axis of values.
         mark: name and position of a vertical line.
-        integers: whether the values are integers.
     """
     with rc_context(STYLE):
         figure = Figure(figsize=(4.2, 2.5), layout="constrained")

@@ -28,7 +28,6 @@ class Cell:
     """A table cell that is not plain text.
 
     Args:
-        text: content of the cell.
         style: a class of `style.css`, which is also a key of `STYLES`; unknown ones have no effect.
         detail: explanation below the text, on the HTML page only.
     """

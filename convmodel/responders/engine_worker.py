@@ -2,11 +2,13 @@
 
 import atexit
 import os
+import queue
+import secrets
 import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import astuple, replace
 from functools import partial
 from types import MappingProxyType
@@ -18,17 +20,16 @@ from convmodel.errors import QueueFull
 from convmodel.generation.engine import Engine
 from convmodel.generation.option_checks import check_names
 from convmodel.generation.options import DecodingConfig, effective_options
-from convmodel.generation.request import RequestState
+from convmodel.generation.request import SEEDS, RequestState
 from convmodel.models.devices import release_openmp_threads
 from convmodel.models.language_model import LanguageModel
-from convmodel.models.text_generation import GeneratedText, collect_texts, write
-from convmodel.responders.handles import GenerationHandle
+from convmodel.models.text_generation import GeneratedText, GenerationJob, collect_texts, write
+from convmodel.responders.handles import GenerationHandle, Pieces, ResultT, ToResult
 from convmodel.responders.protocol import MAX_RUNNING, MAX_WAITING, ClosesOnExit, Load
 
 CLOSED = "the writer is closed; make a new one"
 
 AnyModel = TypeVar("AnyModel", bound=LanguageModel[Any])
-AnyHandle = TypeVar("AnyHandle", bound=GenerationHandle[Any])
 
 
 class EngineWorker(ClosesOnExit, Generic[AnyModel]):
@@ -126,8 +127,20 @@ class EngineWorker(ClosesOnExit, Generic[AnyModel]):
         _ = decoding.uses_engine  # raises ValueError for options that contradict each other
         return decoding
 
-    def _submit(self, handle: AnyHandle) -> AnyHandle:
+    def _draw(self, decoding: DecodingConfig, seed: int | None) -> tuple[Pieces, dict[str, Any]]:
+        """Return a queue for the pieces of a request's text, and the request's `seed` and `sink`.
+
+        A missing seed is not drawn from torch's global generator, which beam sampling may be using in the thread.
+        """
+        pieces: Pieces = queue.SimpleQueue()
+        sink = pieces.put if decoding.num_replies == 1 else None
+        return pieces, {"seed": secrets.randbelow(SEEDS) if seed is None else seed, "sink": sink}
+
+    def _submit(
+        self, job: GenerationJob, pieces: Pieces, *, to_result: ToResult[ResultT], text_of: Callable[[ResultT], str]
+    ) -> GenerationHandle[ResultT]:
         """Queue a request for the thread; raise QueueFull when too many wait, and RuntimeError after `close`."""
+        handle = GenerationHandle(job, pieces, on_end=self._release, to_result=to_result, text_of=text_of)
         with self._changed:
             if self._closed:
                 raise RuntimeError(CLOSED)
@@ -199,26 +212,24 @@ class EngineWorker(ClosesOnExit, Generic[AnyModel]):
                 texts = self._generate_outside_engine(handle)
                 if self._closed:
                     raise self._closed_early()
-                handle.end([_as_cancelled(text) for text in texts] if handle.cancelled else texts)
+                if handle.cancelled:  # transformers' `generate` reports "end" when its CancelCriteria stop it
+                    texts = [replace(text, finish="cancelled") if text.finish == "end" else text for text in texts]
+                handle.end(texts)
         except Exception as error:  # fails this request; the others continue
             handle.end(error)
 
     def _generate_outside_engine(self, handle: GenerationHandle[Any]) -> list[GeneratedText]:
         """Run transformers' `generate` for options that the engine does not support; all other requests wait."""
-        job = handle.job
+        model = self._model
         self._num_running += 1
         try:
             [texts] = write(
-                self._model.hf_model,
-                self._model.tokenizer,
-                [job],
-                is_cancelled=lambda: handle.cancelled or self._closed,
+                model.hf_model, model.tokenizer, [handle.job], is_cancelled=lambda: handle.cancelled or self._closed
             )
         finally:
             self._num_running -= 1
-        self._count_tokens(
-            Load(tokens_read=len(job.row.input_ids), tokens_written=sum(len(text.ids) for text in texts))
-        )
+        written = sum(len(text.ids) for text in texts)
+        self._count_tokens(Load(tokens_read=len(handle.job.row.input_ids), tokens_written=written))
         return texts
 
     def _step(self) -> None:
@@ -278,8 +289,3 @@ def _close(reference: "weakref.ref[EngineWorker[Any]]") -> None:
     worker = reference()
     if worker is not None:
         worker.close()
-
-
-def _as_cancelled(text: GeneratedText) -> GeneratedText:
-    """Mark a text as cancelled: transformers' `generate` reports "end" when its CancelCriteria stop it."""
-    return replace(text, finish="cancelled") if text.finish == "end" else text

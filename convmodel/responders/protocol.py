@@ -104,8 +104,6 @@ class Load:
     """Current load of a responder, and its token counts since it was created.
 
     Args:
-        running: number of requests being processed.
-        waiting: number of requests in the queue.
         tokens_read: context tokens read by the model, counted each time they are read.
         tokens_cached: context tokens taken from the KV cache instead of being read again.
     """

@@ -61,12 +61,7 @@ class SelectorWorker:
         self._counting = threading.Lock()
         self._open = 0
         self.kind = selector.kind
-        self.dimensions = self._count_dimensions()
-
-    def _count_dimensions(self) -> int | None:
-        if self.kind not in ONE_VECTOR:
-            return None
-        return int(self._selector.encode_candidates(["a"]).shape[1])
+        self.dimensions = int(selector.encode_candidates(["a"]).shape[1]) if self.kind in ONE_VECTOR else None
 
     @property
     def load(self) -> Load:
@@ -79,7 +74,7 @@ class SelectorWorker:
         selector = self._selector
         if self.dimensions is None or not isinstance(selector, DualEncoderSelector):
             raise ValueError(f"a {self.kind} has no single vector for a text; use a bi-encoder or ConveRT")
-        make_row = _query_row(selector) if queries else selector.candidate_row
+        make_row = (lambda ids: selector.context_row([ids])) if queries else selector.candidate_row
         scale = (getattr(selector, "cosine_scale", None) or 1.0) if queries else 1.0
 
         def encode(batch: Sequence[str]) -> TextVectors:
@@ -129,10 +124,6 @@ class SelectorWorker:
     def _count(self, change: int) -> None:
         with self._counting:
             self._open += change
-
-
-def _query_row(selector: DualEncoderSelector[Any, Any]) -> Callable[[Sequence[int]], Row]:
-    return lambda ids: selector.context_row([ids])
 
 
 def _document_row(selector: Selector) -> Callable[[Sequence[int]], Row]:

@@ -4,6 +4,7 @@ import ast
 import difflib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 NO_PERSONA = "there is no persona; /persona I like rain. gives one"
@@ -87,6 +88,20 @@ def parse_option(argument: str) -> tuple[str, str]:
         argument = argument.replace("=", " ", 1)
     name, _, value = argument.partition(" ")
     return name, value.strip()
+
+
+@dataclass(frozen=True)
+class TypedCommand:
+    """The name of a command after the slash, the syntax of its arguments (empty for none), and a description."""
+
+    name: str
+    arguments: str
+    help: str
+
+    @property
+    def usage(self) -> str:
+        """Syntax of the command."""
+        return f"/{self.name} {self.arguments}".rstrip()
 
 
 def edit_persona(persona: Iterable[str], argument: str) -> tuple[str, ...]:

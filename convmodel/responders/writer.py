@@ -1,13 +1,10 @@
 """Writers, which generate with a model in their own thread: `Writer` replies, and `DocumentWriter` documents."""
 
-import queue
-import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from convmodel.data.conversation import check_turns
 from convmodel.generation.options import PRESETS
-from convmodel.generation.request import SEEDS
 from convmodel.models.conversation_model import ConversationModel, ReplyInputs, rank_and_deduplicate
 from convmodel.models.document_inputs import DocumentModelOutput
 from convmodel.models.document_model import PRESETS as DOCUMENT_PRESETS
@@ -15,7 +12,7 @@ from convmodel.models.document_model import DocumentModel
 from convmodel.models.rerankers import ScoredBy, scorer_name
 from convmodel.models.text_generation import GeneratedText
 from convmodel.responders.engine_worker import EngineWorker
-from convmodel.responders.handles import GenerationHandle, Pieces
+from convmodel.responders.handles import GenerationHandle
 from convmodel.responders.protocol import MAX_RUNNING, MAX_WAITING, Candidate, Reply, Session
 from convmodel.tokens.conversation_layout import lay_out_context
 
@@ -70,30 +67,19 @@ class Writer(EngineWorker[ConversationModel]):
         seed: int | None = None,
         session: Session | None = None,
     ) -> GenerationHandle[Reply]:
-        """Start a reply and return at once; see `Responder.start`.
-
-        A missing seed is not drawn from torch's global generator, which beam sampling may be using in the thread.
-        """
+        """Start a reply and return at once; see `Responder.start`."""
         decoding = self._decoding(options or {})
-        pieces: Pieces = queue.SimpleQueue()
+        pieces, drawn = self._draw(decoding, seed)
+        scored = decoding.num_replies > 1 and self._scorer == "likelihood"
         inputs = self._model.prepare(
-            context,
-            persona,
-            decoding,
-            seed=secrets.randbelow(SEEDS) if seed is None else seed,
-            session=session,
-            keep=self._keep,
-            scored=decoding.num_replies > 1 and self._scorer == "likelihood",
-            sink=pieces.put if decoding.num_replies == 1 else None,
+            context, persona, decoding, session=session, keep=self._keep, scored=scored, **drawn
         )
-        handle = GenerationHandle(
+        return self._submit(
             inputs.job,
             pieces,
-            on_end=self._release,
             to_result=lambda handle, texts: self._to_reply(handle, texts, inputs, session),
             text_of=lambda reply: reply.text,
         )
-        return self._submit(handle)
 
     def count_tokens(self, context: Sequence[str], persona: Sequence[str] = ()) -> int:
         """See `ContextCounter.count_tokens`."""
@@ -154,24 +140,10 @@ class DocumentWriter(EngineWorker[DocumentModel]):
         options: Mapping[str, Any] | None = None,
         seed: int | None = None,
     ) -> GenerationHandle[DocumentModelOutput]:
-        """Start to generate documents and return at once; see `DocumentGenerator.start`.
-
-        A missing seed is not drawn from torch's global generator, which beam sampling may be using in the thread.
-        """
+        """Start to generate documents and return at once; see `DocumentGenerator.start`."""
         decoding = self._decoding(options or {})
-        pieces: Pieces = queue.SimpleQueue()
-        inputs = self._model.prepare(
-            prompt,
-            meta,
-            decoding,
-            seed=secrets.randbelow(SEEDS) if seed is None else seed,
-            sink=pieces.put if decoding.num_replies == 1 else None,
+        pieces, drawn = self._draw(decoding, seed)
+        inputs = self._model.prepare(prompt, meta, decoding, **drawn)
+        return self._submit(
+            inputs.job, pieces, to_result=lambda _, texts: inputs.output(texts), text_of=lambda output: output.texts[0]
         )
-        handle = GenerationHandle(
-            inputs.job,
-            pieces,
-            on_end=self._release,
-            to_result=lambda _, texts: inputs.output(texts),
-            text_of=lambda output: output.texts[0],
-        )
-        return self._submit(handle)

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from convmodel.serving.errors import APIError
+from convmodel.serving.errors import APIError, unavailable
 from convmodel.serving.store.errors import Unavailable
 from convmodel.serving.store.keys import LOCAL, digest
 
@@ -17,6 +17,9 @@ FRESH = 5.0
 
 RETRY_SECONDS = 1.0
 """Seconds after a failed read without another attempt, so that waiting requests do not each wait for a timeout."""
+
+
+UNREADABLE = "keys cannot be read now; try again later"
 
 
 class Keys:
@@ -46,13 +49,13 @@ class Keys:
             if self._read is None or self.fresh:
                 return
             if time.monotonic() - self._failed_at < RETRY_SECONDS:
-                raise _unreadable()
+                raise unavailable(UNREADABLE, "store_unavailable")
             try:
                 self._owners = dict(self._read())
             except Unavailable as error:
                 logger.error("%s", error)
                 self._failed_at = time.monotonic()
-                raise _unreadable() from None
+                raise unavailable(UNREADABLE, "store_unavailable") from None
             self._read_at = time.monotonic()
 
     @property
@@ -75,12 +78,6 @@ class Keys:
         if owner is None:
             raise _unauthorized("this key is not known; ask the server's operator for one", "invalid_api_key")
         return owner
-
-
-def _unreadable() -> APIError:
-    return APIError(
-        503, "keys cannot be read now; try again later", code="store_unavailable", headers={"Retry-After": "5"}
-    )
 
 
 def _unauthorized(message: str, code: str) -> APIError:

@@ -49,19 +49,26 @@ class CheckedDocuments:
         """The reason why that text ended, or "filtered"."""
         return self.output.finishes[self.shown[0]] if self.output is not None and self.shown else "filtered"
 
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """See `CheckedReply.counts`."""
+        return (0, 0, 0) if self.output is None else (self.output.tokens_read, sum(self.output.tokens), 0)
+
 
 class DocumentService(JobService[DocumentRequest, "DocumentModelOutput", CheckedDocuments]):
     """Starts documents."""
 
     def __init__(self, writer: DocumentGenerator, jobs: JobRunner, metrics: Metrics, policy: Policy | None) -> None:
-        super().__init__(writer, jobs, policy, count=self._count_tokens, convert=_show_all)
+        super().__init__(
+            writer,
+            jobs,
+            policy,
+            count=lambda output: metrics.count_tokens(output.tokens_read, sum(output.tokens)),
+            convert=lambda output: CheckedDocuments(output, range(len(output.texts))),
+        )
         self.writer = writer
-        self._metrics = metrics
 
     # Called in the worker threads
-
-    def _count_tokens(self, output: "DocumentModelOutput") -> None:
-        self._metrics.count_tokens(output.tokens_read, sum(output.tokens))
 
     def _check_input(self, policy: Policy, request: DocumentRequest) -> CheckedDocuments | None:
         texts = [text for text in (request.prompt, *_texts(request.meta)) if text.strip()]
@@ -72,10 +79,6 @@ class DocumentService(JobService[DocumentRequest, "DocumentModelOutput", Checked
         verdicts = [policy.check_output([text]) for text in output.texts]
         shown = [index for index, verdict in enumerate(verdicts) if verdict is None]
         return CheckedDocuments(output, shown, next(filter(None, verdicts), None))
-
-
-def _show_all(output: "DocumentModelOutput") -> CheckedDocuments:
-    return CheckedDocuments(output, range(len(output.texts)))
 
 
 def _texts(meta: Any) -> Iterator[str]:

@@ -32,12 +32,10 @@ class APIError(Exception):
     """An error with an HTTP status and a JSON body; the only exception that routes raise on purpose.
 
     Args:
-        status: the HTTP status.
         message: the value received, the values allowed, and the remedy.
         type: the category of the error; derived from the status by default.
         param: the field with the error.
         code: identifies the error for programs.
-        headers: headers of the response.
     """
 
     def __init__(
@@ -74,6 +72,11 @@ class APIError(Exception):
         return Response(content, self.status, self.headers, "application/json")
 
 
+def unavailable(message: str, code: str) -> APIError:
+    """Return the error for something that works again soon."""
+    return APIError(503, message, code=code, headers={"Retry-After": "5"})
+
+
 def internal_error() -> APIError:
     """Return the error for a defect, without any details."""
     message = "something went wrong in the server; its log says what, under the id of X-Request-Id"
@@ -89,17 +92,13 @@ def add_handlers(app: FastAPI) -> None:
 
 async def _handle_api_error(request: Request, error: Exception) -> Response:
     if isinstance(error, RequestValidationError):
-        error = _field_error(error)
+        problem = first_problem(error.errors(), error.body)
+        code = "unsupported_parameter" if problem.unsupported else "invalid_value"
+        message = f"{problem.path}: {problem.message}" if problem.path else problem.message
+        error = APIError(400, message, param=problem.path or None, code=code)
     assert isinstance(error, APIError)
     request.state.error_code = error.code
     return error.response(request.url.path)
-
-
-def _field_error(error: RequestValidationError) -> APIError:
-    problem = first_problem(error.errors(), error.body)
-    code = "unsupported_parameter" if problem.unsupported else "invalid_value"
-    message = f"{problem.path}: {problem.message}" if problem.path else problem.message
-    return APIError(400, message, param=problem.path or None, code=code)
 
 
 async def _handle_http_exception(request: Request, error: Exception) -> Response:

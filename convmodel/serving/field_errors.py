@@ -64,11 +64,12 @@ def _locate(problem: Mapping[str, Any], body: Any) -> FieldProblem:
     choice: tuple[Any, ...] | None = None
     value = body
     depth = 0
+    missing = len(location) - 1 if kind == "missing" else None  # the part that is the name of a missing field
     for number, part in enumerate(location[1:], 1):
         if isinstance(value, list) and isinstance(part, int) and part < len(value):
             path += f"[{part}]"
             value = value[part]
-        elif outside or (isinstance(value, dict) and (part in value or _is_missing(kind, number, location))):
+        elif outside or (isinstance(value, dict) and (part in value or missing == number)):
             path += f".{part}" if path else str(part)
             value = value.get(part) if isinstance(value, dict) else None
         else:
@@ -79,8 +80,3 @@ def _locate(problem: Mapping[str, Any], body: Any) -> FieldProblem:
     if kind == "extra_forbidden":
         message = "there is no such field here, or it is not supported"
     return FieldProblem(path, depth, choice, kind, message)
-
-
-def _is_missing(kind: str, number: int, location: Sequence[Any]) -> bool:
-    """Return whether a part of a location is the name of a missing field."""
-    return kind == "missing" and number == len(location) - 1

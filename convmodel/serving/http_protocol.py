@@ -2,18 +2,17 @@
 
 import asyncio
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from convmodel.serving.errors import APIError
+from convmodel.serving.errors import APIError, unavailable
 from convmodel.serving.settings import Settings
 
 MAX_HEAD_BYTES = 65_536
 """Limit for a request head, and for chunk sizes and trailers. uvicorn's own parser has none, and keeps heads in memory
 before any API key is checked."""
-
-REASONS = {400: "Bad Request", 408: "Request Timeout", 503: "Service Unavailable"}
 
 
 class BoundedRequests(HttpToolsProtocol):
@@ -32,7 +31,7 @@ class BoundedRequests(HttpToolsProtocol):
         super().connection_made(transport)
         if len(self.connections) > self.settings.connections:
             message = f"{self.settings.connections} connections are open; try again later"
-            self._refuse(APIError(503, message, code="too_many_connections", headers={"Retry-After": "5"}))
+            self._refuse(unavailable(message, "too_many_connections"))
         else:
             self._expire(self.settings.head_seconds, transport.close)  # nothing was asked, so there is no answer
 
@@ -94,7 +93,7 @@ class BoundedRequests(HttpToolsProtocol):
     def _refuse(self, error: APIError) -> None:
         """Send an error and close the connection."""
         response = error.response("")
-        head = [f"HTTP/1.1 {error.status} {REASONS[error.status]}".encode(), b"connection: close"]
+        head = [f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}".encode(), b"connection: close"]
         head += [name + b": " + value for name, value in response.raw_headers]
         self.transport.write(b"\r\n".join([*head, b"", bytes(response.body)]))
         self.transport.close()

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Request
@@ -69,6 +70,17 @@ def _ignored_paths(value: Any, path: str) -> Iterator[str]:
             yield f"{dotted}{name}"
         for name in type(value).model_fields:
             yield from _ignored_paths(getattr(value, name, None), f"{dotted}{name}")
+
+
+Report = Callable[[Iterable[str]], None]
+"""Receives the names of fields, or parts of fields, that are ignored; see `report_ignored`."""
+
+
+def report_fields(request: Request, body: BaseModel) -> Report:
+    """Report the ignored fields of a body, and return a function that reports further parts of it."""
+    report = partial(report_ignored, request)
+    report(ignored_fields(body))
+    return report
 
 
 def report_ignored(request: Request, names: Iterable[str]) -> None:

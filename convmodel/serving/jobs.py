@@ -4,14 +4,14 @@ import asyncio
 import contextvars
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from convmodel.errors import QueueFull
 from convmodel.responders.protocol import DocumentGenerator, ReplyHandle, Responder
-from convmodel.serving.errors import APIError, internal_error
+from convmodel.serving.errors import APIError, internal_error, unavailable
 from convmodel.serving.limits import ConcurrencyLimit, too_many_requests
 from convmodel.serving.logs import log_defect
 from convmodel.serving.safety.policy import Policy
@@ -20,7 +20,11 @@ from convmodel.serving.thread_bridge import AsyncJob, Output, Result, run_job
 
 logger = logging.getLogger(__name__)
 
-RequestT = TypeVar("RequestT", bound="JobRequest")
+if TYPE_CHECKING:
+    from convmodel.serving.document_jobs import DocumentRequest
+    from convmodel.serving.reply_jobs import ReplyRequest
+
+RequestT = TypeVar("RequestT", bound="ReplyRequest | DocumentRequest")
 
 
 class RejectedBeforeStart(Exception):
@@ -156,14 +160,6 @@ class JobRunner:
             job.cancel()
 
 
-class JobRequest(Protocol):
-    """A request to a responder or document writer."""
-
-    @property
-    def arguments(self) -> Mapping[str, Any]:
-        """The arguments of the generator's `start`."""
-
-
 class JobService(ABC, Generic[RequestT, Output, Result]):
     """Starts requests of one kind as jobs, counts them, and checks their input and output if there is a policy.
 
@@ -235,4 +231,4 @@ def deadline_exceeded() -> APIError:
 
 def shutting_down() -> APIError:
     """Return the error for requests that arrive while the server is shutting down."""
-    return APIError(503, "the server is ending; try again soon", code="closing", headers={"Retry-After": "5"})
+    return unavailable("the server is ending; try again soon", "closing")

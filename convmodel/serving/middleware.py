@@ -93,7 +93,9 @@ class RequestMiddleware:
             self._check_names(context.headers)
         context.scope["state"]["owner"] = ""
         if not public:
-            owner = keys.owner(_authorization(context.headers))
+            key = context.headers.get("x-api-key")  # Anthropic's clients send the key so
+            bearer = None if key is None else f"Bearer {key}"
+            owner = keys.owner(context.headers.get("authorization") or bearer)
             context.scope["state"]["owner"] = context.owner = owner
             self._service.rate.check(owner)
 
@@ -160,12 +162,6 @@ class RequestContext:
         if self._started:
             raise ConnectionAbortedError("the answer could not be finished")
         await error.response(self.scope["path"])(self.scope, _receive_disconnect, self.send)
-
-
-def _authorization(headers: Headers) -> str | None:
-    """Return the Authorization header; Anthropic's clients send the key as X-Api-Key instead."""
-    key = headers.get("x-api-key")
-    return headers.get("authorization") or (None if key is None else f"Bearer {key}")
 
 
 def plain_path(path: str) -> str:

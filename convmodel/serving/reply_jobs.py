@@ -4,7 +4,7 @@ import secrets
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from convmodel.responders.protocol import Candidate, CandidateSearch, Reply, Responder, Session
 from convmodel.serving.jobs import JobRunner, JobService, RejectedBeforeStart
@@ -12,7 +12,10 @@ from convmodel.serving.metrics import Metrics
 from convmodel.serving.safety.policy import BlockReason, Policy
 from convmodel.serving.thread_bridge import AsyncJob
 
-CheckedTextT = TypeVar("CheckedTextT", bound="CheckedText")
+if TYPE_CHECKING:
+    from convmodel.serving.document_jobs import CheckedDocuments
+
+CheckedTextT = TypeVar("CheckedTextT", bound="CheckedReply | CheckedDocuments")
 
 SEEDS = 2**31
 """Drawn seeds are below this: short enough to be read out and sent again."""
@@ -35,10 +38,8 @@ class ReplyRequest:
     def arguments(self) -> Mapping[str, Any]:
         """The arguments of `Responder.start`."""
         seed = secrets.randbelow(SEEDS) if self.seed is None else self.seed
-        return {
-            **{"context": self.context, "persona": self.persona, "options": self.options},
-            **{"seed": seed, "session": self.session},
-        }
+        same = {"context": self.context, "persona": self.persona, "options": self.options}
+        return {**same, "seed": seed, "session": self.session}
 
 
 @dataclass(frozen=True)
@@ -60,17 +61,10 @@ class CheckedReply:
         """The reason why the reply ended: that of the reply, or "filtered"."""
         return self.reply.finish if self.blocked is None else "filtered"
 
-
-class CheckedText(Protocol):
-    """A checked reply or document."""
-
     @property
-    def text(self) -> str:
-        """The text, or its replacement."""
-
-    @property
-    def finish(self) -> str:
-        """The reason why the text ended, or "filtered"."""
+    def counts(self) -> tuple[int, int, int]:
+        """The numbers of tokens that were read, written, and taken from the cache."""
+        return self.reply.context_tokens, self.reply.reply_tokens, self.reply.cached_tokens
 
 
 async def stream_text(job: AsyncJob[CheckedTextT]) -> AsyncIterator[str]:

@@ -1,5 +1,6 @@
 """Request and response bodies that several routers share."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
@@ -8,6 +9,12 @@ from convmodel.serving.reply_jobs import CheckedReply
 
 Text = Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
 """A text with at least one character that is not white space."""
+
+StopString = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+"""A text before which a reply ends, or that is never generated."""
+
+UserId = Annotated[str, StringConstraints(max_length=512)]
+"""An end user of the owner of a key."""
 
 MAX_SEED = 2**53 - 1
 """The largest integer that all JSON readers represent exactly."""
@@ -25,6 +32,11 @@ class RequestModel(BaseModel):
     def _convert_integral(cls, value: Any) -> Any:
         """Convert integral floats: JSON has one number type, in which 3.0 is 3."""
         return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def example(**fields: Any) -> ConfigDict:
+    """Return the configuration of a request body whose schema has an example."""
+    return ConfigDict(json_schema_extra={"examples": [fields]})
 
 
 class ResponseModel(BaseModel):
@@ -71,12 +83,10 @@ class Options(RequestModel):
         None, ge=1, le=1_000_000, description="from 1 to the server's limit: replies to generate; the best is returned"
     )
     num_beams: int | None = Field(None, ge=1, le=64, description="1 to 64, where the server allows beams")
-    stop_strings: str | list[Annotated[str, StringConstraints(min_length=1, max_length=200)]] | None = Field(
+    stop_strings: str | list[StopString] | None = Field(
         None, max_length=200, description="a text, or a list of texts; the reply ends before the first of them"
     )
-    bad_words: list[Annotated[str, StringConstraints(min_length=1, max_length=200)]] | None = Field(
-        None, max_length=200, description="texts that are never generated"
-    )
+    bad_words: list[StopString] | None = Field(None, max_length=200, description="texts that are never generated")
     num_candidates: int | None = Field(None, ge=1, le=1000, description="1 to 1000: candidates of a selected reply")
     allow_repeats: bool | None = Field(None, description="whether a text of the context may be selected again")
     selection_temperature: float | None = Field(
@@ -188,11 +198,23 @@ JOB_STATUSES = (415, 503, 504)
 """Error statuses of routes that start jobs."""
 
 
-def stream_responses(model: type[BaseModel], description: str, *names: str) -> dict[int | str, dict[str, Any]]:
-    """Return the `responses` of a route that returns a `model`, or streams events of these names, if they have any."""
+def stream_responses(
+    model: type[BaseModel],
+    description: str,
+    *names: str,
+    statuses: Sequence[int] = (400, 404),
+    error: type[BaseModel] = ErrorBody,
+) -> dict[int | str, dict[str, Any]]:
+    """Return the `responses` of a route that starts jobs, and returns a `model` or streams events.
+
+    Args:
+        names: the names of the events, if they have any.
+        statuses: error statuses beside those of jobs; `error` is their body.
+    """
     event: dict[str, Any] = {"data": {"type": "string", "contentMediaType": "application/json"}}
     if names:
         event["event"] = {"enum": list(names)}
     schema = {"type": "object", "description": description, "properties": event, "required": sorted(event)}
     content = {"text/event-stream": {"schema": schema}}
-    return {200: {"model": model, "description": "The complete body, or a stream of events.", "content": content}}
+    success = {"model": model, "description": "The complete body, or a stream of events.", "content": content}
+    return {**error_responses(*statuses, *JOB_STATUSES, model=error), 200: success}

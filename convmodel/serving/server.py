@@ -44,15 +44,6 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def check_exposed(host: str, *, keys: bool) -> None:
-    """Raise ValueError if a server without API keys listens on other interfaces than the loopback."""
-    if not is_loopback(host) and not keys:
-        raise ValueError(
-            f"--host {host} can be reached from other machines, and there are no keys; make one with "
-            "python -m convmodel keys add NAME, or leave --host out"
-        )
-
-
 def bind(host: str, port: int) -> socket.socket:
     """Return a listening socket. Called before the model is loaded, so that a port in use is reported at once.
 
@@ -108,7 +99,6 @@ def run(
 
     Args:
         service: the service; closed at the end.
-        bound: the listening socket.
         routers: see `create_app`.
         started: called with a line of text when the server is ready.
     """

@@ -12,6 +12,7 @@ from convmodel.responders.protocol import CandidateSearch, DocumentGenerator, Re
 from convmodel.responders.text_selector import TextSelector
 from convmodel.serving.auth import Keys
 from convmodel.serving.document_jobs import DocumentService
+from convmodel.serving.errors import APIError
 from convmodel.serving.jobs import JobRunner
 from convmodel.serving.limits import Rate
 from convmodel.serving.metrics import Metrics
@@ -105,6 +106,14 @@ class Service:
         self.jobs.close()
         if self.store is not None:
             self.store.close()
+
+
+def require_replies(service: Service) -> ReplyService:
+    """Return the service that starts replies; raise APIError 404 on a server without a model that replies."""
+    if service.replies is None:
+        message = "nothing replies here; start the server with --model, or with --selector and --candidates; see /about"
+        raise APIError(404, message, code="no_replies")
+    return service.replies
 
 
 # The dependencies are coroutines because FastAPI calls plain functions in a thread.

@@ -153,11 +153,8 @@ async def respond(
     """Return a job's result as JSON; or, if `pieces` are given, a stream of them that ends with the result.
 
     Args:
-        request: the client's request.
         name: the name of the result's event.
-        result: waits for the result.
         cancel: cancels the job; always called at the end.
-        pieces: the pieces of the text.
         first: an event before the pieces.
     """
     service: Service = request.app.state.service

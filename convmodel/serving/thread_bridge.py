@@ -159,7 +159,6 @@ def run_job(
 
     Args:
         job: receives the start, the pieces and the end.
-        start: starts the request.
         convert: makes the job's result of the request's, after `count`, if given, has counted it.
         on_end: called at the end in every case, with the duration in seconds, or None if the request never started.
         map_error: converts an exception raised after the start into the one that the caller gets.

@@ -102,11 +102,11 @@ def test_without_a_check_there_is_no_policy(here: Path) -> None:
 def test_the_policy_reads_the_word_list_and_follows_its_options(here: Path) -> None:
     policy = open_policy(parsed("--blocked_words", "words.txt"))
     assert isinstance(policy, Policy) and policy.checks_input and policy.checks_output
-    assert policy.check_input(["RAIN"]) == BlockReason("input", "words") and policy.stored("rain") == "[blocked]"
+    assert policy.check_input(["RAIN"]) == BlockReason("input", "words") and policy.store == "placeholder"
     more = ["--policy_sides", "output", "--policy_say", "Let us talk of tea.", "--policy_store", "nothing"]
     policy = open_policy(parsed("--blocked_words", "words.txt", *more))
     assert policy is not None and policy.check_input(["rain"]) is None
-    assert (policy.say, policy.stored("rain")) == ("Let us talk of tea.", None)
+    assert (policy.say, policy.store) == ("Let us talk of tea.", "nothing")
 
 
 def test_a_classifier_is_loaded_by_folder_with_its_labels_and_threshold(here: Path) -> None:

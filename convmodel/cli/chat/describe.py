@@ -51,9 +51,10 @@ def _time(seconds: float) -> str:
 def candidate_table(reply: Reply, chosen: int) -> TextTable:
     """Return a table of the candidates with the scores of all stages; `chosen` is the index of the current reply."""
     stages = _stages(reply.candidates)
+    sources = [c.source if c.number is None else f"{c.source} #{c.number}" for c in reply.candidates]
     rows = tuple(
-        (str(n), _format(c.score), _format_source(c), *(_format(c.scores.get(stage)) for stage in stages), c.text)
-        for n, c in enumerate(reply.candidates, 1)
+        (str(n), _format(c.score), source, *(_format(c.scores.get(stage)) for stage in stages), c.text)
+        for n, (c, source) in enumerate(zip(reply.candidates, sources, strict=True), 1)
     )
     head = ("", "score", "source", *stages, "candidate")
     widths = [max(len(row[n]) for row in (head, *rows)) + 2 for n in range(len(head) - 1)]
@@ -108,7 +109,3 @@ def _count_sources(reply: Reply) -> str:
 
 def _format(score: float | None) -> str:
     return "" if score is None else f"{score:.3f}"
-
-
-def _format_source(candidate: Candidate) -> str:
-    return candidate.source if candidate.number is None else f"{candidate.source} #{candidate.number}"

@@ -36,7 +36,6 @@ def load(name: str, number: int | None = None, options: ReadOptions | None = Non
     Args:
         name: name of the file; `~` is the home folder.
         number: number of the conversation, from 1; may be omitted if the file has only one.
-        options: options of reading it.
 
     Raises:
         ValueError, OSError: for a missing file or conversation, or a missing number with several conversations.

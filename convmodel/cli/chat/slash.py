@@ -10,6 +10,7 @@ from convmodel.cli.chat.screen import Outcome, TextTable
 from convmodel.cli.chat.state import Chat
 from convmodel.responders.typed_input import (
     NO_PERSONA,
+    TypedCommand,
     edit_persona,
     parse_command,
     parse_option,
@@ -20,25 +21,16 @@ from convmodel.responders.typed_input import (
 
 
 @dataclass(frozen=True)
-class SlashCommand:
+class SlashCommand(TypedCommand):
     """A command of the chat.
 
     Args:
-        arguments: description of its arguments in the help; empty if it takes none.
         run: runs the command on a chat with its argument. Raises ValueError or OSError with a remedy.
         completes: kind of its Tab completion: "options", "presets", "files", "commands", or empty.
     """
 
-    name: str
-    arguments: str
-    help: str
     run: Callable[[Chat, str], Outcome]
     completes: str = ""
-
-    @property
-    def usage(self) -> str:
-        """Syntax of the command."""
-        return f"/{self.name} {self.arguments}".rstrip()
 
 
 def run_command(chat: Chat, line: str) -> Outcome:
@@ -179,10 +171,6 @@ def _help(chat: Chat, argument: str) -> Outcome:
     return Outcome(HINTS, table=TextTable(("command", "what it does"), rows))
 
 
-def _quit(chat: Chat, argument: str) -> Outcome:
-    return Outcome(leave=True)
-
-
 MAX_SHOWN = 4
 """Maximum number of turns of a loaded conversation that are shown."""
 
@@ -218,7 +206,7 @@ COMMANDS = (
     ),
     SlashCommand("load", "FILE [NUMBER]", "continue a conversation of a file", _load, "files"),
     SlashCommand("help", "[COMMAND]", "show the commands, or one", _help, "commands"),
-    SlashCommand("quit", "", "leave", _quit),
+    SlashCommand("quit", "", "leave", lambda chat, argument: Outcome(leave=True)),
 )
 """All commands, in the order of the help."""
 

@@ -10,13 +10,12 @@ from convmodel.cli.reader_options import add_reader_options, get_reader_options
 
 
 def _add_options(parser: ArgumentParser) -> None:
+    add = parser.add_argument
     cli_options.add_responder_options(parser)
-    parser.add_argument(
-        "--seed", type=int, metavar="N", help="makes a conversation repeatable (default: a random seed)"
-    )
-    parser.add_argument("--load", metavar="FILE", help="continue the conversation of a file; FILE:3 is its third")
+    add("--seed", type=int, metavar="N", help="makes a conversation repeatable (default: a random seed)")
+    add("--load", metavar="FILE", help="continue the conversation of a file; FILE:3 is its third")
     add_reader_options(parser.add_argument_group("reading conversations (--load, /load)"))
-    parser.add_argument("--quiet", action="store_true", help="no status, and in a pipe no notes")
+    add("--quiet", action="store_true", help="no status, and in a pipe no notes")
 
 
 def _run(options: Namespace) -> int:

@@ -9,21 +9,17 @@ from convmodel.cli.standard_streams import STANDARD, input_path, output_path
 
 
 def _add_options(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "source",
-        nargs="+",
-        help="files, folders, globs in quotes, hub://org/name?column=dialog&split=train, or - for standard input",
-    )
-    parser.add_argument(
-        "output", help="the JSON Lines file to write, gzipped when its name ends in .gz, or - for standard output"
-    )
+    add = parser.add_argument
+    text = "files, folders, globs in quotes, hub://org/name?column=dialog&split=train, or - for standard input"
+    add("source", nargs="+", help=text)
+    text = "the JSON Lines file to write, gzipped when its name ends in .gz, or - for standard output"
+    add("output", help=text)
     add_reader_options(parser)
-    parser.add_argument(
-        "--reverse",
-        action="store_true",
-        help="write each conversation in reverse order: a model trained on it predicts the previous turn, which "
-        "helps to tell specific replies from generic ones (docs/generation.md)",
+    text = (
+        "write each conversation in reverse order: a model trained on it predicts the previous turn, which "
+        "helps to tell specific replies from generic ones (docs/generation.md)"
     )
+    add("--reverse", action="store_true", help=text)
 
 
 def _run(options: Namespace) -> int:

@@ -18,22 +18,16 @@ REPLY_OPTIONS = ("last", "persona", "selector", "index", "candidates", "reranker
 
 
 def _add_options(parser: ArgumentParser) -> None:
+    add = parser.add_argument
     text = "conversations of any format, or prompts: files, folders, or hub://..."
-    parser.add_argument("--input", required=True, nargs="+", metavar="FILE", help=text)
-    parser.add_argument("--output", required=True, metavar="FILE", help="the JSON Lines file to write")
-    parser.add_argument(
-        "--as", dest="kind", choices=("documents",), help="the output of a plain GPT-2: documents (default: replies)"
-    )
-    parser.add_argument(
-        "--last",
-        action="store_true",
-        help="reply instead of the last turn, which is kept as gold (default: reply to the whole conversation)",
-    )
-    parser.add_argument("--overwrite", action="store_true", help="start over if there is an output")
-    parser.add_argument(
-        "--concurrency", type=positive_int, default=64, metavar="N", help="requests at a time (default: 64)"
-    )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="makes the output repeatable (default: 0)")
+    add("--input", required=True, nargs="+", metavar="FILE", help=text)
+    add("--output", required=True, metavar="FILE", help="the JSON Lines file to write")
+    add("--as", dest="kind", choices=("documents",), help="the output of a plain GPT-2: documents (default: replies)")
+    text = "reply instead of the last turn, which is kept as gold (default: reply to the whole conversation)"
+    add("--last", action="store_true", help=text)
+    add("--overwrite", action="store_true", help="start over if there is an output")
+    add("--concurrency", type=positive_int, default=64, metavar="N", help="requests at a time (default: 64)")
+    add("--seed", type=int, default=0, metavar="N", help="makes the output repeatable (default: 0)")
     add_reader_options(parser.add_argument_group("reading the input"))
     cli_options.add_responder_options(parser, preset="none: the model's own options")
 

@@ -16,51 +16,34 @@ DEFAULT_K = 10
 
 
 def _add_options(parser: ArgumentParser) -> None:
-    parser.add_argument("--model", required=True, metavar="DIR", help="a bi-encoder, a poly-encoder or ConveRT")
-    parser.add_argument("--output", required=True, metavar="INDEX", help="the folder of the index")
-    parser.add_argument(
-        "--candidates",
-        nargs="+",
-        metavar="FILE",
-        help='one text per line, JSON of texts or of {"text": ..., and metadata}, or a table with the column text; '
-        "files, packed or not, folders, or hub://...",
+    add = parser.add_argument
+    add("--model", required=True, metavar="DIR", help="a bi-encoder, a poly-encoder or ConveRT")
+    add("--output", required=True, metavar="INDEX", help="the folder of the index")
+    text = (
+        'one text per line, JSON of texts or of {"text": ..., and metadata}, or a table with the column text; '
+        "files, packed or not, folders, or hub://..."
     )
-    parser.add_argument("--turns", action="store_true", help="FILE has conversations: each turn is a candidate")
-    parser.add_argument("--append", action="store_true", help="add to the existing index")
-    parser.add_argument(
-        "--remove",
-        nargs="+",
-        metavar="FILE",
-        help="remove the candidates of a file, in the same format, from the existing index",
+    add("--candidates", nargs="+", metavar="FILE", help=text)
+    add("--turns", action="store_true", help="FILE has conversations: each turn is a candidate")
+    add("--append", action="store_true", help="add to the existing index")
+    text = "remove the candidates of a file, in the same format, from the existing index"
+    add("--remove", nargs="+", metavar="FILE", help=text)
+    text = "remove candidates by their numbers"
+    add("--remove_numbers", metavar="N", type=int, nargs="+", default=[], help=text)
+    text = "candidates encoded and saved at a time; an interruption loses at most that many (default: %(default)s)"
+    add("--batch", type=int, default=DEFAULT_BATCH, metavar="N", help=text)
+    add("--half", action="store_true", help="store vectors with 16 bits, in half the space")
+    text = (
+        "search a graph instead of all candidates; its recall is measured and printed "
+        "(default: from a million candidates on, if the model has one vector per context)"
     )
-    parser.add_argument(
-        "--remove_numbers", metavar="N", type=int, nargs="+", default=[], help="remove candidates by their numbers"
-    )
-    parser.add_argument(
-        "--batch",
-        type=int,
-        default=DEFAULT_BATCH,
-        metavar="N",
-        help="candidates encoded and saved at a time; an interruption loses at most that many (default: %(default)s)",
-    )
-    parser.add_argument("--half", action="store_true", help="store vectors with 16 bits, in half the space")
-    parser.add_argument(
-        "--approximate",
-        action=BooleanOptionalAction,
-        default=None,
-        help="search a graph instead of all candidates; its recall is measured and printed "
-        "(default: from a million candidates on, if the model has one vector per context)",
-    )
-    parser.add_argument("--device", help="cuda, cpu, ... (default: an accelerator if there is one)")
-    parser.add_argument(
-        "--dtype",
-        default="auto",
-        choices=("auto", "float32", "bfloat16"),
-        help="dtype of the model; later additions need the same (default: auto, which is float32)",
-    )
+    add("--approximate", action=BooleanOptionalAction, default=None, help=text)
+    add("--device", help="cuda, cpu, ... (default: an accelerator if there is one)")
+    text = "dtype of the model; later additions need the same (default: auto, which is float32)"
+    add("--dtype", default="auto", choices=("auto", "float32", "bfloat16"), help=text)
     add_reader_options(parser.add_argument_group("reading candidates"))
-    parser.add_argument("--search", nargs="+", metavar="TURN", help="show the best candidates after these turns")
-    parser.add_argument("--k", type=int, default=DEFAULT_K, help="number of results (default: %(default)s)")
+    add("--search", nargs="+", metavar="TURN", help="show the best candidates after these turns")
+    add("--k", type=int, default=DEFAULT_K, help="number of results (default: %(default)s)")
 
 
 def _run(options: Namespace) -> int:

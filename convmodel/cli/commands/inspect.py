@@ -24,22 +24,18 @@ def _add_options(parser: ArgumentParser) -> None:
     add("--max_length", "--n_positions", type=int, metavar="N", help=text)
     text = "tokens of a training batch, padding included (default: %(default)s)"
     add("--tokens_per_batch", type=int, default=TOKENS_PER_BATCH, metavar="N", help=text)
-    add(
-        "--near",
-        type=float,
-        default=NEAR,
-        metavar="SHARE",
-        help="minimum share of word bigrams that two near-duplicate conversations have in common; "
-        "0.5 to 1 (default: %(default)s)",
+    text = (
+        "minimum share of word bigrams that two near-duplicate conversations have in common; "
+        "0.5 to 1 (default: %(default)s)"
     )
+    add("--near", type=float, default=NEAR, metavar="SHARE", help=text)
     add("--html", metavar="FILE", help="write an HTML page with plots")
     add("--strict", action="store_true", help="exit with status 1 if there is a problem; remarks do not count")
-    add(
-        "--fix",
-        metavar="OUT",
-        help="write the file without its problems; several files are written to the folder OUT, and of duplicates in "
-        "several files the first file keeps its own",
+    text = (
+        "write the file without its problems; several files are written to the folder OUT, and of duplicates in "
+        "several files the first file keeps its own"
     )
+    add("--fix", metavar="OUT", help=text)
     add_reader_options(parser.add_argument_group("reading the files"), errors=False)
 
 

@@ -21,12 +21,8 @@ def _add_options(parser: ArgumentParser) -> None:
 
 
 def _add_store(parser: ArgumentParser, default: str) -> None:
-    parser.add_argument(
-        "--store",
-        metavar="URL",
-        default=default,
-        help="database of the server: a file, or postgresql+psycopg://... (default: sqlite:///convmodel.db)",
-    )
+    text = "database of the server: a file, or postgresql+psycopg://... (default: sqlite:///convmodel.db)"
+    parser.add_argument("--store", metavar="URL", default=default, help=text)
 
 
 def _run(options: Namespace) -> int:

@@ -53,32 +53,22 @@ def _add_options(parser: ArgumentParser) -> None:
     cli_options.add_load_options(parser)
     cli_options.add_policy_options(parser)
     server = parser.add_argument_group("address and storage")
-    server.add_argument(
-        "--host",
-        default="127.0.0.1",
-        help="address to bind (default: 127.0.0.1, this machine only); other addresses need keys",
+    add = server.add_argument
+    text = "address to bind (default: 127.0.0.1, this machine only); other addresses need keys"
+    add("--host", default="127.0.0.1", help=text)
+    add("--port", type=_parse_port, default=8000, help="port to bind (default: 8000); 0 selects a free one")
+    add("--name", metavar="NAME", help="the model's name for clients (default: that of its folder)")
+    text = (
+        "database of conversations and keys: a file, postgresql+psycopg://..., or none (default: "
+        "sqlite:///convmodel.db)"
     )
-    server.add_argument(
-        "--port", type=_parse_port, default=8000, help="port to bind (default: 8000); 0 selects a free one"
-    )
-    server.add_argument("--name", metavar="NAME", help="the model's name for clients (default: that of its folder)")
-    server.add_argument(
-        "--store",
-        metavar="URL",
-        default="sqlite:///convmodel.db",
-        help="database of conversations and keys: a file, postgresql+psycopg://..., or none (default: "
-        "sqlite:///convmodel.db)",
-    )
-    server.add_argument(
-        "--keep_days",
-        metavar="N",
-        type=parse_days,
-        help="delete conversations without changes for this many days (default: never)",
-    )
-    hosts_help = "an allowed Host header, besides localhost, of a server without keys"
-    add_repeatable(server, "--allowed_host", "NAME", hosts_help)
-    origins_help = "an origin whose pages may use the server, such as https://example.org"
-    add_repeatable(server, "--cors", "ORIGIN", origins_help)
+    add("--store", metavar="URL", default="sqlite:///convmodel.db", help=text)
+    text = "delete conversations without changes for this many days (default: never)"
+    add("--keep_days", metavar="N", type=parse_days, help=text)
+    text = "an allowed Host header, besides localhost, of a server without keys"
+    add_repeatable(server, "--allowed_host", "NAME", text)
+    text = "an origin whose pages may use the server, such as https://example.org"
+    add_repeatable(server, "--cors", "ORIGIN", text)
     limits = parser.add_argument_group("limits")
     for name, (kind, default, text) in _limits().items():
         if kind is bool:
@@ -112,7 +102,11 @@ def _run(options: Namespace) -> int:
             store = stack.enter_context(Store(options.store))
             stack.enter_context(instance_lock(options.store, "server"))
         exposed = not server.is_loopback(options.host)
-        server.check_exposed(options.host, keys=bool(store and store.digests()))
+        if exposed and not (store and store.digests()):
+            raise ValueError(
+                f"--host {options.host} can be reached from other machines, and there are no keys; make one with "
+                "python -m convmodel keys add NAME, or leave --host out"
+            )
         bound = stack.enter_context(server.bind(options.host, options.port))
         return _serve(options, settings, bound, store, required=exposed)
 
@@ -144,9 +138,6 @@ def _serve(options: Namespace, settings: Settings, bound: Any, store: "Store | N
 def make_service(options: Namespace, opened: "LoadedModels", **others: Any) -> "Service":
     """Make a service of loaded models, which replies with the options of the command line.
 
-    Args:
-        others: further arguments of `Service`.
-
     Raises:
         ValueError: for an invalid preset or option.
     """
@@ -154,11 +145,15 @@ def make_service(options: Namespace, opened: "LoadedModels", **others: Any) -> "
 
     generator: Responder | DocumentGenerator | None = opened.responder or opened.documents
     preset = None
-    if generator is None:
-        _check_no_reply_options(options)
-    else:
+    own_options = cli_options.own_options(options)
+    if generator is not None:
         preset = resolve_preset(options, generator.presets)
-        generator.check_options({**generator.presets.get(preset or "", {}), **cli_options.own_options(options)})
+        generator.check_options({**generator.presets.get(preset or "", {}), **own_options})
+    elif options.preset is not None or options.persona or own_options:
+        raise ValueError(
+            "nothing replies here, so leave out --preset, --persona, --set, --num_replies and --num_candidates; or "
+            "give --index, --candidates or --model"
+        )
     names = [Path(name).name for name in cli_options.title(options).split(" + ")]  # clients see names, not paths
     return Service(
         opened.responder,
@@ -168,18 +163,9 @@ def make_service(options: Namespace, opened: "LoadedModels", **others: Any) -> "
         title=" + ".join(names),
         persona=tuple(options.persona),
         preset=preset,
-        options=cli_options.own_options(options),
+        options=own_options,
         **others,
     )
-
-
-def _check_no_reply_options(options: Namespace) -> None:
-    """Raise ValueError for options of replies where a selector only embeds and ranks texts."""
-    if options.preset is not None or options.persona or cli_options.own_options(options):
-        raise ValueError(
-            "nothing replies here, so leave out --preset, --persona, --set, --num_replies and --num_candidates; or "
-            "give --index, --candidates or --model"
-        )
 
 
 def settings_of(options: Namespace) -> Settings:

@@ -28,26 +28,14 @@ MODEL_OPTIONS = (
 
 
 def _add_options(parser: ArgumentParser) -> None:
-    server = parser.add_argument_group("server and storage")
-    server.add_argument(
-        "--url",
-        metavar="URL",
-        help="a running server, such as http://127.0.0.1:8000 (default: start one in this process)",
-    )
-    server.add_argument("--api", metavar="URL", help="a Bot API server (default: Telegram's own)")
-    server.add_argument(
-        "--store",
-        metavar="URL",
-        default="sqlite:///telegram.db",
-        help="database of the bot, and of the conversations of a server in this process "
-        "(default: sqlite:///telegram.db)",
-    )
-    server.add_argument(
-        "--keep_days",
-        metavar="N",
-        type=serve.parse_days,
-        help="without --url: delete conversations without changes for this many days (default: never)",
-    )
+    add = parser.add_argument_group("server and storage").add_argument
+    text = "a running server, such as http://127.0.0.1:8000 (default: start one in this process)"
+    add("--url", metavar="URL", help=text)
+    add("--api", metavar="URL", help="a Bot API server (default: Telegram's own)")
+    text = "database of the bot, and of the conversations of a server in this process (default: sqlite:///telegram.db)"
+    add("--store", metavar="URL", default="sqlite:///telegram.db", help=text)
+    text = "without --url: delete conversations without changes for this many days (default: never)"
+    add("--keep_days", metavar="N", type=serve.parse_days, help=text)
     cli_options.add_responder_options(parser)
     cli_options.add_load_options(parser)
     cli_options.add_policy_options(parser)
@@ -74,7 +62,9 @@ def _run(options: Namespace) -> int:
             service = _load_service(options, store, keys, stack)
             server: AbstractAsyncContextManager[str] = embedded_server.serving_here(service)
         else:
-            _check_no_model_options(options)
+            if given := [name for name in MODEL_OPTIONS if getattr(options, name)]:
+                name = "set" if given[0] == "settings" else given[0]
+                raise ValueError(f"the server of --url has its own model and options; leave --{name} out, or --url")
             server = nullcontext(bot.check_address(options.url, what="a convmodel server"))
 
         async def run_until_signal() -> None:
@@ -102,13 +92,6 @@ def _load_service(options: Namespace, store: "Store", keys: "Keys", stack: ExitS
         raise ValueError("nothing replies; the bot needs --model, or --selector and --index or --candidates")
     cli_options.print_choices(options)
     return service
-
-
-def _check_no_model_options(options: Namespace) -> None:
-    given = [name for name in MODEL_OPTIONS if getattr(options, name)]
-    if given:
-        name = "set" if given[0] == "settings" else given[0]
-        raise ValueError(f"the server of --url has its own model and options; leave --{name} out, or --url")
 
 
 COMMAND = Command(

@@ -87,7 +87,6 @@ class BiEncoder(EncoderSelector, DualEncoderSelector[EncoderInput, EncoderInput]
 
     @classmethod
     def build(cls, tokenizer: TextTokenizer, options: dict[str, Any]) -> Self:
-        """See `Selector.build`."""
         others = dict(options)
         config = others.pop("encoder")
         encoder = new_encoder(config)
@@ -95,22 +94,18 @@ class BiEncoder(EncoderSelector, DualEncoderSelector[EncoderInput, EncoderInput]
         return cls(encoder, tokenizer, candidate_encoder=candidate_encoder, **others)
 
     def options(self) -> dict[str, Any]:
-        """See `Selector.options`."""
         return super().options() | {"shared": self.network.separate is None, "cosine_scale": self.cosine_scale}
 
     def candidate_row(self, ids: Sequence[int]) -> EncoderInput:
-        """See `DualEncoderSelector.candidate_row`."""
         return self.layout.candidate(ids)
 
     def encode_context_rows(self, rows: Sequence[EncoderInput], *, recompute: bool = False) -> EncodedContexts:
-        """See `DualEncoderSelector.encode_context_rows`."""
         vectors, mask = self._encode_batches(rows, self._context_vectors, recompute=recompute)
         if self.cosine_scale is not None:
             vectors = self.cosine_scale * functional.normalize(vectors, dim=-1)
         return EncodedContexts(vectors, mask)
 
     def encode_candidate_rows(self, rows: Sequence[EncoderInput], *, recompute: bool = False) -> Tensor:
-        """See `DualEncoderSelector.encode_candidate_rows`."""
         [vectors] = self._encode_batches(rows, self._candidate_vectors, recompute=recompute)
         return vectors if self.cosine_scale is None else functional.normalize(vectors, dim=-1)
 

@@ -103,7 +103,6 @@ class CrossEncoder(EncoderSelector):
         super().__init__(encoder, tokenizer, network=network, pooling=pooling, **lengths)
 
     def options(self) -> dict[str, Any]:
-        """See `Selector.options`."""
         return super().options() | {"compare_pooled": self.network.compare_pooled}
 
     @property
@@ -136,7 +135,6 @@ class CrossEncoder(EncoderSelector):
 
     @torch.inference_mode()
     def score(self, contexts: Contexts, candidates: Candidates, *, personas: Personas = None) -> Tensor:
-        """See `Selector.score`."""
         self.network.eval()
         pools = checked_pools(contexts, candidates)
         rows = [self.context_row(turns, persona) for turns, persona in context_ids(self.tokenizer, contexts, personas)]
@@ -150,7 +148,6 @@ class CrossEncoder(EncoderSelector):
     # int8
 
     def to_int8(self) -> None:
-        """See `Selector.to_int8`."""
         self._saved_fingerprint = self.fingerprint()
         self._int8 = True
         to_int8(self.encoder.hf_model)

@@ -16,8 +16,7 @@ from convmodel.models.selection.inputs import (
     context_ids,
 )
 from convmodel.models.selection.scoring import bi_scores
-from convmodel.models.selection.search.exact import TopK, search_exact
-from convmodel.models.selection.search.vectors import CandidateMatrix, EncodedContexts
+from convmodel.models.selection.search.vectors import EncodedContexts
 from convmodel.models.selection.selector import Selector
 
 ContextRow = TypeVar("ContextRow")
@@ -66,10 +65,6 @@ class DualEncoderSelector(Selector, Generic[ContextRow, CandidateRow]):
     def score_encoded(self, contexts: EncodedContexts, candidates: Tensor) -> Tensor:
         """Return (B, C) dot products of B contexts' vectors with (C, D) candidates for all, or (B, C, D) for each."""
         return bi_scores(contexts.vectors[:, 0], candidates)
-
-    def search_encoded(self, contexts: EncodedContexts, candidates: Tensor | CandidateMatrix, k: int) -> TopK:
-        """Return the exact k best of (N, D) encoded candidates for each context."""
-        return search_exact(contexts, candidates, k)
 
     @torch.inference_mode()
     def score(self, contexts: Contexts, candidates: Candidates, *, personas: Personas = None) -> Tensor:

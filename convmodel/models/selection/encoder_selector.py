@@ -76,12 +76,10 @@ class EncoderSelector(Selector):
 
     @classmethod
     def build(cls, tokenizer: TextTokenizer, options: dict[str, Any]) -> Self:
-        """See `Selector.build`."""
         others = dict(options)
         return cls(new_encoder(others.pop("encoder")), tokenizer, **others)
 
     def options(self) -> dict[str, Any]:
-        """See `Selector.options`."""
         return {
             "encoder": self.encoder.to_config(),
             "pooling": self.pooling,

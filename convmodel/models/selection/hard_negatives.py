@@ -12,6 +12,7 @@ from convmodel.data.options import ReadOptions
 from convmodel.data.reader import Source, source_name
 from convmodel.data.selection_example import SelectionExample, iter_examples
 from convmodel.models.selection.dual_encoder import DualEncoderSelector
+from convmodel.models.selection.search.exact import search_exact
 from convmodel.tokens.store import iter_chunks
 
 BATCH = 256
@@ -38,7 +39,6 @@ def mine(
         output: the JSON Lines file to write, `{"context", "response", "distractors", "persona"}`; it appears when it is
             complete.
         negatives: number of distractors for each example.
-        read_options: options of reading the source.
         progress: called after each batch with the number of examples in it.
 
     Raises:
@@ -58,7 +58,7 @@ def mine(
             personas = [example.persona for example in batch]
             contexts = selector.encode_contexts([example.context for example in batch], personas=personas)
             max_excluded = max(len(example.context) for example in batch) + 1
-            best = selector.search_encoded(contexts, vectors, negatives + skip + max_excluded)
+            best = search_exact(contexts, vectors, negatives + skip + max_excluded)
             for example, ids in zip(batch, best.ids.tolist(), strict=True):
                 excluded = {text.strip() for text in (*example.context, example.response)}
                 hardest = [texts[index] for index in ids if texts[index].strip() not in excluded]

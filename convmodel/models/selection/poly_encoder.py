@@ -37,7 +37,6 @@ class PolyEncoder(BiEncoder):
         self.network.add_module("codes", self.codes)
 
     def options(self) -> dict[str, Any]:
-        """See `Selector.options`."""
         return super().options() | {"num_codes": self.codes.num_codes, "codes": self.codes.kind}
 
     def score_encoded(self, contexts: EncodedContexts, candidates: Tensor) -> Tensor:

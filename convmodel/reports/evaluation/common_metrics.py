@@ -72,9 +72,5 @@ def jackknife_metric(
     columns = [np.ones(len(influences)), *([] if shared is None else [np.asarray(shared, dtype=np.float64)])]
     rows = np.stack([influences, *columns], axis=1)
     gold_rows = np.stack([gold, *columns], axis=1)
-    return Metric(name, rows, _at_least_zero, "nearer", gold_rows, family, meaning, None if shared is None else 2)
-
-
-def _at_least_zero(sums: np.ndarray) -> np.ndarray:
-    values: np.ndarray = np.maximum(ratio(sums), 0.0)
-    return values
+    column = None if shared is None else 2
+    return Metric(name, rows, lambda sums: np.maximum(ratio(sums), 0.0), "nearer", gold_rows, family, meaning, column)

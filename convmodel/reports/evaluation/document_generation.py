@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from convmodel.data.document import Document, DocumentReader, format_meta
-from convmodel.data.options import ReadOptions
-from convmodel.data.reader import Source, format_count
+from convmodel.data.reader import format_count
 from convmodel.generation import penalties
 from convmodel.generation.option_checks import check_names
 from convmodel.generation.options import effective_options
@@ -20,8 +19,8 @@ from convmodel.reports.evaluation.document_metrics import ContinuationResult, co
 from convmodel.reports.evaluation.examples import EvaluationOptions, digest, evenly_spaced
 from convmodel.reports.evaluation.likelihood import NextTokenStats, next_token_stats
 from convmodel.reports.evaluation.model_facts import decoding_of, generate_all, model_facts
-from convmodel.reports.evaluation.task import Card, EvaluationTask, Lines, MetricResults, RunResult, length_histogram
-from convmodel.reports.plots import Histogram
+from convmodel.reports.evaluation.task import Card, EvaluationTask, Lines, MetricResults, RunRequest, RunResult
+from convmodel.reports.plots import Histogram, length_histogram
 
 CONTINUATIONS = "continuations.jsonl"
 DOCUMENTS = "documents.jsonl"
@@ -72,23 +71,16 @@ class DocumentGeneration(EvaluationTask):
     presets = PRESETS
     accepts_plain_model = True
 
-    def run(
-        self,
-        model: str,
-        data: Source,
-        options: EvaluationOptions,
-        *,
-        device: str | None,
-        read_options: ReadOptions | None,
-    ) -> RunResult:
+    def run(self, request: RunRequest) -> RunResult:
         """Load the model in float32, read every document and continue the beginnings of some."""
-        reader = DocumentReader(data, read_options)
+        options = request.options
+        reader = DocumentReader(request.data, request.read_options)
         all_documents = list(reader)
         documents = all_documents if options.meta else [Document(document.body) for document in all_documents]
         beginnings = _beginnings(documents, options.prompt_words)
         selected = [beginnings[index] for index in evenly_spaced(len(beginnings), options.limit or 0)]
         check_names(options.decoding)
-        loaded = DocumentModel.from_pretrained(model, device, "float32")
+        loaded = DocumentModel.from_pretrained(request.model, request.device, "float32")
         decoding = _decoding_options(loaded, options.decoding)
         complete = effective_options(decoding_of(loaded, decoding))
         if complete.get("num_return_sequences", 1) > 1:
@@ -105,9 +97,9 @@ class DocumentGeneration(EvaluationTask):
             "with_meta": sum(document.meta is not None for document in all_documents),
             "skipped": reader.report.skipped,
         }
-        facts = model_facts(loaded, model, loaded.max_meta_length, loaded.max_body_length)
+        facts = model_facts(loaded, request.model, loaded.max_meta_length, loaded.max_body_length)
         lines: Lines = {CONTINUATIONS: continued, DOCUMENTS: read}
-        notes = _notes(model, documents, continued=len(beginnings), prompt_words=options.prompt_words)
+        notes = _notes(request.model, documents, continued=len(beginnings), prompt_words=options.prompt_words)
         return RunResult(facts, data_facts, lines, {"decoding": complete}, notes)
 
     def compute_metrics(self, lines: Lines, options: EvaluationOptions) -> MetricResults:

@@ -14,25 +14,14 @@ from convmodel.data.reader import Source, source_name
 from convmodel.generation.request import derive_seed
 from convmodel.metrics.bootstrap import percentile_interval, resample
 from convmodel.models.folder import check_replaceable, has_file
+from convmodel.reports.evaluation import report as reports
 from convmodel.reports.evaluation.comparison import Comparison, compare
 from convmodel.reports.evaluation.document_generation import DocumentGeneration
 from convmodel.reports.evaluation.examples import EvaluationOptions
 from convmodel.reports.evaluation.presentation import render
 from convmodel.reports.evaluation.reply_generation import ReplyGeneration
-from convmodel.reports.evaluation.report import (
-    COMPARISON,
-    PAGE,
-    REPORT,
-    EvaluationReport,
-    Number,
-    finite,
-    load_lines,
-    load_report,
-    write_json,
-    write_lines,
-)
 from convmodel.reports.evaluation.response_selection import ResponseSelection
-from convmodel.reports.evaluation.task import EvaluationTask, Lines, MetricResults
+from convmodel.reports.evaluation.task import EvaluationTask, Lines, MetricResults, RunRequest
 
 TASKS: dict[str, EvaluationTask] = {
     task.name: task for task in (ResponseSelection(), DocumentGeneration(), ReplyGeneration())
@@ -50,7 +39,7 @@ LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "sacrebleu", "regex
 class Evaluation:
     """A report, the lines that it was computed from, and the comparison with another model, if there is one."""
 
-    report: EvaluationReport
+    report: reports.EvaluationReport
     lines: Lines
     comparison: Comparison | None = None
 
@@ -61,10 +50,10 @@ class Evaluation:
         Raises:
             FileNotFoundError, ValueError: when there is no report, or something in it cannot be read.
         """
-        report, report_folder = load_report(folder)
+        report, report_folder = reports.load_report(folder)
         if report.kind not in TASKS:
             raise ValueError(f"{folder}: is of a kind of model that this version does not know, {report.kind!r}")
-        return cls(report, load_lines(report_folder, TASKS[report.kind].files))
+        return cls(report, reports.load_lines(report_folder, TASKS[report.kind].files))
 
     @property
     def task(self) -> EvaluationTask:
@@ -96,11 +85,11 @@ class Evaluation:
         """
         check_output(folder)
         with atomic_folder(folder) as fresh:
-            write_json(fresh / REPORT, self.report)
+            reports.write_json(fresh / reports.REPORT, self.report)
             for name, lines in self.lines.items():
-                write_lines(fresh / name, lines)
+                reports.write_lines(fresh / name, lines)
             if self.comparison is not None:
-                write_json(fresh / COMPARISON, self.comparison)
+                reports.write_json(fresh / reports.COMPARISON, self.comparison)
             page = render(
                 self.report,
                 self.comparison,
@@ -108,7 +97,7 @@ class Evaluation:
                 ranked_cards=self.task.ranked_cards(self.lines),
                 card_headings=self.task.card_headings,
             )
-            (fresh / PAGE).write_text(page, encoding="utf-8", newline="\n")
+            (fresh / reports.PAGE).write_text(page, encoding="utf-8", newline="\n")
 
 
 def evaluate(
@@ -130,7 +119,6 @@ def evaluate(
             candidates for a model that chooses, or documents for a model that writes them.
         kind: name of the task, for a folder that does not determine it: "documents" for a plain GPT-2.
         device: "cpu", "cuda", ...; an accelerator if there is one, when None.
-        read_options: options of reading the data.
 
     Raises:
         FileNotFoundError, ValueError: for a model or data that cannot be read, and options that are invalid or have no
@@ -139,7 +127,7 @@ def evaluate(
     task = task_of(model, kind)
     options = _check_options(task, options)
     try:
-        result = task.run(os.fspath(model), data, options, device=device, read_options=read_options)
+        result = task.run(RunRequest(os.fspath(model), data, options, device, read_options))
     except DataFileError as error:
         if isinstance(task, ReplyGeneration) and _holds_documents(data, read_options):
             raise ValueError(
@@ -147,7 +135,7 @@ def evaluate(
             ) from error
         raise
     metrics = task.compute_metrics(result.lines, options)
-    report = EvaluationReport(
+    report = reports.EvaluationReport(
         kind=task.name,
         summary=metrics.summary,
         model=result.model,
@@ -205,11 +193,16 @@ def _check_options(task: EvaluationTask, options: EvaluationOptions) -> Evaluati
 
 def check_output(folder: str | os.PathLike[str]) -> None:
     """Raise FileExistsError when saving a report to a folder would remove anything but an older report."""
-    files = {REPORT, PAGE, COMPARISON, *(name for task in TASKS.values() for name in task.files)}
+    files = {
+        reports.REPORT,
+        reports.PAGE,
+        reports.COMPARISON,
+        *(name for task in TASKS.values() for name in task.files),
+    }
     check_replaceable(folder, what="a report", belongs=files.__contains__)
 
 
-def default_output(report: EvaluationReport) -> Path:
+def default_output(report: reports.EvaluationReport) -> Path:
     """Return the default folder of a report. It depends on model, data and options, so that older reports remain."""
     parts = (report.model["fingerprint"], report.data["fingerprint"], repr(sorted(report.options.items())))
     name = f"{_stem(report.model['source'])}-{_stem(report.data['source'])}-{derive_seed(*parts):016x}"
@@ -221,14 +214,14 @@ def _stem(name: str) -> str:
     return last.removesuffix(".gz").rpartition(".")[0] or last
 
 
-def _numbers(results: MetricResults, options: EvaluationOptions) -> Sequence[Number]:
+def _numbers(results: MetricResults, options: EvaluationOptions) -> Sequence[reports.Number]:
     """Compute the value and the interval of every metric."""
     numbers = []
     for group in results.groups:
         resamples = resample(group, resamples=options.resamples, seed=options.seed)
         for metric, values in zip(group, resamples, strict=True):
-            low, high = map(finite, percentile_interval(values, options.confidence))
-            gold = None if metric.gold is None else finite(metric.gold.value)
+            low, high = map(reports.finite, percentile_interval(values, options.confidence))
+            gold = None if metric.gold is None else reports.finite(metric.gold.value)
             described = (metric.name, metric.family, metric.meaning, metric.better)
-            numbers.append(Number(*described, finite(metric.value), low, high, gold))
+            numbers.append(reports.Number(*described, reports.finite(metric.value), low, high, gold))
     return numbers

@@ -4,8 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from convmodel.data.conversation import ConversationReader
-from convmodel.data.options import ReadOptions
-from convmodel.data.reader import Source
 from convmodel.generation.option_checks import check_names
 from convmodel.generation.options import effective_options
 from convmodel.generation.request import derive_seed
@@ -18,8 +16,8 @@ from convmodel.reports.evaluation.examples import EvaluationOptions, ReplyExampl
 from convmodel.reports.evaluation.likelihood import Likelihoods, likelihoods
 from convmodel.reports.evaluation.model_facts import decoding_of, generate_all, model_facts
 from convmodel.reports.evaluation.reply_metrics import NGRAM, ReplyResult, compute_metrics
-from convmodel.reports.evaluation.task import Card, EvaluationTask, Lines, MetricResults, RunResult, length_histogram
-from convmodel.reports.plots import Histogram
+from convmodel.reports.evaluation.task import Card, EvaluationTask, Lines, MetricResults, RunRequest, RunResult
+from convmodel.reports.plots import Histogram, length_histogram
 
 REPLIES = "replies.jsonl"
 LIKELIHOODS = "likelihoods.jsonl"
@@ -41,28 +39,21 @@ class ReplyGeneration(EvaluationTask):
     files: ClassVar = {REPLIES: ReplyResult, LIKELIHOODS: Likelihoods}
     remedy = "with the same --turns, --perplexity_on and --limit"
 
-    def run(
-        self,
-        model: str,
-        data: Source,
-        options: EvaluationOptions,
-        *,
-        device: str | None,
-        read_options: ReadOptions | None,
-    ) -> RunResult:
+    def run(self, request: RunRequest) -> RunResult:
         """Load the model in float32, read every conversation and reply to the selected turns."""
-        reader = ConversationReader(data, read_options)
+        options = request.options
+        reader = ConversationReader(request.data, request.read_options)
         conversations = list(reader)
         examples = select_examples(conversations, turns=options.turns, limit=options.limit or 0)
         check_names(options.decoding)
         Bleu(options.bleu_tokenize)  # a missing tokenizer must be reported before the work, not after it
-        loaded = ConversationModel.from_pretrained(model, device, "float32")
+        loaded = ConversationModel.from_pretrained(request.model, request.device, "float32")
         decoding = effective_options(decoding_of(loaded, options.decoding))
         read = likelihoods(
             loaded, conversations, predict=options.perplexity_on, tokens_per_batch=options.tokens_per_batch
         )
         lines: Lines = {REPLIES: list(_replies(loaded, examples, read, options)), LIKELIHOODS: read}
-        facts = model_facts(loaded, model)
+        facts = model_facts(loaded, request.model)
         return RunResult(facts, conversation_facts(reader, conversations), lines, {"decoding": decoding})
 
     def compute_metrics(self, lines: Lines, options: EvaluationOptions) -> MetricResults:

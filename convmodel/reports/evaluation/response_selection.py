@@ -9,22 +9,14 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from convmodel.data.options import ReadOptions
-from convmodel.data.reader import Source
 from convmodel.models.selection.dual_encoder import DualEncoderSelector
 from convmodel.models.selection.search.vectors import EncodedContexts
 from convmodel.models.selection.selector import SELECTOR, Selector
+from convmodel.reports.evaluation import selection_metrics
 from convmodel.reports.evaluation.candidate_pools import CandidatePool, Pools, read_pools
 from convmodel.reports.evaluation.examples import EvaluationOptions
-from convmodel.reports.evaluation.selection_metrics import (
-    SelectionResult,
-    best_other,
-    compute_metrics,
-    margin,
-    rank_gold,
-)
-from convmodel.reports.evaluation.task import Card, EvaluationTask, Lines, MetricResults, RunResult, length_histogram
-from convmodel.reports.plots import Histogram
+from convmodel.reports.evaluation.task import Card, EvaluationTask, Lines, MetricResults, RunRequest, RunResult
+from convmodel.reports.plots import Histogram, length_histogram
 
 CHOICES = "choices.jsonl"
 
@@ -47,25 +39,17 @@ class ResponseSelection(EvaluationTask):
     options = frozenset({"turns", "limit", "pool", "seed", "resamples", "confidence"})
     default_limit = 0
     card_headings = ("The gold reply found most clearly", "The gold reply missed most clearly")
-    files: ClassVar = {CHOICES: SelectionResult}
+    files: ClassVar = {CHOICES: selection_metrics.SelectionResult}
     remedy = "with the same --limit, and where it gives no candidates also with the same --turns, --pool and --seed"
 
-    def run(
-        self,
-        model: str,
-        data: Source,
-        options: EvaluationOptions,
-        *,
-        device: str | None,
-        read_options: ReadOptions | None,
-    ) -> RunResult:
+    def run(self, request: RunRequest) -> RunResult:
         """Load the model in float32 and score the candidates of every response."""
-        pools = read_pools(data, options, read_options)
-        selector = Selector.from_pretrained(model, device, "float32")
+        pools = read_pools(request.data, request.options, request.read_options)
+        selector = Selector.from_pretrained(request.model, request.device, "float32")
         scored = zip(pools.examples, score_pools(selector, pools), strict=True)
         lines: Lines = {CHOICES: [_result(pool, *scores) for pool, scores in scored]}
         facts = {
-            "source": model,
+            "source": request.model,
             "kind": selector.kind,
             "fingerprint": selector.fingerprint(),
             "dtype": selector.dtype,
@@ -76,16 +60,16 @@ class ResponseSelection(EvaluationTask):
 
     def compute_metrics(self, lines: Lines, options: EvaluationOptions) -> MetricResults:
         """Compute recall or hits, the mean reciprocal rank and the mean gold score."""
-        return compute_metrics(lines[CHOICES])
+        return selection_metrics.compute_metrics(lines[CHOICES])
 
     def inputs(self, lines: Lines) -> Mapping[str, Sequence[Any]]:
         """Return the contexts with their candidates."""
-        results: Sequence[SelectionResult] = lines[CHOICES]
+        results: Sequence[selection_metrics.SelectionResult] = lines[CHOICES]
         return {"examples": [(result.persona, result.context, result.candidates, result.gold_at) for result in results]}
 
     def histograms(self, lines: Lines) -> list[Histogram]:
         """Return ranks, margins, the finite scores of gold and other candidates, and lengths."""
-        results: Sequence[SelectionResult] = lines[CHOICES]
+        results: Sequence[selection_metrics.SelectionResult] = lines[CHOICES]
         scores: dict[str, list[float]] = {"other candidates": [], "gold": []}
         for result in results:
             for index, score in enumerate(result.scores):
@@ -96,7 +80,7 @@ class ResponseSelection(EvaluationTask):
             Histogram(
                 "Margin of the gold reply over the best other candidate",
                 "score of the gold reply − that of the best other",
-                {"model": [margin(result) for result in results]},
+                {"model": [selection_metrics.margin(result) for result in results]},
             ),
             Histogram("Scores", "score", scores),
             length_histogram("words of a reply", [r.best for r in results], [r.gold for r in results]),
@@ -107,13 +91,13 @@ class ResponseSelection(EvaluationTask):
         return [_card(result) for result in sorted(lines[CHOICES], key=_sort_key, reverse=True)]
 
 
-def _result(pool: CandidatePool, values: np.ndarray, rounding: float) -> SelectionResult:
+def _result(pool: CandidatePool, values: np.ndarray, rounding: float) -> selection_metrics.SelectionResult:
     example = pool.example
     # The fewest digits that distinguish a float32 from all others.
     scores = [float(str(value)) if math.isfinite(value) else None for value in values.astype(np.float32)]
     rounding = float(f"{rounding:.3g}")
-    rank = rank_gold(scores, example.gold, rounding).ranks[0]
-    return SelectionResult(
+    rank = selection_metrics.rank_gold(scores, example.gold, rounding).ranks[0]
+    return selection_metrics.SelectionResult(
         conversation=pool.conversation,
         line=pool.line,
         persona=list(example.persona),
@@ -121,20 +105,20 @@ def _result(pool: CandidatePool, values: np.ndarray, rounding: float) -> Selecti
         candidates=list(example.candidates),
         gold_at=example.gold,
         gold=example.response,
-        best=example.candidates[example.gold if rank == 1 else best_other(scores, example.gold)],
+        best=example.candidates[example.gold if rank == 1 else selection_metrics.best_other(scores, example.gold)],
         rank=rank,
         scores=scores,
         rounding=rounding,
     )
 
 
-def _sort_key(result: SelectionResult) -> tuple[float, float]:
-    lead = margin(result)
+def _sort_key(result: selection_metrics.SelectionResult) -> tuple[float, float]:
+    lead = selection_metrics.margin(result)
     return -(result.rank - 1) / (len(result.scores) - 1), -math.inf if math.isnan(lead) else lead
 
 
-def _card(result: SelectionResult) -> Card:
-    other = best_other(result.scores, result.gold_at)
+def _card(result: selection_metrics.SelectionResult) -> Card:
+    other = selection_metrics.best_other(result.scores, result.gold_at)
     if result.rank == 1:
         responses = {"gold and model": result.gold, "next best": result.candidates[other]}
     else:

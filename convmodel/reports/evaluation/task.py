@@ -9,12 +9,22 @@ from convmodel.data.options import ReadOptions
 from convmodel.data.reader import Source
 from convmodel.generation.options import PRESETS
 from convmodel.metrics.metric import Metric
-from convmodel.metrics.words import words
 from convmodel.reports.evaluation.examples import EvaluationOptions
 from convmodel.reports.plots import Histogram
 
 Lines = Mapping[str, Sequence[Any]]
 """The lines of each file of a report: frozen dataclasses of plain values, from which all numbers are computed."""
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """The arguments of `evaluate` without the kind, with the limit of the task where none was given."""
+
+    model: str
+    data: Source
+    options: EvaluationOptions
+    device: str | None = None
+    read_options: ReadOptions | None = None
 
 
 @dataclass(frozen=True)
@@ -73,15 +83,7 @@ class EvaluationTask(ABC):
     accepts_plain_model: ClassVar[bool] = False
 
     @abstractmethod
-    def run(
-        self,
-        model: str,
-        data: Source,
-        options: EvaluationOptions,
-        *,
-        device: str | None,
-        read_options: ReadOptions | None,
-    ) -> RunResult:
+    def run(self, request: RunRequest) -> RunResult:
         """Load the model and run it on the data; each task reads the data in its own way."""
 
     @abstractmethod
@@ -115,9 +117,3 @@ def check_same(noun: str, this: Sequence[Any], other: Sequence[Any], *, remedy: 
     index = next(differing, None)
     detail = f"{len(this):,} here, {len(other):,} there" if index is None else f"the first that differs is {index}"
     raise ValueError(f"the other report is of other {noun} ({detail}); evaluate both models on the same file {remedy}")
-
-
-def length_histogram(label: str, texts: Sequence[str], gold: Sequence[str]) -> Histogram:
-    """Return the distribution of the words of the model's texts and of the gold ones."""
-    series = {"model": [len(words(text)) for text in texts], "gold": [len(words(text)) for text in gold]}
-    return Histogram("Length", label, series, bins=None)

@@ -20,7 +20,6 @@ class Chunk:
     """C conversations of a file, and their S segments: for each its persona sentences, then its turns.
 
     Args:
-        conversations: the conversations as they were read.
         lines: (C,) line in which each begins, from 1.
     """
 

@@ -7,21 +7,10 @@ import numpy as np
 
 from convmodel.data.atomic import atomic_file
 from convmodel.reports.html_page import render_page
+from convmodel.reports.inspection import tables
 from convmodel.reports.inspection.exports import people_table, period_table
 from convmodel.reports.inspection.inspect import Inspection
 from convmodel.reports.inspection.lengths import Lengths
-from convmodel.reports.inspection.tables import (
-    amount,
-    exports,
-    file_table,
-    frequent_table,
-    group_by_kind,
-    notes,
-    pair_table,
-    script_table,
-    sentence,
-    verdict,
-)
 from convmodel.reports.plots import shares_svg
 
 PLOT_BINS = 60
@@ -40,20 +29,20 @@ def render(inspection: Inspection) -> str:
     return render_page(
         "inspection.html",
         title=f"Conversations: {', '.join(inspection.names.values())}",
-        verdict=verdict(inspection),
+        verdict=tables.verdict(inspection),
         problems=inspection.problems,
-        files=file_table(inspection),
+        files=tables.file_table(inspection),
         plots=_plots(inspection),
-        pairs=pair_table(inspection),
-        groups=group_by_kind(inspection),
-        sentence=sentence,
+        pairs=tables.pair_table(inspection),
+        groups=tables.group_by_kind(inspection),
+        sentence=tables.sentence,
         names=inspection.names,
-        scripts=script_table(inspection),
-        frequent=frequent_table(inspection),
-        people=people_table(exports(inspection)),
-        periods=period_table(exports(inspection)),
-        amount=amount(inspection),
-        notes=notes(inspection),
+        scripts=tables.script_table(inspection),
+        frequent=tables.frequent_table(inspection),
+        people=people_table(tables.exports(inspection)),
+        periods=period_table(tables.exports(inspection)),
+        amount=tables.amount(inspection),
+        notes=tables.notes(inspection),
     )
 
 

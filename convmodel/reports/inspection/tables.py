@@ -59,8 +59,8 @@ def _column(report: FileReport, inspection: Inspection) -> list[tuple[str, str]]
 def _quantiles(name: str, lengths: Lengths) -> list[tuple[str, str]]:
     return [
         (name, ""),
-        ("  half at most", f"{lengths.quantile(0.5):,}"),
-        ("  99% at most", f"{lengths.quantile(0.99):,}"),
+        ("  median", f"{lengths.quantile(0.5):,}"),
+        ("  99th percentile", f"{lengths.quantile(0.99):,}"),
         ("  the longest", f"{lengths.longest:,}"),
     ]
 

@@ -3,24 +3,10 @@
 from rich.console import Console
 from rich.text import Text
 
+from convmodel.reports.inspection import tables
 from convmodel.reports.inspection.exports import people_table, period_table
 from convmodel.reports.inspection.findings import Finding, FindingKind, share
 from convmodel.reports.inspection.inspect import Inspection
-from convmodel.reports.inspection.tables import (
-    Bar,
-    amount,
-    conversation_bars,
-    exports,
-    file_table,
-    frequent_table,
-    group_by_kind,
-    notes,
-    pair_table,
-    script_table,
-    sentence,
-    turn_bars,
-    verdict,
-)
 from convmodel.reports.tables import STYLES, Table, column_groups, console_grid, print_wrapped
 
 _MAX_EXAMPLES = {"problem": 3, "remark": 1}
@@ -28,40 +14,46 @@ _MAX_EXAMPLES = {"problem": 3, "remark": 1}
 
 def show(inspection: Inspection, console: Console) -> None:
     """Print the whole inspection."""
-    for part in column_groups(file_table(inspection), console.width):
+    for part in column_groups(tables.file_table(inspection), console.width):
         console.print(console_grid(part))
         console.print()
-    print_wrapped(Text(amount(inspection)), console)
+    print_wrapped(Text(tables.amount(inspection)), console)
     console.print()
     for title, table in (
-        ("Who speaks", people_table(exports(inspection))),
-        ("Conversations over time", period_table(exports(inspection))),
+        ("Who speaks", people_table(tables.exports(inspection))),
+        ("Conversations over time", period_table(tables.exports(inspection))),
     ):
         if table.rows:
             _print_title(title, console)
             console.print(console_grid(table))
             console.print()
     window = inspection.ruler.max_length
-    _print_bars(f"Tokens of a conversation (window {window})", conversation_bars(inspection.files, window), console)
-    _print_bars("Tokens of a turn", turn_bars(inspection.files, window), console)
-    _print_rows("Scripts, by conversations", script_table(inspection), console)
-    _print_rows("Most frequent turns", frequent_table(inspection), console)
+    _print_bars(
+        f"Tokens of a conversation (window {window})", tables.conversation_bars(inspection.files, window), console
+    )
+    _print_bars("Tokens of a turn", tables.turn_bars(inspection.files, window), console)
+    _print_rows("Scripts, by conversations", tables.script_table(inspection), console)
+    _print_rows("Most frequent turns", tables.frequent_table(inspection), console)
     if inspection.pairs:
         _print_title("Shared between files", console)
-        _print_pairs(pair_table(inspection), console)
-    for kind, findings in group_by_kind(inspection):
+        for files, same, nearly, replies in tables.pair_table(inspection).rows:
+            print_wrapped(Text(str(files), style=STYLES["position"]), console)
+            line = f"{same} conversations word for word, {nearly} nearly; {replies} replies with all before them"
+            print_wrapped(Text(line), console, indent=2)
+        console.print()
+    for kind, findings in tables.group_by_kind(inspection):
         _print_findings(kind, findings, inspection.names, console)
-    for note in notes(inspection):
+    for note in tables.notes(inspection):
         print_wrapped(Text(note, style=STYLES["muted"]), console)
     style = STYLES["problem"] if inspection.problems else STYLES["fine"]
-    console.print(Text(verdict(inspection), style=style))
+    console.print(Text(tables.verdict(inspection), style=style))
 
 
 def _print_title(text: str, console: Console) -> None:
     print_wrapped(Text(text, style=STYLES["strong"]), console)
 
 
-def _print_bars(title: str, bars: list[Bar], console: Console) -> None:
+def _print_bars(title: str, bars: list[tables.Bar], console: Console) -> None:
     _print_title(title, console)
     name_width = max(len(bar.name) for bar in bars)
     count_width = max(len(f"{bar.count:,}") for bar in bars)
@@ -86,19 +78,11 @@ def _print_rows(title: str, table: Table, console: Console) -> None:
         console.print()
 
 
-def _print_pairs(table: Table, console: Console) -> None:
-    for files, same, nearly, replies in table.rows:
-        print_wrapped(Text(str(files), style=STYLES["position"]), console)
-        line = f"{same} conversations word for word, {nearly} nearly; {replies} replies with all before them"
-        print_wrapped(Text(line), console, indent=2)
-    console.print()
-
-
 def _print_findings(kind: FindingKind, findings: list[Finding], names: dict[str, str], console: Console) -> None:
     print_wrapped(Text.assemble((kind.severity, STYLES[kind.severity]), f": {kind.heading}"), console)
     print_wrapped(Text(kind.advice, style="dim italic"), console, indent=2)
     for finding in findings:
-        print_wrapped(Text(sentence(finding, names)), console, indent=2)
+        print_wrapped(Text(tables.sentence(finding, names)), console, indent=2)
         for example in finding.examples[: _MAX_EXAMPLES[kind.severity]]:
             line = Text.assemble((example.location, STYLES["position"]), " ", example.text)
             print_wrapped(line, console, indent=4)

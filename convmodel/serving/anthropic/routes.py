@@ -2,46 +2,35 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Mapping
-from functools import partial
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from convmodel.responders.protocol import ContextCounter
-from convmodel.serving.anthropic.schemas import (
-    CountBody,
-    CountRequest,
-    MessageBody,
-    MessagesErrorBody,
-    MessagesRequest,
-    MessageUsage,
-    StopReason,
-    TextContent,
-)
+from convmodel.serving.anthropic import schemas
 from convmodel.serving.errors import APIError
-from convmodel.serving.ignored_fields import ignored_fields, report_ignored
+from convmodel.serving.ignored_fields import report_fields
 from convmodel.serving.json_body import json_response
 from convmodel.serving.openai.schemas import ChatRequest
 from convmodel.serving.openai.translate import convert_finish_reason, convert_request, start_replies
 from convmodel.serving.reply_jobs import CheckedReply, stream_text
-from convmodel.serving.routes.replies import no_replies
-from convmodel.serving.schemas import JOB_STATUSES, error_responses, stream_responses
-from convmodel.serving.service import Owner, Service, TheService
+from convmodel.serving.schemas import error_responses, stream_responses
+from convmodel.serving.service import Owner, Service, TheService, require_replies
 from convmodel.serving.sse import cancel_on_disconnect, encode_event, stream_response
 from convmodel.serving.thread_bridge import AsyncJob
 
 router = APIRouter(prefix="/v1", tags=["Anthropic"])
 
-STOP_REASONS: dict[str, StopReason] = dict(stop="end_turn", length="max_tokens", content_filter="refusal")
+STOP_REASONS: dict[str, schemas.StopReason] = dict(stop="end_turn", length="max_tokens", content_filter="refusal")
 
 SAME_FIELDS = ("model", "max_tokens", "temperature", "top_k", "top_p", "seed", "preset", "options")
 """Fields that mean the same in a chat completion."""
 
 NO_END = {"stop_reason": None, "stop_sequence": None}
 
-NO_USAGE = MessageUsage(input_tokens=0, cache_read_input_tokens=0, output_tokens=0)
+NO_USAGE = schemas.MessageUsage(input_tokens=0, cache_read_input_tokens=0, output_tokens=0)
 """The token counts at the beginning of a stream, when they are not known yet."""
 
 EVENTS = (
@@ -53,20 +42,18 @@ EVENTS = (
 @router.post(
     "/messages",
     summary="Create a message",
-    response_model=MessageBody,
-    responses={
-        **error_responses(400, 404, *JOB_STATUSES, model=MessagesErrorBody),
-        **stream_responses(
-            MessageBody, "Anthropic's events; the token counts of the context come with `message_delta`.", *EVENTS
-        ),
-    },
+    response_model=schemas.MessageBody,
+    responses=stream_responses(
+        schemas.MessageBody,
+        "Anthropic's events; the token counts of the context come with `message_delta`.",
+        *EVENTS,
+        error=schemas.MessagesErrorBody,
+    ),
 )
-async def create(body: MessagesRequest, request: Request, service: TheService, owner: Owner) -> Response:
+async def create(body: schemas.MessagesRequest, request: Request, service: TheService, owner: Owner) -> Response:
     """Reply as Anthropic's messages do. Fields that change nothing are ignored and named in `X-Convmodel-Ignored`."""
-    if service.replies is None:
-        raise no_replies()
-    report = partial(report_ignored, request)
-    report(ignored_fields(body))
+    require_replies(service)
+    report = report_fields(request, body)
     requests = convert_request(service, to_chat_request(body), draw=secrets.randbelow, report=report)
     user = None if body.metadata is None else body.metadata.user_id
     [job] = await start_replies(service, requests, report=report, owner=owner, user=user, pieces=bool(body.stream))
@@ -79,27 +66,24 @@ async def create(body: MessagesRequest, request: Request, service: TheService, o
 @router.post(
     "/messages/count_tokens",
     summary="Count the tokens of messages",
-    response_model=CountBody,
-    responses=error_responses(400, 404, 415, model=MessagesErrorBody),
+    response_model=schemas.CountBody,
+    responses=error_responses(400, 404, 415, model=schemas.MessagesErrorBody),
 )
-async def count_tokens(body: CountRequest, request: Request, service: TheService) -> Response:
+async def count_tokens(body: schemas.CountRequest, request: Request, service: TheService) -> Response:
     """Return the number of tokens of messages, before any turn is dropped. 404 where replies are only selected."""
-    if service.replies is None:
-        raise no_replies()
-    report = partial(report_ignored, request)
-    report(ignored_fields(body))
+    counter = require_replies(service).responder
+    report = report_fields(request, body)
     [converted] = convert_request(service, to_chat_request(body), draw=secrets.randbelow, report=report)
-    counter = service.replies.responder
     if not isinstance(counter, ContextCounter):
         raise APIError(404, "no model counts tokens here; start the server with --model", code="no_tokens")
     try:
         count = await asyncio.to_thread(counter.count_tokens, converted.context, converted.persona)
     except ValueError as error:
         raise APIError(400, str(error), code="invalid_value") from None
-    return json_response(CountBody(input_tokens=count))
+    return json_response(schemas.CountBody(input_tokens=count))
 
 
-def to_chat_request(body: CountRequest) -> ChatRequest:
+def to_chat_request(body: schemas.CountRequest) -> ChatRequest:
     """Return the same request as one for chat completions, of values that have been checked."""
     same = {name: getattr(body, name, None) for name in SAME_FIELDS}
     stop = getattr(body, "stop_sequences", None)
@@ -109,20 +93,19 @@ def to_chat_request(body: CountRequest) -> ChatRequest:
 class MessageReply:
     """The reply of one request, while it is generated."""
 
-    def __init__(self, service: Service, body: MessagesRequest, job: AsyncJob[CheckedReply]) -> None:
+    def __init__(self, service: Service, body: schemas.MessagesRequest, job: AsyncJob[CheckedReply]) -> None:
         self._job = job
         self._stop_sequences = body.stop_sequences or []
         self._head: dict[str, Any] = {"id": f"msg_{secrets.token_hex(12)}", "model": service.model}
 
-    async def result(self) -> MessageBody:
+    async def result(self) -> schemas.MessageBody:
         """Wait for the reply and return the response body."""
         reply = await self._job.result()
-        return self._message([TextContent(text=reply.text)], usage_of(reply), self._end(reply))
+        return self._message([schemas.TextContent(text=reply.text)], usage=usage_of(reply), **self._end(reply))
 
     async def events(self) -> AsyncGenerator[bytes, None]:
         """Yield the encoded events of the stream."""
-        started = self._message([], NO_USAGE, NO_END)
-        yield _event("message_start", message=started.model_dump())
+        yield _event("message_start", message=self._message([], usage=NO_USAGE, **NO_END).model_dump())
         yield _event("content_block_start", index=0, content_block={"type": "text", "text": ""})
         async for piece in stream_text(self._job):
             yield _event("content_block_delta", index=0, delta={"type": "text_delta", "text": piece})
@@ -132,8 +115,8 @@ class MessageReply:
         yield _event("message_delta", delta=end, usage=usage_of(reply).model_dump())
         yield _event("message_stop")
 
-    def _message(self, content: list[TextContent], usage: MessageUsage, end: Mapping[str, Any]) -> MessageBody:
-        return MessageBody.model_validate({**self._head, "content": content, "usage": usage, **end})
+    def _message(self, content: list[schemas.TextContent], **fields: Any) -> schemas.MessageBody:
+        return schemas.MessageBody.model_validate({**self._head, "content": content, **fields})
 
     def _end(self, reply: CheckedReply) -> dict[str, Any]:
         """Return the fields about the end of a reply; a single stop sequence is the one that ended it."""
@@ -148,14 +131,10 @@ def encode_error(error: APIError) -> bytes:
     return encode_event("error", error.body("/v1/messages"))
 
 
-def usage_of(reply: CheckedReply) -> MessageUsage:
+def usage_of(reply: CheckedReply) -> schemas.MessageUsage:
     """Return the token counts of a reply; Anthropic's input tokens are those that were not in the cache."""
-    inner = reply.reply
-    return MessageUsage(
-        input_tokens=inner.context_tokens - inner.cached_tokens,
-        cache_read_input_tokens=inner.cached_tokens,
-        output_tokens=inner.reply_tokens,
-    )
+    read, written, cached = reply.counts
+    return schemas.MessageUsage(input_tokens=read - cached, cache_read_input_tokens=cached, output_tokens=written)
 
 
 def _event(name: str, **fields: Any) -> bytes:

@@ -1,23 +1,12 @@
 """Bodies of Anthropic's messages API."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints
-from pydantic_core import PydanticCustomError
+from pydantic import ConfigDict, Field
 
 from convmodel.serving.ignored_fields import Ignorable, LenientModel
-from convmodel.serving.openai.schemas import SPOKEN, Message, Nothing, Only
-from convmodel.serving.schemas import ErrorDetail, Options, ResponseModel, Seed
-
-
-def reject_other_blocks(value: Any) -> Any:
-    """Raise a validation error for blocks of other types than text."""
-    for block in value if isinstance(value, list) else []:
-        kind = block.get("type") if isinstance(block, dict) else None
-        if isinstance(kind, str) and kind != "text":
-            message = "{kind} blocks are not supported; send text"
-            raise PydanticCustomError("unsupported_parameter", message, {"kind": kind[:40]})
-    return value
+from convmodel.serving.openai.schemas import SPOKEN, Message, Nothing, Only, text_only
+from convmodel.serving.schemas import ErrorDetail, Options, ResponseModel, Seed, StopString, UserId, example
 
 
 class TextBlock(LenientModel):
@@ -28,7 +17,7 @@ class TextBlock(LenientModel):
     citations: Ignorable[Nothing] = None
 
 
-Content = Annotated[str | list[TextBlock], BeforeValidator(reject_other_blocks)]
+Content = Annotated[str | list[TextBlock], text_only("blocks are not supported; send text", "text")]
 
 
 class MessageParam(LenientModel):
@@ -48,18 +37,13 @@ class MessageParam(LenientModel):
 class Metadata(LenientModel):
     """Data about a request."""
 
-    user_id: Annotated[str, StringConstraints(max_length=512)] | None = Field(
-        None, description="end-user id, by which open replies are counted; trusted as sent"
-    )
+    user_id: UserId | None = Field(None, description="end-user id, by which open replies are counted; trusted as sent")
 
 
 class ToolChoice(LenientModel):
     """A choice of tools that lets the model answer with text."""
 
     type: Literal["auto", "none"]
-
-
-StopSequence = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
 class CountRequest(LenientModel):
@@ -85,21 +69,15 @@ class CountRequest(LenientModel):
 class MessagesRequest(CountRequest):
     """A messages request. `preset`, `options` and `seed` are extensions: `extra_body` in the client."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "model": "model",
-                    "max_tokens": 100,
-                    "system": "i have two cats .",
-                    "messages": [{"role": "user", "content": "Do you have any pets?"}],
-                }
-            ]
-        }
+    model_config = example(
+        model="model",
+        max_tokens=100,
+        system="i have two cats .",
+        messages=[{"role": "user", "content": "Do you have any pets?"}],
     )
 
     max_tokens: int = Field(ge=1, description="above the limit in /about it has the limit's value")
-    stop_sequences: Annotated[list[StopSequence], Field(max_length=16)] | None = None
+    stop_sequences: Annotated[list[StopString], Field(max_length=16)] | None = None
     stream: bool | None = None
     temperature: float | None = Field(None, ge=0, le=1, description="values below 0.01 mean greedy decoding")
     top_k: int | None = Field(None, ge=0, le=1_000_000)

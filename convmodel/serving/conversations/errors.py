@@ -4,7 +4,7 @@ import contextlib
 import logging
 from collections.abc import Iterator
 
-from convmodel.serving.errors import APIError
+from convmodel.serving.errors import APIError, unavailable
 from convmodel.serving.store.errors import Missing, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ def translate_store_errors() -> Iterator[None]:
     except Unavailable as error:
         logger.error("%s", error)
         message = "the store is not available, and nothing was changed; try again later"
-        raise APIError(503, message, code="store_unavailable", headers={"Retry-After": "5"}) from None
+        raise unavailable(message, "store_unavailable") from None
 
 
 def not_found() -> APIError:

@@ -14,11 +14,7 @@ EXPORT_BATCH = 50
 
 
 async def export_all(conversations: Conversations, owner: str) -> AsyncIterator[bytes]:
-    """Yield an owner's conversations, newest first, several lines at a time.
-
-    Raises:
-        APIError: 503.
-    """
+    """Yield an owner's conversations, newest first, several lines at a time; raise APIError 503."""
 
     async def line(id: str) -> bytes:
         try:

@@ -15,7 +15,7 @@ from convmodel.serving.conversations.turn_plan import TurnRequest
 from convmodel.serving.conversations.turns import TurnService
 from convmodel.serving.errors import APIError
 from convmodel.serving.json_body import json_response
-from convmodel.serving.schemas import JOB_STATUSES, error_responses, stream_responses
+from convmodel.serving.schemas import error_responses, stream_responses
 from convmodel.serving.service import Owner
 from convmodel.serving.sse import encode_event, respond
 from convmodel.serving.store.conversations import CURSOR
@@ -73,7 +73,7 @@ CHANGE = error_responses(404, 409, 415, 503)
 STREAM = """`said` with `{"turn", "version"}` as soon as the user's turn is stored, if the request stores one; `piece`
 with `{"text"}`, any number of times; then `reply` with the same object as the JSON response, stored, or `error`."""
 EVENTS = ("said", "piece", "reply", "error")
-REPLY = {**error_responses(404, 409, *JOB_STATUSES), **stream_responses(schemas.AnswerBody, STREAM, *EVENTS)}
+REPLY = stream_responses(schemas.AnswerBody, STREAM, *EVENTS, statuses=(404, 409))
 JSON_LINES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "JSON Lines, one conversation per line, in the format that the package reads.",
@@ -162,7 +162,7 @@ async def export_one(conversations: ConversationsDep, owner: Owner, id: Conversa
     "/{id}/turns",
     summary="Add a turn",
     response_model=schemas.SaidBody,
-    responses={**REPLY, **stream_responses(schemas.SaidBody, STREAM, *EVENTS)},
+    responses=stream_responses(schemas.SaidBody, STREAM, *EVENTS, statuses=(404, 409)),
 )
 async def say(
     turns: TurnsDep, request: Request, owner: Owner, id: ConversationId, body: schemas.NewTurn, key: RequestKey = None

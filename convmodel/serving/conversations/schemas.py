@@ -3,9 +3,9 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
-from convmodel.serving.schemas import MAX_SEED, Options, ReplyBody, RequestModel, ResponseModel, Seed, Text
+from convmodel.serving.schemas import MAX_SEED, Options, ReplyBody, RequestModel, ResponseModel, Seed, Text, example
 from convmodel.serving.store.records import ConversationHeader, ConversationRecord, ConversationSummary, Turn
 
 Title = Annotated[str, StringConstraints(max_length=500)]
@@ -34,7 +34,7 @@ class _Settings(RequestModel):
 class NewConversation(_Settings):
     """Settings and turns of a new conversation; all fields are optional."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Pets", "persona": ["I have two cats."]}]})
+    model_config = example(title="Pets", persona=["I have two cats."])
 
     turns: list[Text] | None = Field(
         None, description="turns from elsewhere, alternating between user and model; the first is the user's"
@@ -44,7 +44,7 @@ class NewConversation(_Settings):
 class ConversationChange(_Settings):
     """Changed settings. Omitted fields keep their values; null resets a field to its default."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"title": "Cats", "seed": 3}]})
+    model_config = example(title="Cats", seed=3)
 
     options: Options | None = Field(None, description="replace all options of the conversation")
     version: Version | None = None
@@ -65,7 +65,7 @@ class NewReply(RequestModel):
 class NewTurn(NewReply):
     """The user's turn and the parameters of the reply to it."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"text": "Do you have any pets?", "seed": 1}]})
+    model_config = example(text="Do you have any pets?", seed=1)
 
     text: Text
     join: bool = Field(

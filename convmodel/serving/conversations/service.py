@@ -79,11 +79,7 @@ class Conversations:
     async def load(
         self, owner: str, id: str, *, version: int | None = None, replies: bool = True
     ) -> ConversationRecord:
-        """Return a conversation with its turns.
-
-        Raises:
-            APIError: 404; 409 if `version` is given and not the newest.
-        """
+        """Return a conversation with its turns; raise APIError 404, or 409 if `version` is given and not the newest."""
         with translate_store_errors():
             conversation = await self.store.aread(conversations.load, owner, id, replies=replies)
         if version is not None and conversation.version != version:
@@ -93,11 +89,7 @@ class Conversations:
     async def listing(
         self, owner: str, *, limit: int, before: str | None
     ) -> tuple[list[ConversationSummary], str | None]:
-        """Return a page of conversations and the cursor of the next page.
-
-        Raises:
-            APIError: 400 for an invalid cursor.
-        """
+        """Return a page of conversations and the cursor of the next page; raise APIError 400 for an invalid cursor."""
         try:
             with translate_store_errors():
                 return await self.store.aread(conversations.listing, owner, limit=limit, before=before)
@@ -105,11 +97,7 @@ class Conversations:
             raise APIError(400, str(error), param="before", code="invalid_value") from None
 
     async def change(self, owner: str, id: str, change: ConversationChange) -> ConversationRecord:
-        """Change a conversation's settings.
-
-        Raises:
-            APIError: 400, 404, 409.
-        """
+        """Change a conversation's settings; raise APIError 400, 404, 409."""
         conversation = await self.load(owner, id, version=change.version)
         values = self._settings(change, change.model_fields_set - {"version"})
         await self._check(replace(conversation.about, **values), change.persona or (), ())
@@ -121,11 +109,7 @@ class Conversations:
         return changed
 
     async def delete(self, owner: str, id: str) -> None:
-        """Delete a conversation, and wipe it from the store's files.
-
-        Raises:
-            APIError: 404.
-        """
+        """Delete a conversation, and wipe it from the store's files; raise APIError 404 if there is none."""
         with translate_store_errors():
             await self.store.awrite(conversations.remove, owner, id)
             self.forget(id)
@@ -159,11 +143,7 @@ class Conversations:
         return conversation.turns[keep:], changed
 
     async def choose(self, owner: str, id: str, position: int, *, version: int | None = None) -> ConversationRecord:
-        """Replace the last reply by another of its candidates, which count from 1.
-
-        Raises:
-            APIError: 400, 404, 409.
-        """
+        """Replace the last reply by another of its candidates, which count from 1; raise APIError 400, 404, 409."""
         conversation = await self.load(owner, id, version=version)
         last = conversation.turns[-1] if conversation.turns else None
         if last is None or last.reply is None or last.blocked:
@@ -183,11 +163,7 @@ class Conversations:
         return changed
 
     async def stop(self, owner: str, id: str) -> None:
-        """Stop the reply in progress in a conversation.
-
-        Raises:
-            APIError: 404; 409 if no reply is in progress.
-        """
+        """Stop the reply in progress in a conversation; raise APIError 404, or 409 if no reply is in progress."""
         await self.load(owner, id, replies=False)
         if id not in self.running:
             raise invalid_state("no reply is in progress in this conversation", "nothing_running")
@@ -201,11 +177,7 @@ class Conversations:
             job.cancel()
 
     async def _write(self, conversation: ConversationRecord, update: ConversationUpdate) -> ConversationRecord:
-        """Apply changes to a conversation, and return it as it is afterwards.
-
-        Raises:
-            APIError: 404, 409, 503.
-        """
+        """Apply changes to a conversation, and return it as it is afterwards; raise APIError 404, 409, 503."""
         try:
             with translate_store_errors():
                 stored = await self.store.awrite(conversations.change, conversation.owner, conversation.id, update)
@@ -226,7 +198,6 @@ class Conversations:
         """Check settings and texts.
 
         Args:
-            about: the settings.
             persona: sentences that the policy checks as input; the server's own persona is not checked.
             turns: texts that the policy checks, alternately as input and output.
 

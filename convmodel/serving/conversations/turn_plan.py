@@ -24,7 +24,6 @@ class TurnRequest:
 
     Args:
         owner: name of the API key.
-        id: conversation id.
         action: last segment of the request path.
         key: idempotency key; None if the client sent none.
     """

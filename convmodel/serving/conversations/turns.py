@@ -15,9 +15,9 @@ from convmodel.serving.errors import APIError
 from convmodel.serving.json_body import plain
 from convmodel.serving.logs import log_defect
 from convmodel.serving.reply_jobs import CheckedReply, stream_text
-from convmodel.serving.routes.replies import no_replies
 from convmodel.serving.safety.policy import PLACEHOLDER, BlockedStorage
 from convmodel.serving.schemas import ReplyBody
+from convmodel.serving.service import require_replies
 from convmodel.serving.store import conversations
 from convmodel.serving.store.conversations import ConversationUpdate
 from convmodel.serving.store.errors import Conflict, KeyAlreadyUsed
@@ -89,13 +89,10 @@ class TurnService:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _find_earlier(self, request: TurnRequest) -> IdempotencyRecord | None:
-        if request.key is None:
-            return None
         return await self.conversations.find_repeated(request.owner, request.key, request.digest)
 
     async def _begin(self, request: TurnRequest, earlier: IdempotencyRecord | None = None) -> PendingReply:
-        if self._service.replies is None:
-            raise no_replies()
+        replies = require_replies(self._service)
         with translate_store_errors():
             conversation = await self._store.aread(
                 conversations.load, request.owner, request.id, replies=request.action == "retry"
@@ -104,7 +101,7 @@ class TurnService:
         plan = make_plan(self._service, conversation, request, earlier=earlier, running=superseded is not None)
         session = self.conversations.sessions.of(conversation)
         reply_request = replace(plan.reply_request, session=session)
-        [job] = await self._service.replies.start([reply_request], owner=request.owner, pieces=request.body.stream)
+        [job] = await replies.start([reply_request], owner=request.owner, pieces=request.body.stream)
         try:
             if job.precomputed is not None and earlier is None:  # the policy blocked the input
                 return await self._store_blocked(plan, job.precomputed, session)

@@ -3,36 +3,25 @@
 A model that writes documents continues the prompt; without one, a model that replies takes it as the only turn.
 """
 
-import contextlib
 import secrets
-import time
-from collections.abc import AsyncGenerator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal, cast
 
 from fastapi import APIRouter, Request
-from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 from starlette.responses import Response
 
 from convmodel.serving.document_jobs import CheckedDocuments, DocumentRequest
 from convmodel.serving.errors import APIError
-from convmodel.serving.ignored_fields import LenientModel, ignored_fields, report_ignored
-from convmodel.serving.json_body import json_response
+from convmodel.serving.ignored_fields import LenientModel, Report, report_fields
 from convmodel.serving.openai.embeddings import reject_token_ids
-from convmodel.serving.openai.routes import encode_error, merge
-from convmodel.serving.openai.schemas import DecodingFields, FinishReason, No, Only, TokensDetails, Usage
-from convmodel.serving.openai.translate import (
-    Report,
-    check_model,
-    choice_seeds,
-    convert_finish_reason,
-    decoding_options,
-)
+from convmodel.serving.openai.routes import ChoiceStream
+from convmodel.serving.openai.schemas import DecodingFields, FinishReason, No, Only, Usage
+from convmodel.serving.openai.translate import check_model, choice_seeds, convert_finish_reason, decoding_options
 from convmodel.serving.reply_jobs import CheckedReply, ReplyRequest
 from convmodel.serving.request_options import check_count, check_texts, resolve_options
-from convmodel.serving.schemas import JOB_STATUSES, ResponseModel, error_responses, stream_responses
+from convmodel.serving.schemas import ResponseModel, example, stream_responses
 from convmodel.serving.service import Owner, Service, TheService
-from convmodel.serving.sse import DONE, cancel_on_disconnect, encode_data, stream_response
 from convmodel.serving.thread_bridge import AsyncJob
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"])
@@ -43,9 +32,7 @@ CheckedText = CheckedReply | CheckedDocuments
 class CompletionsRequest(DecodingFields, LenientModel):
     """Prompts to continue. `preset` and `options` are extensions: `extra_body` in OpenAI's client."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"model": "model", "prompt": "Once upon a time", "max_tokens": 50}]}
-    )
+    model_config = example(model="model", prompt="Once upon a time", max_tokens=50)
 
     model: str = Field(description="the name in /v1/models")
     prompt: Annotated[str | Annotated[list[str], Field(min_length=1)], BeforeValidator(reject_token_ids)] = Field(
@@ -88,27 +75,20 @@ class CompletionsBody(ResponseModel):
     "/completions",
     summary="Create a completion",
     response_model=CompletionsBody,
-    responses={
-        **error_responses(400, 404, *JOB_STATUSES),
-        **stream_responses(
-            CompletionsBody, "`data: {chunk}`, the last of each text with `finish_reason`, then `data: [DONE]`."
-        ),
-    },
+    responses=stream_responses(
+        CompletionsBody, "`data: {chunk}`, the last of each text with `finish_reason`, then `data: [DONE]`."
+    ),
 )
 async def complete(body: CompletionsRequest, request: Request, service: TheService, owner: Owner) -> Response:
     """Continue each prompt `n` times. 404 on a server that neither writes documents nor replies."""
     if service.documents is None and service.replies is None:
         message = "nothing writes here; start the server with --documents or --model; see /about"
         raise APIError(404, message, code="no_completions")
-    report = partial(report_ignored, request)
-    report(ignored_fields(body))
+    report = report_fields(request, body)
     check_model(service, body.model)
     _check_counts(service, body)
     jobs = await _start(service, body, owner, report)
-    completion = TextCompletion(service, body, jobs)
-    if body.stream:
-        return stream_response(service, completion.events(), completion.cancel, encode_error)
-    return json_response(await cancel_on_disconnect(request, completion.result(), completion.cancel))
+    return await TextStream(service, body, jobs).respond(request)
 
 
 def _check_counts(service: Service, body: CompletionsRequest) -> None:
@@ -140,70 +120,24 @@ async def _start(
     return cast(Sequence[AsyncJob[CheckedText]], await service.replies.start(replies, **others))
 
 
-class TextCompletion:
-    """The texts of one request, while they are generated; a job for each."""
+class TextStream(ChoiceStream[CheckedText]):
+    """The texts of a completion: `n` of the first prompt, then `n` of the second, ..."""
+
+    prefix = "cmpl"
+    chunk_object = "text_completion"
+    body_class = CompletionsBody
 
     def __init__(self, service: Service, body: CompletionsRequest, jobs: Sequence[AsyncJob[CheckedText]]) -> None:
-        self._jobs = jobs
-        self._n = body.n or 1
+        super().__init__(service, body, jobs)
         self._beginnings = [prompt if body.echo else "" for prompt in body.prompts() for _ in range(self._n)]
-        self._include_usage = bool(body.stream_options and body.stream_options.include_usage)
-        self._head = {"id": f"cmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": service.model}
 
-    def cancel(self) -> None:
-        """Cancel all texts."""
-        for job in self._jobs:
-            job.cancel()
+    def _choice(self, index: int, text: CheckedText) -> TextChoice:
+        finish_reason = convert_finish_reason(text)
+        return TextChoice(index=index, text=self._beginnings[index] + text.text, finish_reason=finish_reason)
 
-    async def result(self) -> CompletionsBody:
-        """Wait for all texts and return the response body."""
-        texts = [await job.result() for job in self._jobs]
-        choices = [
-            TextChoice(index=index, text=beginning + text.text, finish_reason=convert_finish_reason(text))
-            for index, (beginning, text) in enumerate(zip(self._beginnings, texts, strict=True))
-        ]
-        return CompletionsBody.model_validate({**self._head, "choices": choices, "usage": self._usage(texts)})
+    def _first_deltas(self) -> Iterator[dict[str, Any]]:
+        return (self._delta(index, beginning) for index, beginning in enumerate(self._beginnings) if beginning)
 
-    async def events(self) -> AsyncGenerator[bytes, None]:
-        """Yield the encoded chunks of the stream."""
-        for index, beginning in enumerate(self._beginnings):
-            if beginning:
-                yield self._chunk(index, beginning)
-        texts: dict[int, CheckedText] = {}
-        async with contextlib.aclosing(merge(self._jobs)) as items:
-            async for index, item in items:
-                if isinstance(item, str):
-                    yield self._chunk(index, item)
-                else:
-                    texts[index] = item
-                    yield self._chunk(index, "", convert_finish_reason(item))
-        if self._include_usage:
-            yield self._encode([], self._usage([texts[index] for index in sorted(texts)]).model_dump())
-        yield DONE
-
-    def _chunk(self, index: int, text: str, finish_reason: FinishReason | None = None) -> bytes:
-        return self._encode([{"index": index, "text": text, "logprobs": None, "finish_reason": finish_reason}])
-
-    def _encode(self, choices: list[dict[str, Any]], usage: dict[str, Any] | None = None) -> bytes:
-        chunk = {**self._head, "object": "text_completion", "choices": choices}
-        return encode_data({**chunk, "usage": usage} if self._include_usage else chunk)
-
-    def _usage(self, texts: Sequence[CheckedText]) -> Usage:
-        """Return the token counts. Each prompt counts once, independent of the number of its texts."""
-        counts = [_count_tokens(text) for text in texts]
-        read = sum(count[0] for count in counts[:: self._n])
-        written = sum(count[1] for count in counts)
-        details = TokensDetails(cached_tokens=sum(count[2] for count in counts[:: self._n]))
-        return Usage(
-            prompt_tokens=read,
-            completion_tokens=written,
-            total_tokens=read + written,
-            prompt_tokens_details=details,
-        )
-
-
-def _count_tokens(text: CheckedText) -> tuple[int, int, int]:
-    """Return the numbers of tokens that were read, written, and taken from the cache."""
-    if isinstance(text, CheckedReply):
-        return text.reply.context_tokens, text.reply.reply_tokens, text.reply.cached_tokens
-    return (0, 0, 0) if text.output is None else (text.output.tokens_read, sum(text.output.tokens), 0)
+    def _delta(self, index: int, item: str | CheckedText) -> dict[str, Any]:
+        choice: dict[str, Any] = {"index": index, "text": "", "logprobs": None, "finish_reason": None}
+        return choice | ({"text": item} if isinstance(item, str) else {"finish_reason": convert_finish_reason(item)})

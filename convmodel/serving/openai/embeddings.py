@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
 from convmodel.serving.errors import APIError
-from convmodel.serving.ignored_fields import LenientModel, ignored_fields, report_ignored
+from convmodel.serving.ignored_fields import LenientModel, report_fields
 from convmodel.serving.json_body import json_response
 from convmodel.serving.openai.translate import check_model
 from convmodel.serving.request_options import check_texts
-from convmodel.serving.schemas import JOB_STATUSES, ResponseModel, Text, error_responses
+from convmodel.serving.schemas import JOB_STATUSES, ResponseModel, Text, UserId, error_responses, example
 from convmodel.serving.selector_jobs import SelectorService
 from convmodel.serving.service import Owner, Service, TheService
 from convmodel.serving.sse import cancel_on_disconnect
@@ -35,9 +35,7 @@ def reject_token_ids(value: Any) -> Any:
 class EmbeddingsRequest(LenientModel):
     """Texts to embed."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"model": "model", "input": ["Do you have any pets?", "Two cats."]}]}
-    )
+    model_config = example(model="model", input=["Do you have any pets?", "Two cats."])
 
     model: str = Field(description="the name in /v1/models")
     input: Annotated[Text | Annotated[list[Text], Field(min_length=1)], BeforeValidator(reject_token_ids)] = Field(
@@ -47,7 +45,7 @@ class EmbeddingsRequest(LenientModel):
         None, description="numbers, or little-endian float32 in base64; null means numbers"
     )
     dimensions: int | None = Field(None, ge=1, description="only the length of the model's vectors is supported")
-    user: Annotated[str, StringConstraints(max_length=512)] | None = Field(None, description="as in chat completions")
+    user: UserId | None = Field(None, description="as in chat completions")
     input_type: Literal["query", "document"] | None = Field(
         None,
         description="extension: query for a context, document (the default) for a reply. The product of the vectors of "
@@ -95,7 +93,7 @@ class EmbeddingsBody(ResponseModel):
 async def embed(body: EmbeddingsRequest, request: Request, service: TheService, owner: Owner) -> Response:
     """Return a vector for each text. 404 on a server without a bi-encoder or ConveRT (`--selector`)."""
     embeddings = _embeddings(service)
-    report_ignored(request, ignored_fields(body))
+    report_fields(request, body)
     check_model(service, body.model)
     if body.dimensions not in (None, embeddings.selector.dimensions):
         message = f"dimensions={body.dimensions}; the vectors have {embeddings.selector.dimensions}; leave it out"

@@ -4,24 +4,17 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncGenerator, Sequence
-from functools import partial
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from typing import Any, ClassVar, Generic
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from convmodel.serving.errors import APIError
-from convmodel.serving.ignored_fields import ignored_fields, report_ignored
+from convmodel.serving.ignored_fields import report_fields
 from convmodel.serving.json_body import json_response
-from convmodel.serving.openai.schemas import (
-    ChatRequest,
-    Choice,
-    ChoiceMessage,
-    Completion,
-    ModelBody,
-    ModelsBody,
-)
+from convmodel.serving.openai import schemas
 from convmodel.serving.openai.translate import (
     build_extras,
     build_usage,
@@ -31,9 +24,8 @@ from convmodel.serving.openai.translate import (
     start_replies,
 )
 from convmodel.serving.reply_jobs import CheckedReply, CheckedTextT, stream_text
-from convmodel.serving.routes.replies import no_replies
-from convmodel.serving.schemas import JOB_STATUSES, error_responses, stream_responses
-from convmodel.serving.service import Owner, Service, TheService
+from convmodel.serving.schemas import ResponseModel, error_responses, stream_responses
+from convmodel.serving.service import Owner, Service, TheService, require_replies
 from convmodel.serving.sse import DONE, cancel_on_disconnect, encode_data, stream_response
 from convmodel.serving.thread_bridge import AsyncJob
 
@@ -43,104 +35,135 @@ router = APIRouter(prefix="/v1", tags=["OpenAI"])
 @router.post(
     "/chat/completions",
     summary="Create a chat completion",
-    response_model=Completion,
-    responses={
-        **error_responses(400, 404, *JOB_STATUSES),
-        **stream_responses(
-            Completion, "`data: {chunk}`, with the role first and `finish_reason` last, then `data: [DONE]`."
-        ),
-    },
+    response_model=schemas.Completion,
+    responses=stream_responses(
+        schemas.Completion, "`data: {chunk}`, with the role first and `finish_reason` last, then `data: [DONE]`."
+    ),
 )
-async def complete(body: ChatRequest, request: Request, service: TheService, owner: Owner) -> Response:
+async def complete(body: schemas.ChatRequest, request: Request, service: TheService, owner: Owner) -> Response:
     """Reply as OpenAI's chat completions do.
 
     Fields that change nothing are ignored and named in `X-Convmodel-Ignored`. Those that ask for something that this
     server cannot do are rejected with `unsupported_parameter`.
     """
-    if service.replies is None:
-        raise no_replies()
-    report = partial(report_ignored, request)
-    report(ignored_fields(body))
+    require_replies(service)
+    report = report_fields(request, body)
     requests = convert_request(service, body, draw=secrets.randbelow, report=report)
-    pieces = bool(body.stream)
-    jobs = await start_replies(service, requests, report=report, owner=owner, user=body.user, pieces=pieces)
-    completion = ChatCompletion(service, body, jobs)
-    if body.stream:
-        return stream_response(service, completion.events(), completion.cancel, encode_error)
-    return json_response(await cancel_on_disconnect(request, completion.result(), completion.cancel))
+    others: dict[str, Any] = {"owner": owner, "user": body.user, "pieces": bool(body.stream)}
+    jobs = await start_replies(service, requests, report=report, **others)
+    return await ChatStream(service, body, jobs).respond(request)
 
 
-@router.get("/models", summary="List models", response_model=ModelsBody, responses=error_responses())
+@router.get("/models", summary="List models", response_model=schemas.ModelsBody, responses=error_responses())
 async def models(service: TheService) -> Response:
     """Return the list of models, which has one entry."""
-    return json_response(ModelsBody(data=[_model(service)]))
+    return json_response(schemas.ModelsBody(data=[_model(service)]))
 
 
-@router.get("/models/{model:path}", summary="Get a model", response_model=ModelBody, responses=error_responses(404))
+@router.get(
+    "/models/{model:path}", summary="Get a model", response_model=schemas.ModelBody, responses=error_responses(404)
+)
 async def one_model(model: str, service: TheService) -> Response:
     """Return the model of this name."""
     check_model(service, model)
     return json_response(_model(service))
 
 
-def _model(service: Service) -> ModelBody:
-    return ModelBody(id=service.model, created=service.created)
+def _model(service: Service) -> schemas.ModelBody:
+    return schemas.ModelBody(id=service.model, created=service.created)
 
 
-class ChatCompletion:
-    """The choices of one request, while they are generated; a job for each."""
+class ChoiceStream(ABC, Generic[CheckedTextT]):
+    """The choices of one request, while they are generated; a job for each.
 
-    def __init__(self, service: Service, body: ChatRequest, jobs: Sequence[AsyncJob[CheckedReply]]) -> None:
+    Attributes:
+        prefix: the beginning of ids.
+        chunk_object: the type of a chunk.
+        body_class: the response body.
+    """
+
+    prefix: ClassVar[str]
+    chunk_object: ClassVar[str]
+    body_class: ClassVar[type[ResponseModel]]
+
+    def __init__(self, service: Service, body: schemas.DecodingFields, jobs: Sequence[AsyncJob[CheckedTextT]]) -> None:
+        self._service = service
+        self._stream = bool(body.stream)
         self._jobs = jobs
+        self._n = body.n or 1
         self._include_usage = bool(body.stream_options and body.stream_options.include_usage)
-        self._head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": service.model}
+        id = f"{self.prefix}-{secrets.token_hex(12)}"
+        self._head = {"id": id, "created": int(time.time()), "model": service.model}
 
-    def cancel(self) -> None:
-        """Cancel all choices."""
+    async def respond(self, request: Request) -> Response:
+        """Return the response, as JSON or as a stream."""
+        if self._stream:
+            return stream_response(self._service, self._events(), self._cancel, encode_error)
+        return json_response(await cancel_on_disconnect(request, self._result(), self._cancel))
+
+    def _cancel(self) -> None:
         for job in self._jobs:
             job.cancel()
 
-    async def result(self) -> Completion:
-        """Wait for all choices and return the response body."""
-        replies = [await job.result() for job in self._jobs]
-        choices = [
-            Choice(
-                index=index,
-                message=ChoiceMessage(content=reply.text),
-                finish_reason=convert_finish_reason(reply),
-                convmodel=build_extras(reply),
-            )
-            for index, reply in enumerate(replies)
-        ]
-        return Completion.model_validate({**self._head, "choices": choices, "usage": build_usage(replies)})
+    async def _result(self) -> ResponseModel:
+        texts = [await job.result() for job in self._jobs]
+        choices = [self._choice(index, text) for index, text in enumerate(texts)]
+        usage = build_usage(texts, self._n)
+        return self.body_class.model_validate({**self._head, "choices": choices, "usage": usage})
 
-    async def events(self) -> AsyncGenerator[bytes, None]:
+    async def _events(self) -> AsyncGenerator[bytes, None]:
         """Yield the encoded chunks of the stream."""
-        for index in range(len(self._jobs)):
-            yield self._chunk(index, {"role": "assistant", "content": "", "refusal": None})
-        replies: dict[int, CheckedReply] = {}
+        for choice in self._first_deltas():
+            yield self._encode([choice])
+        texts: dict[int, CheckedTextT] = {}
         async with contextlib.aclosing(merge(self._jobs)) as items:
             async for index, item in items:
-                if isinstance(item, str):
-                    yield self._chunk(index, {"content": item})
-                else:
-                    replies[index] = item
-                    yield self._chunk(index, {}, item)
+                if not isinstance(item, str):
+                    texts[index] = item
+                yield self._encode([self._delta(index, item)])
         if self._include_usage:
-            usage = build_usage(replies[index] for index in sorted(replies))
+            usage = build_usage((texts[index] for index in sorted(texts)), self._n)
             yield self._encode([], usage.model_dump())
         yield DONE
 
-    def _chunk(self, index: int, delta: dict[str, Any], reply: CheckedReply | None = None) -> bytes:
-        """Return the chunk of a piece, or of the end of a choice if `reply` is given."""
-        choice: dict[str, Any] = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
-        if reply is not None:
-            choice |= {"finish_reason": convert_finish_reason(reply), "convmodel": build_extras(reply).model_dump()}
-        return self._encode([choice])
-
     def _encode(self, choices: list[dict[str, Any]], usage: dict[str, Any] | None = None) -> bytes:
-        chunk = {**self._head, "object": "chat.completion.chunk", "choices": choices}
+        chunk = {**self._head, "object": self.chunk_object, "choices": choices}
         return encode_data({**chunk, "usage": usage} if self._include_usage else chunk)
+
+    @abstractmethod
+    def _choice(self, index: int, text: CheckedTextT) -> ResponseModel:
+        """Return a choice of the body."""
+
+    @abstractmethod
+    def _first_deltas(self) -> Iterable[dict[str, Any]]:
+        """Return the choices of the first chunks."""
+
+    @abstractmethod
+    def _delta(self, index: int, item: str | CheckedTextT) -> dict[str, Any]:
+        """Return the choice of the chunk of a piece, or of the end of a text."""
+
+
+class ChatStream(ChoiceStream[CheckedReply]):
+    """The choices of a chat completion."""
+
+    prefix = "chatcmpl"
+    chunk_object = "chat.completion.chunk"
+    body_class = schemas.Completion
+
+    def _choice(self, index: int, text: CheckedReply) -> schemas.Choice:
+        finish_reason = convert_finish_reason(text)
+        message = schemas.ChoiceMessage(content=text.text)
+        return schemas.Choice(index=index, message=message, finish_reason=finish_reason, convmodel=build_extras(text))
+
+    def _first_deltas(self) -> Iterable[dict[str, Any]]:
+        delta = {"role": "assistant", "content": "", "refusal": None}
+        return [{**self._delta(index, ""), "delta": delta} for index in range(len(self._jobs))]
+
+    def _delta(self, index: int, item: str | CheckedReply) -> dict[str, Any]:
+        choice: dict[str, Any] = {"index": index, "delta": {}, "logprobs": None, "finish_reason": None}
+        if isinstance(item, str):
+            return choice | {"delta": {"content": item}}
+        return choice | {"finish_reason": convert_finish_reason(item), "convmodel": build_extras(item).model_dump()}
 
 
 def encode_error(error: APIError) -> bytes:

@@ -5,14 +5,13 @@ effect only.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     ConfigDict,
     Field,
-    StringConstraints,
     WrapValidator,
     model_validator,
 )
@@ -21,7 +20,7 @@ from pydantic_core import PydanticCustomError
 
 from convmodel.data.messages import ROLES
 from convmodel.serving.ignored_fields import IGNORED, Ignorable, LenientModel
-from convmodel.serving.schemas import MAX_SEED, Options, ResponseModel, Text
+from convmodel.serving.schemas import MAX_SEED, Options, ResponseModel, StopString, Text, UserId, example
 
 T = TypeVar("T")
 Nothing = Annotated[list[Any], Field(max_length=0)]
@@ -61,27 +60,31 @@ def _check_role(role: str) -> str:
     return role
 
 
-def reject_other_parts(content: Any) -> Any:
-    """Raise a validation error for parts of other types than text, such as images."""
-    for part in content if isinstance(content, list) else ():
-        kind = part.get("type") if isinstance(part, Mapping) else None
-        if isinstance(kind, str) and kind not in PART_TYPES:
-            message = "{kind} parts are not supported; send text parts"
-            raise PydanticCustomError("unsupported_parameter", message, {"kind": kind[:40]})
-    return content
+def text_only(message: str, *types: str) -> BeforeValidator:
+    """Return a validator that rejects items of a content that have other types than those, such as images."""
+
+    def check(content: Any) -> Any:
+        for item in content if isinstance(content, list) else ():
+            kind = item.get("type") if isinstance(item, Mapping) else None
+            if isinstance(kind, str) and kind not in types:
+                raise PydanticCustomError("unsupported_parameter", f"{{kind}} {message}", {"kind": kind[:40]})
+        return content
+
+    return BeforeValidator(check)
 
 
-PART_TYPES = ("text", "input_text", "output_text")
+PartType = Literal["text", "input_text", "output_text"]
 
 
 class TextPart(LenientModel):
     """A text part of a message."""
 
-    type: Literal["text", "input_text", "output_text"]
+    type: PartType
     text: str
 
 
-Content = Annotated[str | list[TextPart], BeforeValidator(reject_other_parts)]
+OTHER_PARTS = text_only("parts are not supported; send text parts", *get_args(PartType))
+Content = Annotated[str | list[TextPart], OTHER_PARTS]
 
 SPOKEN: JsonDict = {
     "anyOf": [
@@ -138,9 +141,6 @@ class TextFormat(LenientModel):
     type: Literal["text"]
 
 
-Stop = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-
-
 class UnsupportedFields(LenientModel):
     """Fields without support: ignored where they change nothing, else accepted only with values without effect."""
 
@@ -195,15 +195,13 @@ class DecodingFields(LenientModel):
     n: Annotated[int, Field(ge=1, le=128)] | None = Field(
         None, description="number of replies, with the seeds seed, seed + 1, ..."
     )
-    stop: Stop | Annotated[list[Stop], Field(max_length=16)] | None = None
+    stop: StopString | Annotated[list[StopString], Field(max_length=16)] | None = None
     seed: Annotated[int, Field(ge=-1, le=MAX_SEED)] | None = Field(None, description="-1 draws one")
     max_tokens: TokenLimit | None = Field(None, description="above the limit in /about it has the limit's value")
     max_completion_tokens: TokenLimit | None = Field(None, description="newer name; the lower value applies")
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
     presence_penalty: float | None = Field(None, ge=-2, le=2)
-    user: Annotated[str, StringConstraints(max_length=512)] | None = Field(
-        None, description="end-user id, by which open replies are counted; trusted as sent"
-    )
+    user: UserId | None = Field(None, description="end-user id, by which open replies are counted; trusted as sent")
     stream: bool | None = None
     stream_options: StreamOptions | None = Field(None, description="has no effect without stream")
     preset: str | None = Field(None, description="extension: a set of options, see /about")
@@ -219,19 +217,13 @@ class DecodingFields(LenientModel):
 class ChatRequest(UnsupportedFields, DecodingFields):
     """A chat completions request. `persona`, `preset` and `options` are extensions: `extra_body` in OpenAI's client."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "model": "model",
-                    "messages": [
-                        {"role": "system", "content": "i have two cats ."},
-                        {"role": "user", "content": "Do you have any pets?"},
-                    ],
-                    "seed": 1,
-                }
-            ],
-        }
+    model_config = example(
+        model="model",
+        messages=[
+            {"role": "system", "content": "i have two cats ."},
+            {"role": "user", "content": "Do you have any pets?"},
+        ],
+        seed=1,
     )
 
     model: str = Field(description="the name in /v1/models")

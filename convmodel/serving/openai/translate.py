@@ -8,7 +8,9 @@ from typing import Any
 from convmodel.data.messages import ChatTurns, MessageError, split_messages, split_persona
 from convmodel.errors import PersonaTooLong
 from convmodel.responders.protocol import BoundedGenerator
+from convmodel.serving.document_jobs import CheckedDocuments
 from convmodel.serving.errors import APIError
+from convmodel.serving.ignored_fields import Report
 from convmodel.serving.openai.schemas import (
     ChatRequest,
     DecodingFields,
@@ -18,7 +20,7 @@ from convmodel.serving.openai.schemas import (
     TokensDetails,
     Usage,
 )
-from convmodel.serving.reply_jobs import SEEDS, CheckedReply, CheckedText, ReplyRequest
+from convmodel.serving.reply_jobs import SEEDS, CheckedReply, ReplyRequest
 from convmodel.serving.request_options import (
     check_chars,
     check_count,
@@ -29,7 +31,7 @@ from convmodel.serving.request_options import (
     supports,
 )
 from convmodel.serving.schemas import MAX_SEED
-from convmodel.serving.service import Service
+from convmodel.serving.service import Service, require_replies
 from convmodel.serving.thread_bridge import AsyncJob
 
 MIN_TEMPERATURE = 0.01
@@ -46,9 +48,6 @@ OFF_VALUES = {
     "presence_penalty": 0,
 }
 """Values without effect of fields that are options of the same name."""
-
-Report = Callable[[Iterable[str]], None]
-"""Receives the names of fields, or parts of fields, that are ignored; see `report_ignored`."""
 
 
 def convert_request(
@@ -95,10 +94,10 @@ async def start_replies(
     service: Service, requests: Sequence[ReplyRequest], *, report: Report, **others: Any
 ) -> list[AsyncJob[CheckedReply]]:
     """Start replies as `ReplyService.start` does; a persona that the window cannot hold loses its oldest sentences."""
-    assert service.replies is not None
+    replies = require_replies(service)
     while True:
         try:
-            return await service.replies.start(requests, **others)
+            return await replies.start(requests, **others)
         except APIError as error:
             persona = requests[0].persona
             if not persona or not isinstance(error.__cause__, PersonaTooLong):
@@ -203,7 +202,7 @@ def stop_strings(body: DecodingFields) -> list[str]:
     return [body.stop] if isinstance(body.stop, str) else list(body.stop or ())
 
 
-def convert_finish_reason(reply: CheckedText) -> FinishReason:
+def convert_finish_reason(reply: CheckedReply | CheckedDocuments) -> FinishReason:
     """Return OpenAI's finish reason of a reply or a document.
 
     Raises:
@@ -221,13 +220,15 @@ def build_extras(reply: CheckedReply) -> Extras:
     return Extras.model_validate(fields)
 
 
-def build_usage(replies: Iterable[CheckedReply]) -> Usage:
-    """Return the token counts of a request. The context counts once, independent of the number of choices."""
-    inner = [reply.reply for reply in replies]
-    read = inner[0].context_tokens
-    written = sum(reply.reply_tokens for reply in inner)
-    counts = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
-    return Usage(**counts, prompt_tokens_details=TokensDetails(cached_tokens=inner[0].cached_tokens))
+def build_usage(texts: Iterable[CheckedReply | CheckedDocuments], n: int) -> Usage:
+    """Return the token counts of a request. A context or prompt counts once, whatever the number `n` of its texts."""
+    counts = [text.counts for text in texts]
+    read = sum(count[0] for count in counts[::n])
+    written = sum(count[1] for count in counts)
+    details = TokensDetails(cached_tokens=sum(count[2] for count in counts[::n]))
+    return Usage(
+        prompt_tokens=read, completion_tokens=written, total_tokens=read + written, prompt_tokens_details=details
+    )
 
 
 def _invalid(param: str, message: str) -> APIError:

@@ -3,22 +3,13 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
 from starlette.responses import Response
 
+from convmodel.serving import schemas
 from convmodel.serving.document_jobs import CheckedDocuments, DocumentRequest
 from convmodel.serving.errors import APIError
 from convmodel.serving.request_options import check_chars, check_count, check_options, resolve_options
-from convmodel.serving.schemas import (
-    JOB_STATUSES,
-    BlockedBody,
-    Options,
-    RequestModel,
-    ResponseModel,
-    Seed,
-    error_responses,
-    stream_responses,
-)
 from convmodel.serving.service import Owner, Service, TheService
 from convmodel.serving.sse import respond
 
@@ -36,23 +27,21 @@ Meta = (
 )
 
 
-class DocumentRequestBody(RequestModel):
+class DocumentRequestBody(schemas.RequestModel):
     """A prompt to continue."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"prompt": "Once upon a time", "meta": {"topics": ["cats", "dogs"]}, "n": 2}]}
-    )
+    model_config = schemas.example(prompt="Once upon a time", meta={"topics": ["cats", "dogs"]}, n=2)
 
     prompt: str = Field("", description="the beginning of the document; may be empty")
     meta: Meta | None = Field(None, description="metadata: a text, a list, or an object of fields")
     n: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="number of texts to generate")
     preset: str | None = Field(None, description="a set of options, see /about; null means the server's default")
-    options: Options | None = Field(None, description="options on top of the preset")
-    seed: Seed | None = Field(None, description="reproduces the texts with the same request")
+    options: schemas.Options | None = Field(None, description="options on top of the preset")
+    seed: schemas.Seed | None = Field(None, description="reproduces the texts with the same request")
     stream: bool = Field(False, description="whether to stream the first text as text/event-stream")
 
 
-class TextBody(ResponseModel):
+class TextBody(schemas.ResponseModel):
     """One generated text."""
 
     text: str = Field(description="the continuation, without the prompt")
@@ -61,7 +50,7 @@ class TextBody(ResponseModel):
     score: float | None = Field(description="mean log-likelihood per token, in nats; null for a single text")
 
 
-class DocumentsBody(ResponseModel):
+class DocumentsBody(schemas.ResponseModel):
     """The generated texts."""
 
     prompt: str
@@ -71,22 +60,19 @@ class DocumentsBody(ResponseModel):
     tokens_dropped: int = Field(description="first tokens of the prompt, left out to fit the window")
     meta_tokens_dropped: int = Field(description="last tokens of the metadata, beyond the model's maximum")
     seed: int | None
-    blocked: BlockedBody | None = Field(description="the reason why texts are missing, if some are")
+    blocked: schemas.BlockedBody | None = Field(description="the reason why texts are missing, if some are")
 
 
 @router.post(
     "/documents",
     summary="Write documents",
     response_model=DocumentsBody,
-    responses={
-        **error_responses(400, 404, *JOB_STATUSES),
-        **stream_responses(
-            DocumentsBody,
-            '`piece` with `{"text"}` of the first text, any number of times; '
-            "then `documents` with the same body as the JSON, or `error`.",
-            *("piece", "documents", "error"),
-        ),
-    },
+    responses=schemas.stream_responses(
+        DocumentsBody,
+        '`piece` with `{"text"}` of the first text, any number of times; '
+        "then `documents` with the same body as the JSON, or `error`.",
+        *("piece", "documents", "error"),
+    ),
 )
 async def write(body: DocumentRequestBody, request: Request, service: TheService, owner: Owner) -> Response:
     """Generate `n` continuations of a prompt, given its metadata. 404 on a server that writes no documents."""

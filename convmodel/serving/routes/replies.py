@@ -3,26 +3,15 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Request
-from pydantic import ConfigDict, Field, WithJsonSchema
+from pydantic import Field, WithJsonSchema
 from starlette.responses import Response
 
+from convmodel.serving import schemas
 from convmodel.serving.errors import APIError
 from convmodel.serving.json_body import json_response
 from convmodel.serving.reply_jobs import ReplyRequest, stream_text
 from convmodel.serving.request_options import check_count, check_persona, check_turns, resolve_options, split_context
-from convmodel.serving.schemas import (
-    JOB_STATUSES,
-    CandidateBody,
-    Options,
-    ReplyBody,
-    RequestModel,
-    ResponseModel,
-    Seed,
-    Text,
-    error_responses,
-    stream_responses,
-)
-from convmodel.serving.service import Owner, TheService
+from convmodel.serving.service import Owner, TheService, require_replies
 from convmodel.serving.sse import cancel_on_disconnect, respond
 
 router = APIRouter(tags=["Replies"])
@@ -32,14 +21,10 @@ SpokenTurn = Annotated[str | None, WithJsonSchema({"type": "string", "minLength"
 """A turn; an empty one is passed over if it is a reply."""
 
 
-class ReplyRequestBody(RequestModel):
+class ReplyRequestBody(schemas.RequestModel):
     """A context to reply to."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"context": ["Hello!", "Hi, how are you?", "Fine. Do you have any pets?"], "seed": 1}]
-        }
-    )
+    model_config = schemas.example(context=["Hello!", "Hi, how are you?", "Fine. Do you have any pets?"], seed=1)
 
     context: Annotated[
         list[SpokenTurn],
@@ -48,25 +33,22 @@ class ReplyRequestBody(RequestModel):
             description="the turns so far, oldest first; the reply follows the last one; empty replies are passed over",
         ),
     ]
-    persona: list[Text] | None = Field(None, description="sentences about the speaker of the reply, one a line")
+    persona: list[schemas.Text] | None = Field(None, description="sentences about the speaker of the reply, one a line")
     preset: str | None = Field(None, description="a set of options, see /about; null means the server's default")
-    options: Options | None = Field(None, description="options on top of the preset")
-    seed: Seed | None = Field(None, description="reproduces the reply with the same request")
+    options: schemas.Options | None = Field(None, description="options on top of the preset")
+    seed: schemas.Seed | None = Field(None, description="reproduces the reply with the same request")
     stream: bool = Field(False, description="whether to stream the reply as text/event-stream")
 
 
 @router.post(
     "/replies",
     summary="Reply to a context",
-    response_model=ReplyBody,
-    responses={
-        **error_responses(400, 404, *JOB_STATUSES),
-        **stream_responses(
-            ReplyBody,
-            '`piece` with `{"text"}`, any number of times; then `reply` with the same body as the JSON, or `error`.',
-            *("piece", "reply", "error"),
-        ),
-    },
+    response_model=schemas.ReplyBody,
+    responses=schemas.stream_responses(
+        schemas.ReplyBody,
+        '`piece` with `{"text"}`, any number of times; then `reply` with the same body as the JSON, or `error`.',
+        *("piece", "reply", "error"),
+    ),
 )
 async def reply(body: ReplyRequestBody, request: Request, service: TheService, owner: Owner) -> Response:
     """Reply to a context that the client keeps. Nothing is stored.
@@ -74,47 +56,40 @@ async def reply(body: ReplyRequestBody, request: Request, service: TheService, o
     With `stream` the response is a stream of events: `piece` with `{"text"}`, any number of times, then `reply` with
     the complete reply, or `error`. The reply is cancelled when the client disconnects.
     """
-    if service.replies is None:
-        raise no_replies()
+    replies = require_replies(service)
     context, persona = split_context(body.context, service.persona if body.persona is None else body.persona)
     check_turns(service, context)
     check_persona(service, persona)
     options = resolve_options(service, body.preset, None if body.options is None else body.options.given())
     reply_request = ReplyRequest(context, persona, options, body.seed)
-    [job] = await service.replies.start([reply_request], owner=owner, pieces=body.stream)
+    [job] = await replies.start([reply_request], owner=owner, pieces=body.stream)
 
-    async def result() -> ReplyBody:
-        return ReplyBody.of(await job.result())
+    async def result() -> schemas.ReplyBody:
+        return schemas.ReplyBody.of(await job.result())
 
     return await respond(request, "reply", result, job.cancel, pieces=stream_text(job) if body.stream else None)
 
 
-def no_replies() -> APIError:
-    """Return the error for a server without a model that replies."""
-    message = "nothing replies here; start the server with --model, or with --selector and --candidates; see /about"
-    return APIError(404, message, code="no_replies")
-
-
-class SearchRequest(RequestModel):
+class SearchRequest(schemas.RequestModel):
     """A context to search candidates for."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"context": ["Do you have any pets?"], "k": 3}]})
+    model_config = schemas.example(context=["Do you have any pets?"], k=3)
 
-    context: Annotated[list[Text], Field(min_length=1, description="the turns so far, oldest first")]
+    context: Annotated[list[schemas.Text], Field(min_length=1, description="the turns so far, oldest first")]
     k: Annotated[int, Field(ge=1, le=1000)] = Field(10, description="maximum number of candidates to return")
 
 
-class CandidatesBody(ResponseModel):
+class CandidatesBody(schemas.ResponseModel):
     """The candidates found."""
 
-    candidates: list[CandidateBody] = Field(description="best first")
+    candidates: list[schemas.CandidateBody] = Field(description="best first")
 
 
 @router.post(
     "/candidates",
     summary="Search candidates",
     response_model=CandidatesBody,
-    responses=error_responses(400, 404, *JOB_STATUSES),
+    responses=schemas.error_responses(400, 404, *schemas.JOB_STATUSES),
 )
 async def search(body: SearchRequest, request: Request, service: TheService, owner: Owner) -> Response:
     """Return the candidates that reply best to a context. 404 on a server without candidates."""

@@ -2,20 +2,20 @@
 
 import math
 import secrets
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from convmodel.responders.text_selector import TextScores
 from convmodel.serving.errors import APIError
-from convmodel.serving.ignored_fields import LenientModel, ignored_fields, report_ignored
+from convmodel.serving.ignored_fields import LenientModel, report_fields
 from convmodel.serving.json_body import json_response
 from convmodel.serving.openai.schemas import Only
 from convmodel.serving.openai.translate import check_model
 from convmodel.serving.request_options import check_chars, check_texts
-from convmodel.serving.schemas import JOB_STATUSES, MessageErrorBody, ResponseModel, Text, error_responses
+from convmodel.serving.schemas import JOB_STATUSES, MessageErrorBody, ResponseModel, Text, error_responses, example
 from convmodel.serving.service import Owner, TheService
 from convmodel.serving.sse import cancel_on_disconnect
 
@@ -31,11 +31,7 @@ class DocumentObject(LenientModel):
 class RerankRequest(LenientModel):
     """Documents to rank for a query."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"model": "model", "query": "Do you have any pets?", "documents": ["Two cats.", "At nine."]}]
-        }
-    )
+    model_config = example(model="model", query="Do you have any pets?", documents=["Two cats.", "At nine."])
 
     model: str | None = Field(None, description="the name in /v1/models")
     query: Text = Field(description="the turn that the documents reply to")
@@ -93,24 +89,20 @@ class RerankBody(ResponseModel):
     meta: MetaBody
 
 
-@router.post(
-    "/v2/rerank",
-    summary="Rank documents (Cohere's second version)",
-    response_model=RerankBody,
-    responses=error_responses(400, 404, *JOB_STATUSES, model=MessageErrorBody),
-)
-@router.post(
-    "/v1/rerank",
-    summary="Rank documents",
-    response_model=RerankBody,
-    responses=error_responses(400, 404, *JOB_STATUSES, model=MessageErrorBody),
-)
+ROUTE: dict[str, Any] = {
+    "response_model": RerankBody,
+    "responses": error_responses(400, 404, *JOB_STATUSES, model=MessageErrorBody),
+}
+
+
+@router.post("/v2/rerank", summary="Rank documents (Cohere's second version)", **ROUTE)
+@router.post("/v1/rerank", summary="Rank documents", **ROUTE)
 async def rerank(body: RerankRequest, request: Request, service: TheService, owner: Owner) -> Response:
     """Rank documents as replies to a query. 404 on a server without a selector (`--selector` or `--reranker`)."""
     if service.rankings is None:
         message = "nothing ranks texts here; start the server with a selector (--selector DIR, or --reranker DIR)"
         raise APIError(404, message, code="no_reranker")
-    report_ignored(request, ignored_fields(body))
+    report_fields(request, body)
     if body.model is not None:
         check_model(service, body.model)
     texts = body.texts()

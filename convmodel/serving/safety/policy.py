@@ -2,9 +2,9 @@
 
 import threading
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, get_args
+from typing import Literal, get_args
 
 from convmodel.responders.protocol import Reply
 from convmodel.serving.safety.word_list import WordList
@@ -27,12 +27,8 @@ SAY = "I would rather not talk about that."
 PLACEHOLDER = "[blocked]"
 """Text stored in place of a blocked text."""
 
-
-class Classifier(Protocol):
-    """A classifier of texts; must be thread-safe."""
-
-    def __call__(self, texts: Sequence[str]) -> Sequence[str | None]:
-        """Return one label per text, the reason to block it; None lets the text pass."""
+Classifier = Callable[[Sequence[str]], Sequence[str | None]]
+"""Returns one label per text, the reason to block it; None lets the text pass. Must be thread-safe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +124,6 @@ class Policy:
         if len(passed) == len(reasons):
             return reply, None
         return replace(reply, candidates=tuple(passed), finish=passed[0].finish, reply_tokens=passed[0].tokens), None
-
-    def stored(self, text: str) -> str | None:
-        """Return the text to store in place of a blocked text; None to store no turn."""
-        return {"nothing": None, "placeholder": PLACEHOLDER, "text": text}[self.store]
 
     def _first(self, side: Side, texts: Sequence[str]) -> BlockReason | None:
         if side not in self.sides:

@@ -8,15 +8,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, insert, null, select, tuple_, update
 
+from convmodel.serving.store import records
 from convmodel.serving.store.errors import Conflict, Missing
-from convmodel.serving.store.records import (
-    ConversationHeader,
-    ConversationRecord,
-    ConversationSettings,
-    ConversationSummary,
-    Turn,
-    now,
-)
 from convmodel.serving.store.tables import CONVERSATIONS, TURNS
 
 CURSOR = "[0-9]{1,18}[.][A-Za-z0-9_-]{22}"
@@ -25,16 +18,16 @@ CURSOR = "[0-9]{1,18}[.][A-Za-z0-9_-]{22}"
 _ID = re.compile(r"[A-Za-z0-9_-]{22}")
 _C = CONVERSATIONS.c
 _T = TURNS.c
-_SETTINGS = tuple(field.name for field in fields(ConversationSettings))
-_TURN = [_T[field.name] for field in fields(Turn)]
+_SETTINGS = tuple(field.name for field in fields(records.ConversationSettings))
+_TURN = [_T[field.name] for field in fields(records.Turn)]
 _WITHOUT_REPLY = [null() if column.name == "reply" else column for column in _TURN]
 
 
 def create(
-    connection: Connection, owner: str, *, about: ConversationSettings, turns: Sequence[Turn] = ()
-) -> ConversationRecord:
+    connection: Connection, owner: str, *, about: records.ConversationSettings, turns: Sequence[records.Turn] = ()
+) -> records.ConversationRecord:
     """Create a conversation with version 1; its turns are numbered from 1."""
-    created = now()
+    created = records.now()
     values = {
         **vars(about),
         **{"id": secrets.token_urlsafe(16), "owner": owner, "created": created, "updated": created},
@@ -42,10 +35,10 @@ def create(
     }
     row = connection.execute(insert(CONVERSATIONS).values(values).returning(*CONVERSATIONS.c)).one()
     _add(connection, row.id, turns)
-    return ConversationRecord(**_header(row), turns=tuple(turns))
+    return records.ConversationRecord(**_header(row), turns=tuple(turns))
 
 
-def load(connection: Connection, owner: str, id: str, *, replies: bool = True) -> ConversationRecord:
+def load(connection: Connection, owner: str, id: str, *, replies: bool = True) -> records.ConversationRecord:
     """Return a conversation with its turns; without `replies`, each `Turn.reply` is None.
 
     Raises:
@@ -56,18 +49,15 @@ def load(connection: Connection, owner: str, id: str, *, replies: bool = True) -
         raise Missing(id)
     columns = _TURN if replies else _WITHOUT_REPLY
     turns = connection.execute(select(*columns).where(_T.conversation == id).order_by(_T.number))
-    return ConversationRecord(**_header(row), turns=tuple(Turn(*turn) for turn in turns))
+    return records.ConversationRecord(**_header(row), turns=tuple(records.Turn(*turn) for turn in turns))
 
 
 def listing(
     connection: Connection, owner: str, *, limit: int, before: str | None = None
-) -> tuple[list[ConversationSummary], str | None]:
+) -> tuple[list[records.ConversationSummary], str | None]:
     """Return a page of an owner's conversations, newest first.
 
     Args:
-        connection: a connection in a transaction.
-        owner: name of the API key.
-        limit: maximum number of conversations.
         before: cursor returned with the previous page; None for the first page.
 
     Returns:
@@ -88,7 +78,10 @@ def listing(
         .order_by(_C.created.desc(), _C.id.desc())
         .limit(limit + 1)
     ).all()
-    page = [ConversationSummary(**_header(row), last=_last_turn(row)) for row in rows[:limit]]
+    lasts = [row[len(CONVERSATIONS.c) :] for row in rows[:limit]]  # a row of NULL for a conversation without turns
+    turns = [None if last[0] is None else records.Turn(*last) for last in lasts]
+    pairs = zip(rows, turns, strict=False)
+    page = [records.ConversationSummary(**_header(row), last=turn) for row, turn in pairs]
     return page, f"{page[-1].created}.{page[-1].id}" if len(rows) > limit else None
 
 
@@ -108,10 +101,10 @@ class ConversationUpdate:
     turns_version: int | None = None
     about: Mapping[str, Any] | None = None
     keep: int | None = None
-    add: Sequence[Turn] = ()
+    add: Sequence[records.Turn] = ()
 
 
-def change(connection: Connection, owner: str, id: str, changes: ConversationUpdate) -> ConversationHeader:
+def change(connection: Connection, owner: str, id: str, changes: ConversationUpdate) -> records.ConversationHeader:
     """Apply changes to a conversation, and return it with its incremented version.
 
     Raises:
@@ -122,7 +115,7 @@ def change(connection: Connection, owner: str, id: str, changes: ConversationUpd
     settings = dict(changes.about or {})
     if unknown := settings.keys() - set(_SETTINGS):
         raise ValueError(f"unknown setting {sorted(unknown)[0]}")
-    values: dict[str, Any] = {**settings, "version": _C.version + 1, "updated": now()}
+    values: dict[str, Any] = {**settings, "version": _C.version + 1, "updated": records.now()}
     if changes.keep is not None or changes.add:
         kept = _C.turn_count if changes.keep is None else changes.keep
         values |= {"turns_version": _C.version + 1, "turn_count": kept + len(changes.add)}
@@ -139,7 +132,7 @@ def change(connection: Connection, owner: str, id: str, changes: ConversationUpd
     if changes.keep is not None:
         connection.execute(delete(TURNS).where(_T.conversation == id, _T.number > changes.keep))
     _add(connection, id, changes.add)
-    return ConversationHeader(**_header(row))
+    return records.ConversationHeader(**_header(row))
 
 
 def remove(connection: Connection, owner: str, id: str) -> None:
@@ -163,7 +156,7 @@ def _is(owner: str, id: str) -> ColumnElement[bool]:
     return and_(_C.id == (id if _ID.fullmatch(id) else ""), _C.owner == owner)
 
 
-def _add(connection: Connection, id: str, turns: Sequence[Turn]) -> None:
+def _add(connection: Connection, id: str, turns: Sequence[records.Turn]) -> None:
     if turns:
         connection.execute(insert(TURNS), [{"conversation": id, **vars(turn)} for turn in turns])
 
@@ -171,13 +164,8 @@ def _add(connection: Connection, id: str, turns: Sequence[Turn]) -> None:
 def _header(row: Row[Any]) -> dict[str, Any]:
     columns = row._mapping
     settings = {name: columns[name] for name in _SETTINGS} | {"persona": tuple(columns["persona"])}
-    names = [field.name for field in fields(ConversationHeader) if field.name != "about"]
-    return {"about": ConversationSettings(**settings), **{name: columns[name] for name in names}}
-
-
-def _last_turn(row: Row[Any]) -> Turn | None:
-    values = row[len(CONVERSATIONS.c) :]
-    return None if values[0] is None else Turn(*values)
+    names = [field.name for field in fields(records.ConversationHeader) if field.name != "about"]
+    return {"about": records.ConversationSettings(**settings), **{name: columns[name] for name in names}}
 
 
 def _parse_cursor(text: str) -> tuple[int, str]:

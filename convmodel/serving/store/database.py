@@ -44,11 +44,7 @@ class Database:
         )
 
     def read(self, work: Work[T]) -> T:
-        """Run work that changes nothing, on a snapshot of the database.
-
-        Raises:
-            Unavailable: if the database fails.
-        """
+        """Run work that changes nothing, on a snapshot of the database; raise Unavailable if the database fails."""
         with _store_errors(), self._reading.begin() as connection:
             return work(connection)
 

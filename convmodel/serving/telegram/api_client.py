@@ -67,7 +67,6 @@ class ServerClient:
     """Client of the server at an address.
 
     Args:
-        session: HTTP session.
         url: base URL, such as http://127.0.0.1:8000
         key: API key; None if the server requires none.
         at_once: maximum number of concurrent requests; further requests wait.
@@ -100,8 +99,6 @@ class ServerClient:
         """Request a reply once, and read its stream; return the body of the response, the `reply` event.
 
         Args:
-            path: path of the request.
-            body: JSON body of the request.
             key: idempotency key; a repetition with the same key and body is the same request.
             piece: called with each piece of the reply's text.
 

@@ -5,14 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from convmodel.responders.typed_input import (
-    NO_PERSONA,
-    edit_persona,
-    parse_option,
-    parse_value,
-    show_value,
-    unknown_command,
-)
+from convmodel.responders import typed_input
 from convmodel.serving.telegram import messages as texts
 from convmodel.serving.telegram import task_queue
 from convmodel.serving.telegram.api_client import Refused, retry_with_backoff
@@ -22,26 +15,15 @@ from convmodel.serving.telegram.task_queue import Task
 
 
 @dataclass(frozen=True)
-class BotCommand:
-    """A command.
+class BotCommand(typed_input.TypedCommand):
+    """A command of the bot.
 
     Args:
-        name: the name after the slash.
-        arguments: syntax of the arguments.
-        help: description.
         run: executes the command, stores the answer and returns its messages; must be idempotent, because a restart
             may repeat it. Raises Refused, for an invalid command too.
     """
 
-    name: str
-    arguments: str
-    help: str
     run: Callable[[BotContext, Task, str], Awaitable[list[str]]]
-
-    @property
-    def usage(self) -> str:
-        """Syntax of the command."""
-        return f"/{self.name} {self.arguments}".rstrip()
 
 
 async def answer_command(context: BotContext, task: Task) -> list[str]:
@@ -60,15 +42,11 @@ def find(name: str) -> BotCommand:
     names = [command.name for command in COMMANDS]
     if name.lower() in names:
         return COMMANDS[names.index(name.lower())]
-    raise Refused(400, _capitalize(unknown_command(name, names)))
+    raise Refused(400, _capitalize(typed_input.unknown_command(name, names)))
 
 
 def _capitalize(message: str) -> str:
     return message[:1].upper() + message[1:]
-
-
-async def _start(context: BotContext, task: Task, rest: str) -> list[str]:
-    return await answer(context, task, texts.HELLO)
 
 
 async def _help(context: BotContext, task: Task, rest: str) -> list[str]:
@@ -123,10 +101,6 @@ async def _undo(context: BotContext, task: Task, rest: str) -> list[str]:
     return await answer(context, task, f"Taken back; {left or 'no'} {noun} {verb} left.")
 
 
-async def _retry(context: BotContext, task: Task, rest: str) -> list[str]:
-    return await request_reply(context, task)
-
-
 async def _persona(context: BotContext, task: Task, rest: str) -> list[str]:
     settings = await context.state.read(chat_settings, task.chat)
     persona = settings.persona
@@ -138,10 +112,10 @@ async def _persona(context: BotContext, task: Task, rest: str) -> list[str]:
             await context.state.write(task_queue.change_task, task, plan=plan)
         persona = tuple(plan["persona"])
     try:
-        persona = edit_persona(persona, rest)
+        persona = typed_input.edit_persona(persona, rest)
     except ValueError as error:
         raise Refused(400, _capitalize(str(error))) from None
-    shown = "\n".join(persona) or f"{_capitalize(NO_PERSONA)}."
+    shown = "\n".join(persona) or f"{_capitalize(typed_input.NO_PERSONA)}."
     if rest:
         return await _changed(context, task, replace(settings, persona=persona), shown)
     return await answer(context, task, shown)
@@ -151,11 +125,11 @@ async def _set(context: BotContext, task: Task, rest: str) -> list[str]:
     settings = await context.state.read(chat_settings, task.chat)
     about = await context.server.ask("GET", "/about")
     in_effect = _in_effect(about, settings)
-    name, value = parse_option(rest)
+    name, value = typed_input.parse_option(rest)
     if not name:
         # Options of the model that the API does not accept are not shown.
         settable = [(key, *shown) for key, shown in in_effect.items() if key in about.get("option_help", {})]
-        lines = [f"{key} = {show_value(value)} ({source})" for key, value, source in settable]
+        lines = [f"{key} = {typed_input.show_value(value)} ({source})" for key, value, source in settable]
         return await answer(context, task, "\n".join(lines))
     if not value:
         if name not in about.get("option_help", {}):
@@ -163,7 +137,7 @@ async def _set(context: BotContext, task: Task, rest: str) -> list[str]:
         return await answer(context, task, _shown(name, in_effect))
     options = dict(settings.options)
     if value != "default":
-        options[name] = parse_value(value)
+        options[name] = typed_input.parse_value(value)
     elif name in options:
         del options[name]
     else:
@@ -185,7 +159,7 @@ async def _preset(context: BotContext, task: Task, rest: str) -> list[str]:
     current = about.get("preset") if settings.preset is None else settings.preset
     lines = [
         f"{name}{' (in effect)' if name == current else ''}: "
-        + ", ".join(f"{key}={show_value(value)}" for key, value in options.items())
+        + ", ".join(f"{key}={typed_input.show_value(value)}" for key, value in options.items())
         for name, options in presets.items()
     ]
     return await answer(context, task, "\n".join(lines) or "This model has no presets.")
@@ -215,14 +189,14 @@ def _in_effect(about: Mapping[str, Any], settings: ChatSettings) -> dict[str, tu
 
 
 def _shown(name: str, in_effect: Mapping[str, tuple[Any, str]]) -> str:
-    return f"{name} = {show_value(in_effect[name][0])}" if name in in_effect else f"{name} is not set"
+    return f"{name} = {typed_input.show_value(in_effect[name][0])}" if name in in_effect else f"{name} is not set"
 
 
 COMMANDS = (
-    BotCommand("start", "", "say hello", _start),
+    BotCommand("start", "", "say hello", lambda context, task, _: answer(context, task, texts.HELLO)),
     BotCommand("reset", "", "begin a new conversation; persona and options stay", _reset),
     BotCommand("undo", "", "take back the last exchange", _undo),
-    BotCommand("retry", "", "make the last reply anew", _retry),
+    BotCommand("retry", "", "make the last reply anew", lambda context, task, _: request_reply(context, task)),
     BotCommand(
         "persona",
         "[TEXT | add TEXT | clear]",

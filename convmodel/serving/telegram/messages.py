@@ -53,7 +53,6 @@ def split(text: str, *, limit: int = LIMIT) -> list[str]:
     split, unless one alone exceeds the limit.
 
     Args:
-        text: text of any length.
         limit: maximum length of a message in UTF-16 code units, at least 2.
     """
     text = clean(text).strip()

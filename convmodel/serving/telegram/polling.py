@@ -13,7 +13,7 @@ from convmodel.serving.telegram import task_queue
 from convmodel.serving.telegram.rate_limit import backoff
 from convmodel.serving.telegram.sending import TIMEOUT, TokenRefused
 from convmodel.serving.telegram.state import BotState
-from convmodel.serving.telegram.updates import KINDS, UpdateRequest, make_dispatcher, parse_update
+from convmodel.serving.telegram.updates import KINDS, UpdateRequest, parse_update
 from convmodel.serving.telegram.workers import ChatWorkers
 
 LOG = logging.getLogger(__name__)
@@ -40,7 +40,6 @@ class Poller:
         self._state = state
         self._chats = chats
         self._seconds = seconds
-        self._dispatcher = make_dispatcher()
         self._pruned = 0.0
 
     async def run(self) -> None:
@@ -100,7 +99,7 @@ class Poller:
         """Parse an update; log an invalid one and return None."""
         try:
             update = Update.model_validate(raw_update, context={"bot": self._bot})
-            request = await parse_update(update, bot=self._bot, dispatcher=self._dispatcher)
+            request = await parse_update(update, bot=self._bot)
             if request is None or request.is_storable:
                 return request
             problem = "OverflowError"

@@ -48,9 +48,7 @@ class Sender:
         If the connection breaks, it is unknown whether Telegram has accepted the message; it is sent again.
 
         Args:
-            chat: id of the chat.
             text: text of at most `messages.LIMIT` code units.
-            group: whether the chat is a group.
             thread: id of the topic in the chat; None for a chat without topics.
             answers: id of the message to show as answered; None for none.
 

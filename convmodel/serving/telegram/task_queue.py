@@ -157,21 +157,11 @@ def _first_group(rows: Sequence[Row[Any]], characters: int) -> list[Row[Any]]:
 
 
 def _task(rows: Sequence[Row[Any]]) -> Task:
-    first = rows[0]
-    last = rows[-1]
-    return Task(
-        update=first.update,
-        chat=first.chat,
-        kind=first.kind,
-        text="\n".join(row.text for row in rows if row.text),
-        message=last.message,
-        thread=last.thread,
-        group=last.group,
-        attempt=first.attempt,
-        plan=first.plan,
-        parts=None if first.parts is None else tuple(first.parts),
-        sent=first.sent,
-    )
+    """Return the task of some rows: the first has its identity and its progress, the last its message."""
+    fields = {name: getattr(rows[0], name) for name in ("update", "chat", "kind", "attempt", "plan", "sent")}
+    fields |= {name: getattr(rows[-1], name) for name in ("message", "thread", "group")}
+    parts = None if rows[0].parts is None else tuple(rows[0].parts)
+    return Task(**fields, text="\n".join(row.text for row in rows if row.text), parts=parts)
 
 
 def is_stopped(connection: Connection, bot: int, task: Task) -> bool:

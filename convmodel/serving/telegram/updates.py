@@ -6,12 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from aiogram import Bot, Dispatcher, F
-from aiogram.dispatcher.event.bases import UNHANDLED
+from aiogram import Bot
 from aiogram.enums import ChatMemberStatus, ChatType, ContentType
 from aiogram.exceptions import AiogramError
 from aiogram.filters import Command
-from aiogram.types import ChatMemberUpdated, Message, MessageEntity, MessageGenerationStopped, Update
+from aiogram.types import ChatMemberUpdated, Message, MessageEntity, Update
 
 from convmodel.serving.telegram.messages import clean
 from convmodel.serving.telegram.sending import TIMEOUT
@@ -72,46 +71,48 @@ class UpdateRequest:
         return all(id is None or -(2**63) <= id < 2**63 for id in ids)
 
 
-def make_dispatcher() -> Dispatcher:
-    """Create the dispatcher of the updates that contain a request."""
-    dispatcher = Dispatcher(disable_fsm=True)
-    dispatcher.message.register(_moved, F.migrate_to_chat_id)
-    dispatcher.message.register(_say, _addressed, F.text)
-    dispatcher.message.register(_unreadable, _addressed, F.content_type.in_(_NO_TEXT), F.chat.type == ChatType.PRIVATE)
-    dispatcher.edited_message.register(_edit, _addressed, F.text)
-    dispatcher.my_chat_member.register(_member)
-    dispatcher.stopped_message_generation.register(_stop)
-    return dispatcher
-
-
-async def parse_update(update: Update, *, bot: Bot, dispatcher: Dispatcher) -> UpdateRequest | None:
+async def parse_update(update: Update, *, bot: Bot) -> UpdateRequest | None:
     """Return the request of an update that is bound to the bot; None if the update contains none."""
-    if not any(getattr(update, kind, None) for kind in KINDS):
+    if update.my_chat_member is not None:
+        return await _member(update.my_chat_member, bot)
+    if update.stopped_message_generation is not None:
+        return UpdateRequest("stop", update.stopped_message_generation.chat.id)
+    message = update.message or update.edited_message
+    if message is None:
         return None
-    result = await dispatcher.feed_update(bot, update)
-    return None if result is UNHANDLED else result
+    if update.message is not None and message.migrate_to_chat_id:
+        return UpdateRequest("moved", message.chat.id, moved_to=message.migrate_to_chat_id, group=True)
+    spoken = await _addressed(message, bot)
+    if spoken is None:
+        return None
+    if message.text:
+        if update.message is not None:
+            return _say(message, spoken.strip())
+        return _request("edit", message, spoken.strip()) if spoken.strip() and not spoken.startswith("/") else None
+    readable = update.message is None or message.content_type not in _NO_TEXT or message.chat.type != ChatType.PRIVATE
+    return None if readable else _request("unreadable", message, "")
 
 
-async def _addressed(message: Message, bot: Bot) -> bool | dict[str, str]:
-    """Return whether a message addresses the bot: in a private chat always, in a group by mention or reply."""
+async def _addressed(message: Message, bot: Bot) -> str | None:
+    """Return the text of a message that addresses the bot: in a private chat always, in a group by mention or reply."""
     sender = message.from_user
     me = await bot.me()
     if message.chat.type == ChatType.CHANNEL or message.is_automatic_forward:
-        return False
+        return None
     if sender is None or (sender.is_bot and message.sender_chat is None):
-        return False
+        return None
     text = message.text or ""
     to_name = re.match(r"/[^/@\s]\w*@(\w+)", text)  # a command with the name of a bot, such as /help@name
     if to_name is not None and to_name[1].lower() != (me.username or "").lower():
-        return False
+        return None
     if message.chat.type == ChatType.PRIVATE:
-        return {"spoken": text}
+        return text
     mentions = [entity for entity in message.entities or [] if _is_mention(entity, text, me.id, me.username or "")]
     original = message.reply_to_message
     replied = original is not None and original.from_user is not None and original.from_user.id == me.id
     if mentions or replied or to_name is not None:
-        return {"spoken": _remove_mentions(text, mentions)}
-    return False
+        return _remove_mentions(text, mentions)
+    return None
 
 
 def _is_mention(entity: MessageEntity, text: str, me: int, username: str) -> bool:
@@ -142,26 +143,13 @@ def _request(kind: Kind, message: Message, text: str) -> UpdateRequest:
     )
 
 
-async def _say(message: Message, spoken: str) -> UpdateRequest:
-    text = spoken.strip()
+def _say(message: Message, text: str) -> UpdateRequest:
     if text.startswith("/") and not text.startswith("//"):
         command = Command.extract_command(text)
         return _request("command", message, f"{command.command.lower()} {command.args or ''}".rstrip())
     # As in the terminal chat, // escapes a leading slash.
     text = text[1:] if text.startswith("//") else text
     return _request("say" if text else "unreadable", message, text)
-
-
-async def _unreadable(message: Message) -> UpdateRequest:
-    return _request("unreadable", message, "")
-
-
-async def _edit(message: Message, spoken: str) -> UpdateRequest | None:
-    return _request("edit", message, spoken.strip()) if spoken.strip() and not spoken.startswith("/") else None
-
-
-async def _moved(message: Message) -> UpdateRequest:
-    return UpdateRequest("moved", message.chat.id, moved_to=message.migrate_to_chat_id, group=True)
 
 
 async def _member(event: ChatMemberUpdated, bot: Bot) -> UpdateRequest | None:
@@ -184,7 +172,3 @@ async def _log_privacy_mode(bot: Bot) -> None:
     with contextlib.suppress(AiogramError):
         if (await bot.get_me(request_timeout=TIMEOUT)).can_read_all_group_messages is False:
             LOG.warning(PRIVACY_HINT)
-
-
-async def _stop(event: MessageGenerationStopped) -> UpdateRequest:
-    return UpdateRequest("stop", event.chat.id)

@@ -7,6 +7,7 @@ from convmodel.models.selection.bi_encoder import BiEncoder
 from convmodel.models.selection.layout import pad_rows
 from convmodel.models.selection.poly_encoder import PolyEncoder
 from convmodel.models.selection.scoring import poly_scores
+from convmodel.models.selection.search.exact import search_exact
 from tests.models.selection.conftest import MakeSelector
 
 pytestmark = pytest.mark.machine
@@ -63,7 +64,7 @@ def test_shared_pools_separate_pools_and_cached_candidates_score_the_same(
     cached = selector.encode_candidates(CANDIDATES)
     assert cached.shape == (4, 16)
     torch.testing.assert_close(selector.score_encoded(selector.encode_contexts(CONTEXTS), cached), scores)
-    best = selector.search_encoded(selector.encode_contexts(CONTEXTS), cached, 2)
+    best = search_exact(selector.encode_contexts(CONTEXTS), cached, 2)
     assert best.ids.tolist() == scores.argsort(dim=1, descending=True)[:, :2].tolist()
 
 

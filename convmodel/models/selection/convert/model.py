@@ -112,14 +112,12 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
 
     @classmethod
     def build(cls, tokenizer: ConvertTokenizer, options: dict[str, Any]) -> Self:  # type: ignore[override]
-        """See `Selector.build`."""
         saved = options["sizes"].items()  # JSON has lists in place of tuples
         sizes = ConvertSizes(**{name: cast(Any, tuple(v) if isinstance(v, list) else v) for name, v in saved})
         others = {name: value for name, value in options.items() if name != "sizes"}
         return cls.from_scratch(tokenizer, sizes, **others)
 
     def options(self) -> dict[str, Any]:
-        """See `Selector.options`."""
         sizes = asdict(self.network.sizes)
         return {"sizes": sizes, "extra_contexts": self.extra_contexts, "max_tokens": self.max_tokens}
 
@@ -245,7 +243,6 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
         return weights
 
     def load_weights(self, weights: dict[str, Tensor], folder: Path) -> None:
-        """See `Selector.load_weights`."""
         for name, table in self._tables():
             steps = weights.get(f"{name}.weight")
             limit = weights.get(f"{name}.range")
