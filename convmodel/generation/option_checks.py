@@ -3,6 +3,8 @@
 import difflib
 import math
 from collections.abc import Callable, Mapping
+from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 from transformers import GenerationConfig
@@ -95,9 +97,20 @@ def check_values(options: Mapping[str, Any]) -> None:
 
 def check_names(options: Mapping[str, Any]) -> None:
     """Raise ValueError for an unknown option, naming the most similar known one."""
-    known = set(GenerationConfig().to_dict()) | {*OPTIONS, BAD_WORDS, "max_length"}
+    known = _known_names()
     for name in options:
         if name not in known:
             similar = difflib.get_close_matches(name, known, 1)
             hint = f"; did you mean {similar[0]}?" if similar else "; the options are those of transformers' generate"
             raise ValueError(f"there is no option {name!r}{hint}")
+
+
+@cache
+def transformers_defaults() -> Mapping[str, Any]:
+    """Return transformers' own value of each option; computed once, because each request needs them."""
+    return MappingProxyType(GenerationConfig().to_dict())
+
+
+@cache
+def _known_names() -> frozenset[str]:
+    return frozenset({*transformers_defaults(), *OPTIONS, BAD_WORDS, "max_length"})

@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import GenerationConfig
 
-from convmodel.generation.option_checks import check_values
+from convmodel.generation.option_checks import check_values, transformers_defaults
 from convmodel.generation.penalties import NO_REPEAT, OPTIONS, SELF_REPETITION
 from convmodel.generation.sampler import WARPS
 
@@ -71,11 +71,11 @@ NEUTRAL_AT_ONE = ("num_beams", "num_beam_groups", "length_penalty", "encoder_rep
 
 def engine_supports(config: GenerationConfig) -> bool:
     """Return whether the engine supports all options of a configuration that have an effect, unlike None and 0."""
-    defaults = GenerationConfig()
+    defaults = transformers_defaults()
     return all(
         name in SUPPORTED_OPTIONS
         or name == "_from_model_config"
-        or value in (None, False, getattr(defaults, name, None))
+        or value in (None, False, defaults.get(name))
         or (value == 1 and name in NEUTRAL_AT_ONE)
         for name, value in config.to_dict().items()
     )

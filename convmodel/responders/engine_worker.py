@@ -118,7 +118,9 @@ class EngineWorker(ClosesOnExit, Generic[AnyModel]):
 
     def check_options(self, options: Mapping[str, Any]) -> None:
         """Raise ValueError for an invalid option; the message has the option, its value and the allowed values."""
-        self._decoding(options)
+        check_names(options)
+        if any(value is not None for value in options.values()):  # a server asks for names, for each request
+            self._decoding(options)
 
     def _decoding(self, options: Mapping[str, Any]) -> DecodingConfig:
         check_names(options)

@@ -68,8 +68,9 @@ def _ignored_paths(value: Any, path: str) -> Iterator[str]:
         dotted = f"{path}." if path else ""
         for name in value.model_extra or ():
             yield f"{dotted}{name}"
-        for name in type(value).model_fields:
-            yield from _ignored_paths(getattr(value, name, None), f"{dotted}{name}")
+        for name, field in vars(value).items():
+            if field is IGNORED or isinstance(field, list | BaseModel):  # few are
+                yield from _ignored_paths(field, f"{dotted}{name}")
 
 
 Report = Callable[[Iterable[str]], None]

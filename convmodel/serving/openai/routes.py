@@ -173,6 +173,11 @@ def encode_error(error: APIError) -> bytes:
 
 async def merge(jobs: Sequence[AsyncJob[CheckedTextT]]) -> AsyncGenerator[tuple[int, str | CheckedTextT], None]:
     """Yield the pieces of all jobs as they arrive, with the job's index, and the result at the end of each job."""
+    if len(jobs) == 1:  # no further task: each would wait for the generating thread at every piece
+        async for piece in stream_text(jobs[0]):
+            yield 0, piece
+        yield 0, await jobs[0].result()
+        return
     queue: asyncio.Queue[tuple[int, str | CheckedTextT | Exception]] = asyncio.Queue()
 
     async def read(index: int, job: AsyncJob[CheckedTextT]) -> None:
