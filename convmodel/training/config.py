@@ -15,6 +15,9 @@ SIZES = (
 )
 """Model options that a checkpoint fixes: sizes, pooling, lengths and other options that its weights depend on."""
 
+FIXED = ("pretrained_model_name_or_path", "optimizer")
+"""Other options that a checkpoint fixes: its base model, and what its optimiser's state belongs to."""
+
 SECTIONS = {"model": "hyper_parameters", "data": "datamodule_hyper_parameters"}
 """Sections of the config, and the keys under which a checkpoint holds their options."""
 
@@ -23,7 +26,7 @@ def merge_hyperparameters(config: Namespace, explicit: Namespace, checkpoint: Ma
     """Merge a checkpoint's options into a config: they override defaults, and explicit options override them.
 
     Yields a line for each option whose value in the checkpoint differs from the one in `config`. Raises ValueError if
-    an explicit size or base model differs from that of the checkpoint.
+    an explicit option that a checkpoint fixes differs from that of the checkpoint.
 
     Args:
         config: Parsed config of the subcommand, defaults included; changed in place.
@@ -40,7 +43,7 @@ def merge_hyperparameters(config: Namespace, explicit: Namespace, checkpoint: Ma
                 continue
             label = f"{section}.{name}"
             if name in explicit_names:
-                if name.split(".")[-1] in SIZES or name == "pretrained_model_name_or_path":
+                if name.split(".")[-1] in SIZES or name in FIXED:
                     raise ValueError(
                         f"{label}={current[name]}, but the checkpoint has {saved[name]}, which comes with its weights; "
                         "leave the option or the checkpoint out"

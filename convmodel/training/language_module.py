@@ -23,8 +23,9 @@ from convmodel.tokens.conversation_layout import IGNORED
 from convmodel.tokens.text_tokenizer import TextTokenizer
 from convmodel.training.datamodules.base import FilesDataModule, Split
 from convmodel.training.metrics import PerplexityReport, perplexity_card, sum_token_counts
+from convmodel.training.muon import layer_matrices
 from convmodel.training.sequence_unlikelihood import SequenceUnlikelihood, continue_rows
-from convmodel.training.training_module import TrainingModule
+from convmodel.training.training_module import TrainingModule, WriterOptimizerName
 from convmodel.training.unlikelihood import OwnUnlikelihood, Unlikelihood, find_seen_tokens
 
 ModelT = TypeVar("ModelT", bound=LanguageModel[Any])
@@ -41,6 +42,8 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
             each earlier token of the row is added to the loss of each step. 1.0 in the paper, 0.0 disables it. Source:
             arXiv:1908.04319.
         sequence_unlikelihood: Options of the sequence-level unlikelihood loss, on texts that the model generates.
+        optimizer: "adamw", or "muon": Muon for the matrices of the layers, and AdamW for embeddings, biases and norms,
+            with the same learning rate. Source: arXiv:2502.16982.
         options: See `TrainingModule`.
     """
 
@@ -56,6 +59,7 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
         from_scratch: FromScratch = FromScratch(),  # noqa: B008 (only read; shown in the printed config)
         unlikelihood_alpha: float = 0.0,
         sequence_unlikelihood: SequenceUnlikelihood = SequenceUnlikelihood(),  # noqa: B008 (only read, as above)
+        optimizer: WriterOptimizerName = "adamw",
         **options: Any,
     ) -> None:
         if isinstance(from_scratch, dict):  # from a checkpoint
@@ -71,7 +75,7 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
             )
         default_rate = min(0.003, 0.768 / from_scratch.n_embd) if pretrained_model_name_or_path is None else 5e-5
         super().__init__(
-            pretrained_model_name_or_path, default_learning_rate=default_rate, optimizer_name="adamw", **options
+            pretrained_model_name_or_path, default_learning_rate=default_rate, optimizer_name=optimizer, **options
         )
         self._alpha = unlikelihood_alpha
         self._sequence_unlikelihood = sequence_unlikelihood
@@ -148,9 +152,16 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
         )
 
     def on_fit_start(self) -> None:
-        """Refuse sequence-level unlikelihood with FSDP: generating needs all weights in one process."""
+        """Refuse with FSDP what needs all weights in one process: generating, and Muon."""
+        if not isinstance(self.trainer.strategy, FSDPStrategy):
+            return
+        if self._optimizer == "muon":
+            raise ValueError(
+                "model.optimizer=muon with trainer.strategy=fsdp: Muon needs whole matrices, and each process holds a "
+                "part of them; use ddp, or adamw"
+            )
         share = self._sequence_unlikelihood.share
-        if share and isinstance(self.trainer.strategy, FSDPStrategy):
+        if share:
             raise ValueError(
                 f"model.sequence_unlikelihood.share={share} with trainer.strategy=fsdp: no model can write "
                 "where each process holds a part of its weights; use ddp, or a share of 0"
@@ -168,6 +179,10 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
         self.language_model().save_pretrained(folder, card=card, state_dict=state_dict)
 
     card_metrics = staticmethod(perplexity_card)
+
+    def _layer_matrices(self) -> list[Tensor]:
+        assert self.hf_model is not None
+        return layer_matrices(self.hf_model, self._output_embeddings)
 
     # Loss
 
