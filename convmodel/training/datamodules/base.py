@@ -221,6 +221,9 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
         """Return the token store of a split, and build it if it is not in the cache."""
         file = self._files[split]
         assert file is not None
+        return self._store_of(file)
+
+    def _store_of(self, file: Source) -> TokenStore:
         with option_style("data"):
             return self._cache.tokenise(self._reader(file), self._tokenizer)
 

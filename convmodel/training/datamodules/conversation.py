@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from pytorch_lightning.utilities import rank_zero_info
+
 from convmodel.tokens.batching import Batch, ResumableDataLoader, TokenBudgetSampler
 from convmodel.tokens.conversation_windows import WindowSet
 from convmodel.tokens.store import TokenStore
@@ -13,6 +15,7 @@ from convmodel.training.datamodules.base import (
     pinned,
     window_length,
 )
+from convmodel.training.datamodules.mix import Mix
 from convmodel.training.metrics import CorpusStats
 
 
@@ -32,6 +35,9 @@ class ConversationDataModule(FilesDataModule[WindowSet, Batch]):
             into windows of whole turns.
         window_context: For conversations longer than a window, the share of each further window that is reserved for
             turns of the previous ones. At 1.0 every turn has all the context that fits, and training takes longest.
+        mix: Files of other conversations, and the share of an epoch's tokens that comes from each, such as
+            `{general.jsonl: 0.1}`, so that a fine-tuned model does not forget them. Every epoch reads all of
+            `train_file` and another sample of each mixed file.
     """
 
     def __init__(
@@ -42,14 +48,39 @@ class ConversationDataModule(FilesDataModule[WindowSet, Batch]):
         tokens_per_batch: int = 2048,
         max_length: int | None = None,
         window_context: float = 0.5,
+        mix: dict[str, float] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(train_file, valid_file, test_file, **options)
         if not 0 <= window_context <= 1:
             raise ValueError(f"window_context={window_context}; allowed are 0.0 to 1.0")
+        self._mix = Mix(mix or {})
         self._tokens_per_batch = tokens_per_batch
         self._max_length = max_length
         self._window_context = window_context
+
+    def prepare_data(self) -> None:
+        """Tokenise every file that is not in the cache."""
+        super().prepare_data()
+        for file in self._mixed_files:
+            self._store_of(file)
+
+    def setup(self, stage: str) -> None:
+        """Build the datasets."""
+        super().setup(stage)
+        if self._mix.sets or not self._mixed_files:
+            return
+        for file in self._mixed_files:
+            store = self._store_of(file)
+            windows, notes = self._build_set(store, file)
+            self._mix.add(file, windows, tokens=int(self._sets["train"].lengths.sum()), seed=self._seed)
+            notes = [store.summary.source, *filter(None, notes), self._mix.describe(file)]
+            self.described[f"mix {file}"] = "; ".join(notes)
+            rank_zero_info(f"mix: {self.described[f'mix {file}']}")
+
+    @property
+    def _mixed_files(self) -> list[str]:
+        return [*self._mix.shares] if "train" in self._splits else []
 
     def corpus_stats(self, split: Split) -> CorpusStats:
         windows = self._sets[split]
@@ -78,11 +109,9 @@ class ConversationDataModule(FilesDataModule[WindowSet, Batch]):
 
     def _loader(self, split: str, *, shuffle: bool) -> ResumableDataLoader[Batch]:
         windows = self._sets[split]
-        sampler = TokenBudgetSampler(
-            windows.lengths,
-            tokens_per_batch=self._tokens_per_batch,
-            shuffle=shuffle,
-            seed=self._seed,
-            shard=self._shard,
-        )
+        options: dict[str, Any] = {"tokens_per_batch": self._tokens_per_batch, "seed": self._seed, "shard": self._shard}
+        if shuffle and self._mix.sets:
+            mixed_sampler, read_mixed = self._mix.batches(windows, **options)
+            return ResumableDataLoader(mixed_sampler, pinned(read_mixed))
+        sampler = TokenBudgetSampler(windows.lengths, shuffle=shuffle, **options)
         return ResumableDataLoader(sampler, pinned(windows.read_batch))
