@@ -4,7 +4,6 @@ import copy
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
@@ -195,31 +194,3 @@ def one_per_row(name: str, values: Sequence[Value] | None, rows: str, count: int
     if values is not None and len(values) != count:
         raise ValueError(f"{len(values)} {name} for {count} {rows}; give one each, or none")
     return [default] * count if values is None else values
-
-
-@dataclass
-class FromScratch:
-    """A new GPT-2, with a byte-level BPE vocabulary learned from the training file. Names as in GPT2Config.
-
-    Args:
-        n_layer: Number of transformer blocks.
-        n_head: Number of attention heads; must divide `n_embd`.
-        n_embd: Width of the hidden states.
-        n_positions: Size of the window in tokens, for input and output together.
-        vocab_size: Largest size of the vocabulary.
-        resid_pdrop: Dropout after the attention and the feed-forward layer of each block.
-        embd_pdrop: Dropout of the embeddings.
-        attn_pdrop: Dropout of the attention weights. On a CPU it costs about a fifth of the speed.
-    """
-
-    n_layer: int = 4
-    n_head: int = 4
-    n_embd: int = 256
-    n_positions: int = 512
-    vocab_size: int = 4096
-    resid_pdrop: float = 0.1
-    embd_pdrop: float = 0.1
-    attn_pdrop: float = 0.1
-
-
-DROPOUTS = ("resid_pdrop", "embd_pdrop", "attn_pdrop")

@@ -8,7 +8,7 @@ import yaml
 from jsonargparse import Namespace
 
 SIZES = (
-    *("n_layer", "n_head", "n_embd", "n_positions", "vocab_size"),
+    *("model_type", "n_layer", "n_head", "n_kv_head", "n_embd", "n_positions", "vocab_size"),
     *("architecture", "layers", "heads", "width", "inner", "positions"),
     *("shared", "pooling", "cosine_scale", "max_context", "max_candidate", "num_codes", "codes", "dropout"),
     *("buckets", "projection", "windows", "encoding", "extra_contexts", "max_tokens"),

@@ -2,20 +2,20 @@
 
 import os
 import random
-from dataclasses import asdict
 from typing import Any, Generic, Literal, TypeVar, cast
 
 import torch
 from pytorch_lightning.strategies import FSDPStrategy
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from convmodel.generation.request import derive_seed
 from convmodel.metrics.likelihood import TokenCounts
 from convmodel.models.card import ModelCard
 from convmodel.models.folder import checked_source
-from convmodel.models.language_model import DROPOUTS, FromScratch, LanguageModel
+from convmodel.models.from_scratch import FromScratch
+from convmodel.models.language_model import LanguageModel
 from convmodel.models.linear_cross_entropy import summed_cross_entropy, summed_loss
 from convmodel.models.loading import check_vocabulary, load_config, load_weights
 from convmodel.tokens.batching import Batch
@@ -69,10 +69,8 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
         if unlikelihood_alpha < 0:
             raise ValueError(f"model.unlikelihood_alpha={unlikelihood_alpha}; it must be at least 0.0")
         sequence_unlikelihood.check()
-        if pretrained_model_name_or_path is None and from_scratch.n_embd % from_scratch.n_head:
-            raise ValueError(
-                f"model.from_scratch.n_head={from_scratch.n_head} does not divide n_embd={from_scratch.n_embd}"
-            )
+        if pretrained_model_name_or_path is None:
+            from_scratch.check()
         default_rate = min(0.003, 0.768 / from_scratch.n_embd) if pretrained_model_name_or_path is None else 5e-5
         super().__init__(
             pretrained_model_name_or_path, default_learning_rate=default_rate, optimizer_name=optimizer, **options
@@ -122,7 +120,7 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
         self._config = GPT2Config(**state["config"])
         self._extra_config = dict(state.get("more", {}))
         if self.base_model is None:  # the weights fix the sizes, but not dropout
-            self._config.update({name: getattr(self._from_scratch, name) for name in DROPOUTS})
+            self._config.update(self._from_scratch.dropouts)
         self._restored = True
 
     def configure_model(self) -> None:
@@ -141,9 +139,8 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
             )
             check_vocabulary(source, tokenizer.hf_tokenizer, len(model.transformer.wte.weight), may_be_new=True)
         else:
-            sizes = asdict(self._from_scratch) | {"vocab_size": len(tokenizer)}
-            sep = tokenizer.sep_token_id
-            model = GPT2LMHeadModel(GPT2Config(**sizes, bos_token_id=sep, eos_token_id=sep, pad_token_id=sep))
+            new = self._from_scratch.config(vocab_size=len(tokenizer), sep_token_id=tokenizer.sep_token_id)
+            model = AutoModelForCausalLM.from_config(new)
         self.hf_model = self.model_class(model, tokenizer, **self.extra_config).hf_model.train()
         config = self.hf_model.config
         rank_zero_info(
