@@ -1,4 +1,4 @@
-"""Generate and score batches of padded sequences with transformers' own GPT-2."""
+"""Generate and score batches of padded sequences with transformers' own forward pass."""
 
 import contextlib
 import copy
@@ -10,8 +10,9 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, GPT2LMHeadModel, PreTrainedTokenizerBase, StoppingCriteria
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteria
 
+from convmodel.generation.causal_lm import compute_logits, hidden_states
 from convmodel.generation.options import DecodingConfig
 
 
@@ -45,7 +46,7 @@ def _types(rows: Sequence[ModelInput]) -> list[list[int]] | None:
 
 @torch.inference_mode()
 def generate_rows(
-    model: GPT2LMHeadModel, rows: Sequence[ModelInput], config: GenerationConfig, **options: Any
+    model: PreTrainedModel, rows: Sequence[ModelInput], config: GenerationConfig, **options: Any
 ) -> list[list[list[int]]]:
     """Return for each row its `num_return_sequences` continuations until an end token of `config`, without it.
 
@@ -84,7 +85,7 @@ class CancelCriteria(StoppingCriteria):
 
 
 def generate_in_batches(
-    model: GPT2LMHeadModel,
+    model: PreTrainedModel,
     rows: Sequence[ModelInput],
     decoding: DecodingConfig,
     *,
@@ -119,7 +120,7 @@ def generate_in_batches(
 
 @torch.inference_mode()
 def score_rows(
-    model: GPT2LMHeadModel, rows: Sequence[ModelInput], reply_lengths: Sequence[int], *, pad_token_id: int
+    model: PreTrainedModel, rows: Sequence[ModelInput], reply_lengths: Sequence[int], *, pad_token_id: int
 ) -> list[float]:
     """Return the log-likelihood of the last tokens of each row given the tokens before them, in nats.
 
@@ -134,11 +135,11 @@ def score_rows(
     ids = pad([row.input_ids for row in rows], pad_token_id, model.device)
     types = _types(rows)
     stacked = None if types is None else pad(types, 0, model.device)
-    hidden = model.transformer(input_ids=ids, token_type_ids=stacked, use_cache=False).last_hidden_state
+    hidden = hidden_states(model, ids, stacked)
     scores = []
     for index, (row, length) in enumerate(zip(rows, reply_lengths, strict=True)):
         stop = len(row.input_ids)
-        logits = model.lm_head(hidden[index, stop - 1 - length : stop - 1]).float()
+        logits = compute_logits(model, hidden[index, stop - 1 - length : stop - 1])
         tokens = ids[index, stop - length : stop]
         scores.append(float((logits.gather(1, tokens[:, None])[:, 0] - logits.logsumexp(1)).double().sum()))
     return scores

@@ -5,6 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 
+def architecture_name(model_type: str) -> str:
+    """Return the name of an architecture in a sentence."""
+    return {"gpt2": "GPT-2", "llama": "Llama"}.get(model_type, model_type)
+
+
 @dataclass(frozen=True, kw_only=True)
 class CardText:
     """The parts of a card that are the same for all models of a kind.
@@ -75,9 +80,19 @@ class ModelCard:
     training: dict[str, object] = field(default_factory=dict)
     samples: Sequence[tuple[Sequence[str], str]] = ()
 
-    def markdown(self, kind: CardText, *, sep_token: str, parameters: int, n_positions: int, vocab_size: int) -> str:
+    def markdown(
+        self,
+        kind: CardText,
+        *,
+        sep_token: str,
+        architecture: str,
+        parameters: int,
+        n_positions: int,
+        vocab_size: int,
+    ) -> str:
         """Return the card as Markdown with the Hub's YAML header."""
-        tags = ", ".join([*kind.tags, "convmodel", "gpt2"])
+        tags = ", ".join([*kind.tags, "convmodel", architecture])
+        name = architecture_name(architecture)
         header = ["library_name: convmodel", "pipeline_tag: text-generation", f"tags: [{tags}]"]
         if self.base_model:
             header.insert(1, f"base_model: {json.dumps(self.base_model)}")
@@ -85,7 +100,7 @@ class ModelCard:
         parts = [
             "\n".join(["---", *header, "---"]),
             f"# {kind.title}",
-            f"A GPT-2 with {parameters:,} parameters, {n_positions:,} positions and {vocab_size:,} tokens, {origin} "
+            f"A {name} with {parameters:,} parameters, {n_positions:,} positions and {vocab_size:,} tokens, {origin} "
             f"with convmodel. {kind.does}",
             f"## Use\n\n```python\n{kind.use}\n```",
             "## Input layout\n\n" + kind.layout.replace("{sep}", sep_token),

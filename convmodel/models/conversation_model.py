@@ -1,4 +1,4 @@
-"""The conversation model: a GPT-2 that generates and scores the next turn of a conversation."""
+"""The conversation model: a language model that generates and scores the next turn of a conversation."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from convmodel.data.conversation import check_turns
+from convmodel.generation.causal_lm import reads_token_types
 from convmodel.generation.options import DecodingConfig, WindowBudget, reply_budget
 from convmodel.generation.padded import ModelInput, score_rows
 from convmodel.models.card import CONVERSATIONS
@@ -73,7 +74,7 @@ class ReplyInputs:
 
 
 class ConversationModel(LanguageModel[ConversationTokenizer]):
-    """A GPT-2 that replies to conversations.
+    """A language model that replies to conversations.
 
     Args:
         hf_model, tokenizer: see `LanguageModel`.
@@ -188,7 +189,7 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         )
         job = make_job(
             self._tokenizer,
-            ModelInput(laid_out.input_ids, laid_out.token_type_ids),
+            self._row(laid_out.input_ids, laid_out.token_type_ids),
             decoding,
             seed=seed,
             scored=scored,
@@ -198,6 +199,9 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         )
         tokens_dropped = window.cut + sum(map(len, ids[: window.first]))
         return ReplyInputs(list(turns), list(sentences), job, window.first, tokens_dropped)
+
+    def _row(self, input_ids: list[int], token_type_ids: list[int]) -> ModelInput:
+        return ModelInput(input_ids, token_type_ids if reads_token_types(self._hf_model) else None)
 
     def _output(
         self, inputs: ReplyInputs, replies: Sequence[GeneratedText], scorer: ScoredBy | None
@@ -251,7 +255,7 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         reply_type = base.token_type_ids[-1]
         lengths = [len(ids) + 1 for ids in replies]
         rows = [
-            ModelInput(
+            self._row(
                 [*base.input_ids, *place_separators([ids], sep, leading=False)],
                 [*base.token_type_ids, *[reply_type] * len(ids), 1 - reply_type],
             )

@@ -1,4 +1,4 @@
-"""The document model: a GPT-2 that continues and scores documents, given their metadata."""
+"""The document model: a language model that continues and scores documents, given their metadata."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -7,11 +7,12 @@ from types import NoneType
 from typing import Any
 
 import torch
-from transformers import GPT2LMHeadModel
+from transformers import PreTrainedModel
 
 from convmodel.data.document import Document, check_meta, format_meta
 from convmodel.data.json_file import read_json_object
 from convmodel.data.prompts import check_prompt
+from convmodel.generation.causal_lm import context_window
 from convmodel.generation.options import DecodingConfig, WindowBudget
 from convmodel.generation.padded import ModelInput, score_rows
 from convmodel.generation.penalties import NO_REPEAT, SELF_REPETITION
@@ -46,7 +47,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 class DocumentModel(LanguageModel[DocumentTokenizer]):
-    """A GPT-2 that continues documents.
+    """A language model that continues documents.
 
     Args:
         hf_model, tokenizer: see `LanguageModel`.
@@ -67,13 +68,13 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
 
     def __init__(
         self,
-        hf_model: GPT2LMHeadModel,
+        hf_model: PreTrainedModel,
         tokenizer: DocumentTokenizer,
         *,
         max_meta_length: int | None = None,
         max_body_length: int | None = None,
     ) -> None:
-        window = int(hf_model.config.n_positions)
+        window = context_window(hf_model.config)
         self.max_meta_length = default_meta_length(window) if max_meta_length is None else max_meta_length
         self.max_body_length = max_body_length
         if not 0 <= self.max_meta_length <= window - 4:

@@ -1,4 +1,4 @@
-"""The base class of generative models: a GPT-2 with its tokenizer, decoding options, loading and saving."""
+"""The base class of generative models: a language model with its tokenizer, decoding options, loading and saving."""
 
 import copy
 import os
@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
 import torch
-from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from convmodel.generation.causal_lm import context_window, embedding_rows
 from convmodel.generation.int8 import is_int8, to_int8
 from convmodel.generation.option_checks import BAD_WORDS, check_values
 from convmodel.generation.options import (
@@ -21,22 +22,23 @@ from convmodel.generation.options import (
 )
 from convmodel.models.card import CardText, ModelCard
 from convmodel.models.devices import best_device, resolve_dtype
-from convmodel.models.folder import checked_source, naming, quiet_progress, replaced_folder
+from convmodel.models.folder import naming, quiet_progress, replaced_folder
 from convmodel.models.generation_file import GENERATION, read_own_options
-from convmodel.models.loading import check_vocabulary, load_config, load_weights
+from convmodel.models.loading import check_vocabulary
+from convmodel.models.source import ModelSource
 from convmodel.tokens.text_tokenizer import AnyTokenizer, TextTokenizer
 
 
 class LanguageModel(ABC, Generic[AnyTokenizer]):
-    """A GPT-2 with its tokenizer; its embeddings are resized if the tokenizer has more tokens than they have rows."""
+    """A causal language model with its tokenizer; more tokens than the embeddings have rows make these grow."""
 
     tokenizer_class: ClassVar[type[TextTokenizer]]
     card_text: ClassVar[CardText]
 
-    def __init__(self, hf_model: GPT2LMHeadModel, tokenizer: AnyTokenizer) -> None:
+    def __init__(self, hf_model: PreTrainedModel, tokenizer: AnyTokenizer) -> None:
         self._hf_model = hf_model
         self._tokenizer = tokenizer
-        if len(tokenizer) > len(hf_model.transformer.wte.weight):
+        if len(tokenizer) > embedding_rows(hf_model):
             hf_model.resize_token_embeddings(len(tokenizer))
         sep = tokenizer.sep_token_id
         hf_model.config.bos_token_id = hf_model.config.eos_token_id = sep
@@ -51,7 +53,7 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
         device: str | torch.device | None = None,
         dtype: str | torch.dtype = "auto",
     ) -> Self:
-        """Load a GPT-2 and its tokenizer by Hub name or folder. Only safetensors are read; pickles are refused.
+        """Load a model and its tokenizer by Hub name or folder. Only safetensors are read; pickles are refused.
 
         Args:
             name_or_path: "gpt2", another Hub name, or a folder.
@@ -61,21 +63,21 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
 
         Raises:
             FileNotFoundError: when there is no such folder, and no such Hub name or the Hub cannot be reached.
-            ValueError: when the folder does not contain a GPT-2 of this kind, or one of its files is damaged, is
+            ValueError: when the folder does not contain a model of this kind, or one of its files is damaged, is
                 missing or has values that are not allowed.
         """
-        source = checked_source(name_or_path)
-        config = load_config(source)
-        options = cls.read_extra_config(source)
-        own_options = read_own_options(source)
+        source = ModelSource.open(name_or_path)
+        config = source.config()
+        options = cls.read_extra_config(source.name)
+        own_options = read_own_options(source.name)
         target = torch.device(device) if device is not None else best_device()
         number_type = torch.float32 if dtype == "int8" else resolve_dtype(dtype, target, "replying")
-        hf_model = cast(GPT2LMHeadModel, load_weights(GPT2LMHeadModel, source, config, dtype=number_type))
+        hf_model = source.load(config, dtype=number_type)
         cast(torch.nn.Module, hf_model).to(target)
-        tokenizer = cls.tokenizer_class.from_pretrained(source)
-        check_vocabulary(source, tokenizer.hf_tokenizer, len(hf_model.transformer.wte.weight))
+        tokenizer = source.tokenizer(cls.tokenizer_class)
+        check_vocabulary(source.name, tokenizer.hf_tokenizer, embedding_rows(hf_model))
         vars(hf_model.generation_config).update(own_options)
-        with naming(f"{source}: {GENERATION}"):
+        with naming(f"{source.name}: {GENERATION}"):
             model = cls(hf_model.eval(), cast(AnyTokenizer, tokenizer), **options)
             model.check_decoding()
         if dtype == "int8":
@@ -96,8 +98,8 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
         """The division of the window between input and output."""
 
     @property
-    def hf_model(self) -> GPT2LMHeadModel:
-        """The wrapped GPT-2."""
+    def hf_model(self) -> PreTrainedModel:
+        """The wrapped model of transformers."""
         return self._hf_model
 
     @property
@@ -113,7 +115,7 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
     @property
     def n_positions(self) -> int:
         """The size of the model's window in tokens, for input and output together."""
-        return int(self._hf_model.config.n_positions)
+        return context_window(self._hf_model.config)
 
     def clamp_new_tokens(self, wanted: int) -> int:
         """Return a number of new tokens that the window allows; beyond it half of the window, to leave some context."""
@@ -180,6 +182,7 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
                 self.card_text,
                 sep_token=self._tokenizer.sep_token,
                 parameters=self._hf_model.num_parameters(),
+                architecture=self._hf_model.config.model_type,
                 n_positions=self.n_positions,
                 vocab_size=len(self._tokenizer),
             )

@@ -1,6 +1,6 @@
 """Chunked linear cross-entropy: the loss of an output layer without holding all logits in memory."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol, cast
 
 import torch
@@ -15,6 +15,10 @@ MIN_TOKENS = 256
 
 GRADIENT_ROWS = 1 << 14
 """Number of table rows whose gradient is computed at once in low precision, before it is accumulated in float32."""
+
+
+Head = Callable[[Tensor], Tensor]
+"""A function from (n, D) states to (n, V) logits."""
 
 
 class Criterion(Protocol):
@@ -128,7 +132,7 @@ def _loss_and_gradients(
     table = weight.to(low)
     state_gradient = torch.empty_like(hidden) if needs_gradients else None
     table_gradient = torch.zeros(weight.shape, dtype=exact, device=weight.device) if needs_gradients else None
-    size = _chunk_size(hidden, weight)
+    size = _chunk_size(hidden, len(weight))
     shape = min(size, len(hidden)), len(weight)
     products = states.new_empty(shape)  # reused by all chunks: the system would have to clear newly allocated memory
     exact_logits = products if low == exact else products.new_empty(shape, dtype=exact)
@@ -154,27 +158,35 @@ def _loss_and_gradients(
 
 
 @torch.inference_mode()
-def token_losses(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
-    """Return the (N,) cross-entropy of each token in nats, in fp32 or fp64, without gradients; see `summed_loss`."""
-    losses = [_losses(logits, targets) for logits, targets in _logits(hidden, weight, labels)]
+def token_losses(hidden: Tensor, head: Head, labels: Tensor, *, vocab_size: int) -> Tensor:
+    """Return the (N,) cross-entropy of each token in nats, in fp32 or fp64, without gradients.
+
+    Args:
+        hidden: (N, D) states.
+        head: the output layer.
+        labels: (N,) ids of the tokens.
+        vocab_size: V, which determines how many states are computed at once.
+    """
+    losses = [_losses(logits, targets) for logits, targets in _logits(hidden, head, labels, vocab_size)]
     return torch.cat(losses) if losses else hidden.new_zeros(0, dtype=_exact(hidden))
 
 
 @torch.inference_mode()
-def token_losses_and_argmax(hidden: Tensor, weight: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def token_losses_and_argmax(hidden: Tensor, head: Head, labels: Tensor, *, vocab_size: int) -> tuple[Tensor, Tensor]:
     """Return the (N,) losses of `token_losses` and the (N,) most likely ids."""
-    chunks = [(_losses(logits, targets), logits.argmax(1)) for logits, targets in _logits(hidden, weight, labels)]
+    parts = _logits(hidden, head, labels, vocab_size)
+    chunks = [(_losses(logits, targets), logits.argmax(1)) for logits, targets in parts]
     if not chunks:
         return hidden.new_zeros(0, dtype=_exact(hidden)), labels.new_zeros(0)
     losses, predictions = zip(*chunks, strict=True)
     return torch.cat(losses), torch.cat(predictions)
 
 
-def _logits(hidden: Tensor, weight: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def _logits(hidden: Tensor, head: Head, labels: Tensor, vocab_size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield (n, V) logits and (n,) labels, chunk by chunk."""
-    size = _chunk_size(hidden, weight)
+    size = _chunk_size(hidden, vocab_size)
     for start in range(0, len(labels), size):
-        yield (hidden[start : start + size] @ weight.T).to(_exact(hidden)), labels[start : start + size]
+        yield head(hidden[start : start + size]).to(_exact(hidden)), labels[start : start + size]
 
 
 def _losses(logits: Tensor, targets: Tensor) -> Tensor:
@@ -185,5 +197,5 @@ def _exact(hidden: Tensor) -> torch.dtype:
     return torch.promote_types(hidden.dtype, torch.float32)
 
 
-def _chunk_size(hidden: Tensor, weight: Tensor) -> int:
-    return max(MIN_TOKENS, CHUNK_ELEMENTS.get(hidden.device.type, CHUNK_ELEMENTS["cuda"]) // weight.shape[0])
+def _chunk_size(hidden: Tensor, vocab_size: int) -> int:
+    return max(MIN_TOKENS, CHUNK_ELEMENTS.get(hidden.device.type, CHUNK_ELEMENTS["cuda"]) // vocab_size)

@@ -10,7 +10,6 @@ import torch
 from transformers import (
     CONFIG_MAPPING,
     AutoConfig,
-    GPT2Config,
     PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -52,18 +51,6 @@ def read_model_config(source: str) -> PretrainedConfig:
             )
     with naming(str(file)), named_in_errors(source, OSError):
         return cast(PretrainedConfig, AutoConfig.from_pretrained(source, trust_remote_code=False))
-
-
-def load_config(source: str) -> GPT2Config:
-    """Return the configuration of the GPT-2 of a source that is checked.
-
-    Raises:
-        FileNotFoundError, ValueError: as `read_model_config`, and when the model is not a GPT-2.
-    """
-    config = read_model_config(source)
-    if not isinstance(config, GPT2Config):
-        raise ValueError(f"{source}: holds a {config.model_type!r} model; a model that writes is a GPT-2")
-    return config
 
 
 def load_weights(

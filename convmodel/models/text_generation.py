@@ -4,11 +4,12 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, cast
 
 import torch
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
-from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from convmodel.generation.engine import Engine
 from convmodel.generation.options import DecodingConfig
@@ -229,7 +230,7 @@ ROWS_PER_BATCH = 32
 
 
 def write(
-    model: GPT2LMHeadModel,
+    model: PreTrainedModel,
     tokenizer: TextTokenizer,
     jobs: Sequence[GenerationJob],
     *,
@@ -246,13 +247,13 @@ def write(
         if not decoding.uses_engine:
             return _with_transformers(model, tokenizer, jobs, is_cancelled)
         requests = [request for job in jobs for request in job.requests]
-        states = Engine(model, max_running=min(ROWS_PER_BATCH, len(requests))).run(requests)
+        states = Engine(cast(Any, model), max_running=min(ROWS_PER_BATCH, len(requests))).run(requests)
         n = decoding.num_replies
         return [collect_texts(job, states[i * n : (i + 1) * n]) for i, job in enumerate(jobs)]
 
 
 def _with_transformers(
-    model: GPT2LMHeadModel,
+    model: PreTrainedModel,
     tokenizer: TextTokenizer,
     jobs: Sequence[GenerationJob],
     is_cancelled: Callable[[], bool] | None,
@@ -281,7 +282,7 @@ def _with_transformers(
 
 
 @contextlib.contextmanager
-def eval_mode(model: GPT2LMHeadModel) -> Iterator[None]:
+def eval_mode(model: PreTrainedModel) -> Iterator[None]:
     """Switch a model to evaluation mode inside the block, and back to its previous mode afterwards."""
     training = model.training
     model.eval()

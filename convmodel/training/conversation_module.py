@@ -1,4 +1,4 @@
-"""LightningModule that trains a GPT-2 to write replies."""
+"""LightningModule that trains a language model to write replies."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ ReplyInput = tuple[Sequence[str], Sequence[str]]
 
 
 class ConversationModule(LanguageModule[ConversationModel]):
-    """Trains a GPT-2 to write the next turn.
+    """Trains a language model to write the next turn.
 
     Args:
         pretrained_model_name_or_path: Hub name (gpt2) or folder of the model to fine-tune; `from_scratch` is then

@@ -1,4 +1,4 @@
-"""LightningModule that trains a GPT-2 to write documents."""
+"""LightningModule that trains a language model to write documents."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,9 @@ DocumentInput = tuple[str, Meta | None]
 
 
 class DocumentModule(LanguageModule[DocumentModel]):
-    """Trains a GPT-2 to write documents that match a meta. The data module sets the lengths that the export saves.
+    """Trains a language model to write documents that match a meta.
+
+    The data module sets the lengths that the export saves.
 
     Args:
         options: See `LanguageModule`.

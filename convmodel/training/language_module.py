@@ -1,4 +1,4 @@
-"""Base of the LightningModules that train a GPT-2: model, losses, validation and checkpoints."""
+"""Base of the LightningModules that train a model to write: model, losses, validation and checkpoints."""
 
 import os
 import random
@@ -8,16 +8,17 @@ import torch
 from pytorch_lightning.strategies import FSDPStrategy
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
-from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
+from convmodel.generation.causal_lm import context_window, embedding_rows, hidden_states, linear_head
 from convmodel.generation.request import derive_seed
 from convmodel.metrics.likelihood import TokenCounts
-from convmodel.models.card import ModelCard
-from convmodel.models.folder import checked_source
+from convmodel.models.card import ModelCard, architecture_name
 from convmodel.models.from_scratch import FromScratch
 from convmodel.models.language_model import LanguageModel
 from convmodel.models.linear_cross_entropy import summed_cross_entropy, summed_loss
-from convmodel.models.loading import check_vocabulary, load_config, load_weights
+from convmodel.models.loading import check_vocabulary
+from convmodel.models.source import ModelSource
 from convmodel.tokens.batching import Batch
 from convmodel.tokens.conversation_layout import IGNORED
 from convmodel.tokens.text_tokenizer import TextTokenizer
@@ -32,11 +33,11 @@ ModelT = TypeVar("ModelT", bound=LanguageModel[Any])
 
 
 class LanguageModule(TrainingModule, Generic[ModelT]):
-    """Base of the modules that train a GPT-2 to write.
+    """Base of the modules that train a model to write.
 
     Args:
-        pretrained_model_name_or_path: Hub name (gpt2) or folder of the model to fine-tune; `from_scratch` is then
-            ignored.
+        pretrained_model_name_or_path: Hub name (gpt2) or folder of the language model to fine-tune; `from_scratch` is
+            then ignored.
         from_scratch: Sizes of a new model, if no pretrained one is given.
         unlikelihood_alpha: Weight of the token-level unlikelihood loss, which trains against repetition: -log(1 - p) of
             each earlier token of the row is added to the loss of each step. 1.0 in the paper, 0.0 disables it. Source:
@@ -78,8 +79,8 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
         self._alpha = unlikelihood_alpha
         self._sequence_unlikelihood = sequence_unlikelihood
         self._from_scratch = from_scratch
-        self.hf_model: GPT2LMHeadModel | None = None
-        self._config: GPT2Config | None = None
+        self.hf_model: PreTrainedModel | None = None
+        self._config: PretrainedConfig | None = None
         self._extra_config: dict[str, Any] | None = None
         self._window_tokens = torch.zeros(())
         self._restored = False
@@ -91,15 +92,16 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
     def n_positions(self) -> int:
         """Maximum number of tokens in the model's window."""
         if self._config is None and self._pretrained is not None:
-            self._config = load_config(checked_source(self._pretrained))
-        return int(self._config.n_positions) if self._config is not None else self._from_scratch.n_positions
+            self._config = ModelSource.open(self._pretrained).config()
+        return self._from_scratch.n_positions if self._config is None else context_window(self._config)
 
     @property
     def extra_config(self) -> dict[str, Any]:
         """Options of the model's class beside the transformers config, from the checkpoint or the pretrained folder."""
         if self._extra_config is None:
             source = self._pretrained
-            self._extra_config = {} if source is None else self.model_class.read_extra_config(checked_source(source))
+            name = None if source is None else ModelSource.open(source).name
+            self._extra_config = {} if name is None else self.model_class.read_extra_config(name)
         return self._extra_config
 
     @property
@@ -107,7 +109,7 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
         return self.model_class.tokenizer_class
 
     def _load_tokenizer(self, source: str) -> TextTokenizer:
-        return self.tokenizer_class.from_pretrained(checked_source(source))
+        return ModelSource.open(source).tokenizer(self.tokenizer_class)
 
     @property
     def vocab_size(self) -> int:
@@ -117,35 +119,34 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
     def restore_from(self, checkpoint: dict[str, Any]) -> None:
         super().restore_from(checkpoint)
         state = checkpoint["convmodel"]
-        self._config = GPT2Config(**state["config"])
+        self._config = CONFIG_MAPPING[state["config"]["model_type"]].from_dict(state["config"])
         self._extra_config = dict(state.get("more", {}))
         if self.base_model is None:  # the weights fix the sizes, but not dropout
             self._config.update(self._from_scratch.dropouts)
         self._restored = True
 
     def configure_model(self) -> None:
-        """Build the GPT-2 from the checkpoint's sizes, from pretrained weights, or from scratch."""
+        """Build the model from the checkpoint's sizes, from pretrained weights, or from scratch."""
         unattached = self._trainer is None and self._tokenizer is None  # `on_load_checkpoint` will follow
         if self.hf_model is not None or unattached:
             return
         tokenizer = self._required_tokenizer()
         if self._restored:
             assert self._config is not None
-            model = GPT2LMHeadModel(self._config)
+            model = AutoModelForCausalLM.from_config(self._config)
         elif self._pretrained is not None:
-            source = checked_source(self._pretrained)
-            model = cast(
-                GPT2LMHeadModel, load_weights(GPT2LMHeadModel, source, load_config(source), dtype=torch.float32)
-            )
-            check_vocabulary(source, tokenizer.hf_tokenizer, len(model.transformer.wte.weight), may_be_new=True)
+            source = ModelSource.open(self._pretrained)
+            model = source.load(source.config(), dtype=torch.float32)
+            check_vocabulary(source.name, tokenizer.hf_tokenizer, embedding_rows(model), may_be_new=True)
         else:
             new = self._from_scratch.config(vocab_size=len(tokenizer), sep_token_id=tokenizer.sep_token_id)
             model = AutoModelForCausalLM.from_config(new)
         self.hf_model = self.model_class(model, tokenizer, **self.extra_config).hf_model.train()
         config = self.hf_model.config
         rank_zero_info(
-            f"model: GPT-2, {self.hf_model.num_parameters():,} parameters, {config.n_layer} x {config.n_embd}, "
-            f"{config.vocab_size:,} tokens, {self.base_model or 'from scratch'}"
+            f"model: {architecture_name(config.model_type)}, {self.hf_model.num_parameters():,} parameters, "
+            f"{config.num_hidden_layers} x {config.hidden_size}, {config.vocab_size:,} tokens, "
+            f"{self.base_model or 'from scratch'}"
         )
 
     def on_fit_start(self) -> None:
@@ -179,34 +180,27 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
 
     def _layer_matrices(self) -> list[Tensor]:
         assert self.hf_model is not None
-        return layer_matrices(self.hf_model, self._output_embeddings)
+        return layer_matrices(self.hf_model, cast(Tensor, self.hf_model.get_output_embeddings().weight))
 
     # Loss
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the summed loss of a batch in nats, and the number of predicted tokens."""
         hidden, labels, predicted = self._predicted_states(batch)
-        return summed_cross_entropy(hidden, self._output_embeddings, labels), predicted.sum()
+        return summed_cross_entropy(*self._head(hidden), labels), predicted.sum()
 
     def _predicted_states(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Return (N, D) states and (N,) labels of the N predicted tokens, and the (B, T - 1) mask of their steps."""
         labels = batch["labels"][:, 1:]
         predicted = labels != IGNORED
-        states = self._hidden_states(batch["input_ids"], batch.get("token_type_ids"))
+        assert self.hf_model is not None
+        states = hidden_states(self.hf_model, batch["input_ids"], batch.get("token_type_ids"))
         return states[:, :-1][predicted], labels[predicted], predicted
 
-    def _hidden_states(self, input_ids: Tensor, token_type_ids: Tensor | None) -> Tensor:
+    def _head(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        """Return states and the weights of the head, whose product is the logits."""
         assert self.hf_model is not None
-        states: Tensor = self.hf_model.transformer(
-            input_ids=input_ids, token_type_ids=token_type_ids, use_cache=False
-        ).last_hidden_state
-        return states
-
-    @property
-    def _output_embeddings(self) -> Tensor:
-        """Output embeddings (V, D)."""
-        assert self.hf_model is not None
-        return cast(Tensor, self.hf_model.lm_head.weight)
+        return linear_head(self.hf_model, states)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the summed loss; `on_before_optimizer_step` divides its gradients by the tokens of the step."""
@@ -228,7 +222,7 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
             positions = torch.arange(ids.shape[1], device=ids.device)
             counted = (positions >= batch["metadata"][:, None]) & (ids != self._required_tokenizer().sep_token_id)
             criterion = Unlikelihood(labels, find_seen_tokens(ids, counted), predicted, self._alpha)
-            total = summed_loss(hidden, self._output_embeddings, criterion)
+            total = summed_loss(*self._head(hidden), criterion)
             loss = total.detach() - criterion.penalty
             self.log("train_unlikelihood", criterion.penalty / tokens.clamp(min=1), batch_size=1)
         self.log("train_loss", loss / tokens.clamp(min=1), prog_bar=True, batch_size=1)
@@ -250,9 +244,9 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
         rows = continue_rows(self.hf_model, batch, options, sep_token_id=sep)
         candidates = rows.candidates(options.ngram, sep_token_id=sep)
         predicted = candidates[:, 1:]
-        hidden = self._hidden_states(rows.input_ids, rows.token_type_ids)[:, :-1][predicted]
+        hidden = hidden_states(self.hf_model, rows.input_ids, rows.token_type_ids)[:, :-1][predicted]
         criterion = OwnUnlikelihood(rows.input_ids[:, 1:][predicted])
-        total = summed_loss(hidden, self._output_embeddings, criterion)
+        total = summed_loss(*self._head(hidden), criterion)
         repeated = candidates.sum()
         self.log("train_repetition", repeated / rows.written.sum().clamp(min=1), prog_bar=True, batch_size=1)
         return total, repeated

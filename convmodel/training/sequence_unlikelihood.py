@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, GPT2LMHeadModel
+from transformers import DynamicCache, PreTrainedModel
 
+from convmodel.generation.causal_lm import compute_logits, context_window, hidden_states
 from convmodel.models.text_generation import eval_mode
 from convmodel.tokens.batching import Batch
 from convmodel.tokens.conversation_layout import IGNORED
@@ -59,7 +60,7 @@ class ContinuedRows:
 
 
 def continue_rows(
-    model: GPT2LMHeadModel, batch: Batch, options: SequenceUnlikelihood, *, sep_token_id: int
+    model: PreTrainedModel, batch: Batch, options: SequenceUnlikelihood, *, sep_token_id: int
 ) -> ContinuedRows:
     """Continue the prefixes of a batch's rows with a predicted token, greedily and without dropout.
 
@@ -75,7 +76,7 @@ def continue_rows(
         nothing = torch.zeros_like(batch["input_ids"], dtype=torch.bool)
         return ContinuedRows(batch["input_ids"], batch.get("token_type_ids"), nothing)
     stops = (batch["metadata"][predicting] + options.prefix).minimum(_lengths(ids, sep_token_id)).clamp(min=1)
-    total = min(int(model.config.n_positions), int(stops.max()) + options.continuation)
+    total = min(context_window(model.config), int(stops.max()) + options.continuation)
     rows = slice(max(1, batch["input_ids"].numel() // total))
     continued = _allocate_rows(ids[rows], types if types is None else types[rows], total, sep_token_id)
     positions = torch.arange(total, device=ids.device)
@@ -103,7 +104,7 @@ def _allocate_rows(ids: Tensor, types: Tensor | None, total: int, sep_token_id: 
     return ContinuedRows(ids, types, torch.zeros_like(ids, dtype=torch.bool))
 
 
-def _fill_greedily(model: GPT2LMHeadModel, rows: ContinuedRows, is_prefix: Tensor, sep_token_id: int) -> None:
+def _fill_greedily(model: PreTrainedModel, rows: ContinuedRows, is_prefix: Tensor, sep_token_id: int) -> None:
     """Replace, in place, the tokens after each prefix by the likeliest ones.
 
     Rows are read column by column, so that none needs left padding; within its prefix a row keeps its own tokens.
@@ -113,13 +114,9 @@ def _fill_greedily(model: GPT2LMHeadModel, rows: ContinuedRows, is_prefix: Tenso
     cache = DynamicCache()
     num_read = 0
     for position in range(int(is_prefix.sum(1).min()), ids.shape[1]):
-        state = model.transformer(
-            input_ids=ids[:, num_read:position],
-            token_type_ids=None if types is None else types[:, num_read:position],
-            past_key_values=cache,
-            use_cache=True,
-        ).last_hidden_state
-        token = model.lm_head(state[:, -1]).argmax(-1)
+        new = slice(num_read, position)
+        state = hidden_states(model, ids[:, new], None if types is None else types[:, new], cache=cache)
+        token = compute_logits(model, state[:, -1]).argmax(-1)
         num_read = position
         ids[:, position] = torch.where(is_prefix[:, position], ids[:, position], token)
         if types is not None:

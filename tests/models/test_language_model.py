@@ -19,7 +19,8 @@ def test_a_saved_model_replies_as_before(model: ConversationModel, folder: Path)
     loaded = ConversationModel.from_pretrained(folder)
     for name, values in model.hf_model.state_dict().items():
         assert torch.equal(values, loaded.hf_model.state_dict()[name]), name
-    assert loaded.hf_model.lm_head.weight is loaded.hf_model.transformer.wte.weight  # tied, as GPT-2's are
+    network: Any = loaded.hf_model
+    assert network.lm_head.weight is network.transformer.wte.weight  # tied, as GPT-2's are
     assert not loaded.hf_model.training
     assert loaded.generation_config.to_diff_dict() == model.generation_config.to_diff_dict()
     options: dict[str, Any] = {"do_sample": False, "max_new_tokens": 9}

@@ -191,11 +191,11 @@ def test_bf16_states_and_weights_get_bf16_gradients_and_an_fp32_loss() -> None:
 @pytest.mark.parametrize("rows", [0, 1, N])
 def test_the_loss_of_each_token_is_that_of_the_formula(rows: int) -> None:
     hidden, weight, labels = inputs(rows=rows)
-    outcome = token_losses(hidden, weight, labels)
+    outcome = token_losses(hidden, lambda states: states @ weight.T, labels, vocab_size=len(weight))
     assert outcome.shape == (rows,) and not outcome.requires_grad
     torch.testing.assert_close(outcome, F.cross_entropy(hidden @ weight.T, labels, reduction="none").detach())
 
 
 def test_losses_of_bf16_states_are_fp32() -> None:
     hidden, weight, labels = inputs(torch.bfloat16)
-    assert token_losses(hidden, weight, labels).dtype == torch.float32
+    assert token_losses(hidden, lambda states: states @ weight.T, labels, vocab_size=len(weight)).dtype == torch.float32

@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import AutoModel, BertConfig, BertForMaskedLM, BertModel, GPT2Config, GPT2LMHeadModel, GPT2Model
 
 from convmodel.models.conversation_model import ConversationModel
-from convmodel.models.loading import check_vocabulary, load_config, load_weights, read_model_config
+from convmodel.models.loading import check_vocabulary, load_weights, read_model_config
 from convmodel.models.selection.bi_encoder import BiEncoder
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from tests.data.test_json_file import POINTER
@@ -70,13 +70,13 @@ def test_fewer_layers_in_the_configuration_than_in_weights_without_a_head_are_re
     GPT2Model(GPT2Config(n_layer=3, n_embd=16, n_head=2, vocab_size=8)).save_pretrained(tmp_path)
     change_json(tmp_path / "config.json", n_layer=2)
     with pytest.raises(ValueError, match=r"hold h\.2\.attn\.c_attn\.weight, and the 'gpt2' in config\.json has no"):
-        load_weights(GPT2LMHeadModel, str(tmp_path), load_config(str(tmp_path)), dtype=torch.float32)
+        load_weights(GPT2LMHeadModel, str(tmp_path), read_model_config(str(tmp_path)), dtype=torch.float32)
 
 
 def test_weights_without_the_prefix_of_the_head_are_whole(tmp_path: Path) -> None:
     network = GPT2Model(GPT2Config(n_layer=2, n_embd=16, n_head=2, vocab_size=8))
     network.save_pretrained(tmp_path)
-    loaded = load_weights(GPT2LMHeadModel, str(tmp_path), load_config(str(tmp_path)), dtype=torch.float32)
+    loaded = load_weights(GPT2LMHeadModel, str(tmp_path), read_model_config(str(tmp_path)), dtype=torch.float32)
     assert torch.equal(loaded.get_output_embeddings().weight, network.wte.weight)
 
 

@@ -156,8 +156,9 @@ def test_generate_prefers_the_reply_that_a_selector_would_choose(
 
 def test_a_reply_of_only_control_tokens_never_ranks_first(model: ConversationModel) -> None:
     """However likely the model finds it: there is nothing to say in it."""
-    speaker = model.hf_model.transformer.wte.weight[0]
-    model.hf_model.transformer.ln_f.bias.data += 3 * speaker.detach() / speaker.detach().norm()
+    network: Any = model.hf_model
+    speaker = network.transformer.wte.weight[0]
+    network.transformer.ln_f.bias.data += 3 * speaker.detach() / speaker.detach().norm()
     options: dict[str, Any] = {"do_sample": True, "temperature": 2.0, "top_k": 0, "top_p": 1.0, "max_new_tokens": 1}
     output = model.generate(["Hello"], seed=0, scorer="likelihood", num_return_sequences=40, **options)
     assert output.scores is not None and "" in output.responses and len(output.responses) > 2

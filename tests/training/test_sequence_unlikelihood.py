@@ -10,7 +10,7 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.strategies import FSDPStrategy
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from transformers import GPT2LMHeadModel
+from transformers import PreTrainedModel
 
 from convmodel.metrics.words import ngrams
 from convmodel.models.conversation_model import ConversationModel
@@ -41,7 +41,7 @@ def lay_out_batch(tokenizer: ConversationTokenizer, conversations: list[list[str
     return pad(rows, pad_token_id=sep)
 
 
-def loss_by_formula(network: GPT2LMHeadModel, batch: Batch, alpha: float, sep: int) -> tuple[Tensor, int]:
+def loss_by_formula(network: PreTrainedModel, batch: Batch, alpha: float, sep: int) -> tuple[Tensor, int]:
     """Return the loss of arXiv:1908.04319, step by step and without padding, and the number of predicted tokens."""
     loss_sum = torch.zeros((), dtype=torch.float64)
     tokens = 0
@@ -101,11 +101,11 @@ def test_alpha_0_has_exactly_the_gradients_of_cross_entropy(tokenizer: Conversat
 # Continuations
 
 
-def continue_batch(model: GPT2LMHeadModel, batch: Batch, options: SequenceUnlikelihood, sep: int) -> ContinuedRows:
+def continue_batch(model: PreTrainedModel, batch: Batch, options: SequenceUnlikelihood, sep: int) -> ContinuedRows:
     return continue_rows(model, batch, options, sep_token_id=sep)
 
 
-def continue_row(model: GPT2LMHeadModel, ids: list[int], types: list[int] | None, number: int, sep: int) -> list[int]:
+def continue_row(model: PreTrainedModel, ids: list[int], types: list[int] | None, number: int, sep: int) -> list[int]:
     """Continue one row token by token without a cache."""
     ids = list(ids)
     types = None if types is None else list(types)

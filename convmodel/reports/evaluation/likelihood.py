@@ -3,16 +3,19 @@
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
-from transformers import GPT2LMHeadModel
+from transformers import PreTrainedModel
 
 from convmodel.data.conversation import Conversation
 from convmodel.data.document import Document
+from convmodel.generation.causal_lm import compute_logits, embedding_rows, hidden_states
 from convmodel.metrics.repetition import in_last_n
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.document_model import DocumentModel
@@ -129,7 +132,7 @@ def _turn_sums(model: ConversationModel, windows: WindowSet, indices: np.ndarray
     """Return nats and tokens of each turn that these windows predict, in order."""
     sep = model.tokenizer.sep_token_id
     states, labels = _predicted_states(model.hf_model, pad(windows.read(indices), pad_token_id=sep))
-    losses = _checked_nats(token_losses(states, model.hf_model.lm_head.weight, labels), "a turn")
+    losses = _checked_nats(token_losses(states, **_head(model.hf_model), labels=labels), "a turn")
     ends = (labels == sep).cpu().numpy()  # no text is encoded as a separator, so each separator ends a turn
     turn = np.cumsum(ends) - ends
     nats = np.bincount(turn, weights=losses)
@@ -181,7 +184,7 @@ def _predict(
         "labels": pad_values([row.labels for row in rows], IGNORED),
     }
     states, labels = _predicted_states(model.hf_model, batch)
-    losses, likeliest = token_losses_and_argmax(states, model.hf_model.lm_head.weight, labels)
+    losses, likeliest = token_losses_and_argmax(states, **_head(model.hf_model), labels=labels)
     return _checked_nats(losses, "a document"), likeliest.cpu().numpy()
 
 
@@ -211,15 +214,17 @@ def _batches(lengths: np.ndarray, tokens_per_batch: int) -> Iterator[np.ndarray]
     yield from tqdm(sampler.epoch(0), desc="Perplexity", unit=" batches", disable=None, leave=False)
 
 
-def _predicted_states(network: GPT2LMHeadModel, batch: Batch) -> tuple[Tensor, Tensor]:
+def _predicted_states(network: PreTrainedModel, batch: Batch) -> tuple[Tensor, Tensor]:
     """Return (N, D) the hidden states that predict the labels of a batch, row by row, and (N,) these labels."""
     batch = {name: values.to(network.device) for name, values in batch.items()}
     labels = batch["labels"][:, 1:]
     predicted = labels != IGNORED
-    hidden = network.transformer(
-        input_ids=batch["input_ids"], token_type_ids=batch.get("token_type_ids"), use_cache=False
-    ).last_hidden_state
+    hidden = hidden_states(network, batch["input_ids"], batch.get("token_type_ids"))
     return hidden[:, :-1][predicted], labels[predicted]
+
+
+def _head(network: PreTrainedModel) -> dict[str, Any]:
+    return {"head": partial(compute_logits, network), "vocab_size": embedding_rows(network)}
 
 
 def _checked_nats(losses: Tensor, noun: str) -> np.ndarray:

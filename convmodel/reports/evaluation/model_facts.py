@@ -14,6 +14,9 @@ from convmodel.tokens.store import store_key
 GROUP = 128
 """Texts per step of the progress bar; it has no effect on the texts."""
 
+CHANGING = ("transformers_version", "dtype", "architectures", "_name_or_path")
+"""Settings that no text depends on."""
+
 Item = TypeVar("Item")
 Output = TypeVar("Output")
 
@@ -33,9 +36,9 @@ def model_facts(model: LanguageModel[Any], source: str, *also: object) -> dict[s
 def model_fingerprint(model: LanguageModel[Any], *also: object) -> str:
     """Return a digest of everything that a text depends on except decoding; it does not depend on the model's path."""
     config = model.hf_model.config
-    # Settings that the shapes of the weights do not show.
-    unseen = (config.n_head, config.n_positions, config.activation_function, config.layer_norm_epsilon)
-    return weights_digest((store_key("", model.tokenizer), unseen, *also), model.hf_model.state_dict())
+    # Settings that the shapes of the weights do not show are among these.
+    settings = sorted((name, repr(value)) for name, value in config.to_diff_dict().items() if name not in CHANGING)
+    return weights_digest((store_key("", model.tokenizer), settings, *also), model.hf_model.state_dict())
 
 
 def decoding_of(model: LanguageModel[Any], options: Mapping[str, Any]) -> DecodingConfig:

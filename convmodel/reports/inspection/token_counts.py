@@ -12,8 +12,8 @@ import numpy as np
 import regex
 
 from convmodel.data.conversation import ConversationReader
-from convmodel.models.folder import checked_source
-from convmodel.models.loading import load_config
+from convmodel.generation.causal_lm import context_window
+from convmodel.models.source import ModelSource
 from convmodel.reports.inspection.settings import VOCABULARY, WINDOW, InspectionSettings
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 
@@ -96,11 +96,11 @@ def make_ruler(first: ConversationReader, settings: InspectionSettings) -> Ruler
         tokenizer = learn_tokenizer(text for c in islice(first, 100_000) for text in (*c.persona, *c.turns))
         name = f"a vocabulary of {len(tokenizer):,} learned from the first {LEARNED_FROM // 10**6} MB of {first.source}"
         return Ruler(tokenizer, settings.max_length or WINDOW, name)
-    source = checked_source(settings.model)
-    positions = int(load_config(source).n_positions)
+    source = ModelSource.open(settings.model)
+    positions = context_window(source.config())
     if settings.max_length is not None and settings.max_length > positions:
         raise ValueError(f"max_length={settings.max_length}, but {settings.model} reads {positions} tokens at most")
-    tokenizer = ConversationTokenizer.from_pretrained(source)
+    tokenizer = source.tokenizer(ConversationTokenizer)
     return Ruler(tokenizer, settings.max_length or positions, f"the tokenizer of {settings.model}")
 
 

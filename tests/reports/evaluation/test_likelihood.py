@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -89,8 +90,9 @@ def test_a_model_that_knows_nothing_has_the_perplexity_of_its_vocabulary() -> No
 
 def test_weights_that_are_not_finite_are_reported() -> None:
     model = small_model()
+    network: Any = model.hf_model
     with torch.no_grad():
-        model.hf_model.transformer.ln_f.weight[3] = float("nan")
+        network.transformer.ln_f.weight[3] = float("nan")
     with pytest.raises(ValueError, match="there are nan or inf among its weights"):
         likelihoods(model, some_conversations())
 
