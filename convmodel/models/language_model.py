@@ -25,6 +25,7 @@ from convmodel.models.devices import best_device, resolve_dtype
 from convmodel.models.folder import naming, quiet_progress, replaced_folder
 from convmodel.models.generation_file import GENERATION, read_own_options
 from convmodel.models.loading import check_vocabulary
+from convmodel.models.lora import Adapter
 from convmodel.models.source import ModelSource
 from convmodel.tokens.text_tokenizer import AnyTokenizer, TextTokenizer
 
@@ -153,6 +154,7 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
         *,
         card: ModelCard | None = None,
         state_dict: dict[str, torch.Tensor] | None = None,
+        adapter: Adapter | None = None,
     ) -> None:
         """Save a transformers folder: safetensors, configurations, tokenizer and model card.
 
@@ -162,6 +164,7 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
             folder: the target folder; a model that is already there is replaced.
             card: facts about the model for its README.md.
             state_dict: the weights, if they were gathered from several processes; by default the model's own.
+            adapter: the adapters inside the model, which are saved alone, without the model's weights.
 
         Raises:
             FileExistsError: when the folder contains files that do not belong to a model.
@@ -171,7 +174,10 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
             raise ValueError('a model in int8 cannot be saved; load it with dtype="float32" and save that')
         with replaced_folder(folder) as fresh:
             with quiet_progress():
-                self._hf_model.save_pretrained(fresh, state_dict=state_dict)
+                if adapter is None:
+                    self._hf_model.save_pretrained(fresh, state_dict=state_dict)
+                else:
+                    adapter.save(fresh)
             config = copy.deepcopy(self.generation_config)
             if not config.do_sample:  # transformers does not save sampling options with do_sample=False
                 config.update(**NEUTRAL)

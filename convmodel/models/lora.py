@@ -115,6 +115,18 @@ def count_parameters(model: nn.Module) -> tuple[int, int]:
     return sum(size for size, is_trained in sizes if is_trained), sum(size for size, _ in sizes)
 
 
+def describe_parameters(model: nn.Module) -> str:
+    """Return the number of parameters in words, such as "trainable 2.4 M of 134.5 M parameters"."""
+    trained, total = count_parameters(model)
+    if trained == total:
+        return f"{total:,} parameters"
+    return f"trainable {_millions(trained)} of {_millions(total)} parameters"
+
+
+def _millions(count: int) -> str:
+    return f"{count:,}" if count < 100_000 else f"{count / 1e6:,.1f} M"
+
+
 def _base_weights(model: PreTrainedModel, new_rows: range) -> dict[str, Tensor]:
     """Return the weights of a model without the rows that were added to its embeddings."""
     weights = dict(cast(nn.Module, model).named_parameters())

@@ -15,8 +15,10 @@ SIZES = (
 )
 """Model options that a checkpoint fixes: sizes, pooling, lengths and other options that its weights depend on."""
 
-FIXED = ("pretrained_model_name_or_path", "optimizer")
-"""Other options that a checkpoint fixes: its base model, and what its optimiser's state belongs to."""
+LORA = ("r", "alpha", "target_modules", "modules_to_save")
+
+FIXED = ("pretrained_model_name_or_path", "optimizer", "lora", *(f"lora.{name}" for name in LORA))
+"""Other options that a checkpoint fixes: its base model, its adapters, and what its optimiser's state belongs to."""
 
 MAPPINGS = ("mix", "columns")
 """Options that are mappings of the user's own names, not groups of options."""

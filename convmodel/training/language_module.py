@@ -18,11 +18,13 @@ from convmodel.models.from_scratch import FromScratch
 from convmodel.models.language_model import LanguageModel
 from convmodel.models.linear_cross_entropy import summed_cross_entropy, summed_loss
 from convmodel.models.loading import check_vocabulary
+from convmodel.models.lora import Adapter, Lora, describe_parameters
 from convmodel.models.source import ModelSource
 from convmodel.tokens.batching import Batch
 from convmodel.tokens.conversation_layout import IGNORED
 from convmodel.tokens.text_tokenizer import TextTokenizer
 from convmodel.training.datamodules.base import FilesDataModule, Split
+from convmodel.training.memory import enable_checkpointing
 from convmodel.training.metrics import PerplexityReport, perplexity_card, sum_token_counts
 from convmodel.training.muon import layer_matrices
 from convmodel.training.sequence_unlikelihood import SequenceUnlikelihood, continue_rows
@@ -45,6 +47,11 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
         sequence_unlikelihood: Options of the sequence-level unlikelihood loss, on texts that the model generates.
         optimizer: "adamw", or "muon": Muon for the matrices of the layers, and AdamW for embeddings, biases and norms,
             with the same learning rate. Source: arXiv:2502.16982.
+        lora: Sizes and places of low-rank adapters, which alone are trained; null trains all weights.
+        merge_lora: Whether the exported folder is an ordinary model with the adapters added to its weights; else it
+            holds the adapters alone, and names the model that they belong to.
+        gradient_checkpointing: Whether the layers' activations are computed a second time for the gradients instead of
+            kept: less memory, and about a third more time.
         options: See `TrainingModule`.
     """
 
@@ -61,24 +68,38 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
         unlikelihood_alpha: float = 0.0,
         sequence_unlikelihood: SequenceUnlikelihood = SequenceUnlikelihood(),  # noqa: B008 (only read, as above)
         optimizer: WriterOptimizerName = "adamw",
+        lora: Lora | None = None,
+        merge_lora: bool = True,
+        gradient_checkpointing: bool = False,
         **options: Any,
     ) -> None:
         if isinstance(from_scratch, dict):  # from a checkpoint
             from_scratch = FromScratch(**from_scratch)
         if isinstance(sequence_unlikelihood, dict):
             sequence_unlikelihood = SequenceUnlikelihood(**sequence_unlikelihood)
+        if isinstance(lora, dict):
+            lora = Lora(**lora)
         if unlikelihood_alpha < 0:
             raise ValueError(f"model.unlikelihood_alpha={unlikelihood_alpha}; it must be at least 0.0")
         sequence_unlikelihood.check()
         if pretrained_model_name_or_path is None:
             from_scratch.check()
-        default_rate = min(0.003, 0.768 / from_scratch.n_embd) if pretrained_model_name_or_path is None else 5e-5
+        if lora is not None:
+            _check_lora(lora, pretrained_model_name_or_path, optimizer)
+        default_rate = 5e-5 if lora is None else 2e-4
+        if pretrained_model_name_or_path is None:
+            default_rate = min(0.003, 0.768 / from_scratch.n_embd)
         super().__init__(
             pretrained_model_name_or_path, default_learning_rate=default_rate, optimizer_name=optimizer, **options
         )
         self._alpha = unlikelihood_alpha
         self._sequence_unlikelihood = sequence_unlikelihood
         self._from_scratch = from_scratch
+        self._lora = lora
+        self._merge_lora = merge_lora
+        self._gradient_checkpointing = gradient_checkpointing
+        self._adapter: Adapter | None = None
+        self._base_digest: str | None = None
         self.hf_model: PreTrainedModel | None = None
         self._config: PretrainedConfig | None = None
         self._extra_config: dict[str, Any] | None = None
@@ -123,6 +144,7 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
         self._extra_config = dict(state.get("more", {}))
         if self.base_model is None:  # the weights fix the sizes, but not dropout
             self._config.update(self._from_scratch.dropouts)
+        self._base_digest = state.get("base_digest")
         self._restored = True
 
     def configure_model(self) -> None:
@@ -131,28 +153,52 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
         if self.hf_model is not None or unattached:
             return
         tokenizer = self._required_tokenizer()
-        if self._restored:
-            assert self._config is not None
-            model = AutoModelForCausalLM.from_config(self._config)
-        elif self._pretrained is not None:
-            source = ModelSource.open(self._pretrained)
-            model = source.load(source.config(), dtype=torch.float32)
-            check_vocabulary(source.name, tokenizer.hf_tokenizer, embedding_rows(model), may_be_new=True)
-        else:
-            new = self._from_scratch.config(vocab_size=len(tokenizer), sep_token_id=tokenizer.sep_token_id)
-            model = AutoModelForCausalLM.from_config(new)
+        model = self._new_network(tokenizer)
+        rows = embedding_rows(model)
         self.hf_model = self.model_class(model, tokenizer, **self.extra_config).hf_model.train()
+        if self._lora is not None:
+            self._add_adapter(self._lora, new_rows=range(rows, embedding_rows(model)))
+        if self._gradient_checkpointing:
+            enable_checkpointing(self.hf_model)
         config = self.hf_model.config
         rank_zero_info(
-            f"model: {architecture_name(config.model_type)}, {self.hf_model.num_parameters():,} parameters, "
+            f"model: {architecture_name(config.model_type)}, {describe_parameters(self.hf_model)}, "
             f"{config.num_hidden_layers} x {config.hidden_size}, {config.vocab_size:,} tokens, "
             f"{self.base_model or 'from scratch'}"
         )
 
+    def _new_network(self, tokenizer: TextTokenizer) -> PreTrainedModel:
+        """Return a model from the checkpoint's sizes, from pretrained weights, or from scratch."""
+        if self._restored and self._lora is None:
+            assert self._config is not None
+            return cast(PreTrainedModel, AutoModelForCausalLM.from_config(self._config))
+        if self._pretrained is not None:
+            source = ModelSource.open(self._pretrained)
+            model = source.load(source.config(), dtype=torch.float32)
+            check_vocabulary(source.name, tokenizer.hf_tokenizer, embedding_rows(model), may_be_new=True)
+            return model
+        new = self._from_scratch.config(vocab_size=len(tokenizer), sep_token_id=tokenizer.sep_token_id)
+        return cast(PreTrainedModel, AutoModelForCausalLM.from_config(new))
+
+    def _add_adapter(self, lora: Lora, *, new_rows: range) -> None:
+        """Put adapters into the model; ValueError if a checkpoint's adapters belong to other weights."""
+        assert self.hf_model is not None and self._pretrained is not None
+        self._adapter = Adapter(self.hf_model, lora, base=self._pretrained, new_rows=new_rows)
+        if self._base_digest not in (None, self._adapter.digest):
+            raise ValueError(
+                f"model.pretrained_model_name_or_path={self._pretrained}: holds other weights than those with which "
+                "the checkpoint's adapters were trained; give the folder or name of the same model"
+            )
+
     def on_fit_start(self) -> None:
-        """Refuse with FSDP what needs all weights in one process: generating, and Muon."""
+        """Refuse with FSDP what needs all weights in one process: generating, merging adapters, and Muon."""
         if not isinstance(self.trainer.strategy, FSDPStrategy):
             return
+        if self._lora is not None:
+            raise ValueError(
+                "model.lora with trainer.strategy=fsdp: adapters are merged and saved in one process, and each holds a "
+                "part of the weights; use ddp"
+            )
         if self._optimizer == "muon":
             raise ValueError(
                 "model.optimizer=muon with trainer.strategy=fsdp: Muon needs whole matrices, and each process holds a "
@@ -166,12 +212,21 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
             )
 
     def language_model(self) -> ModelT:
-        """Return the model with its current weights, ready to generate."""
+        """Return the model with its current weights, ready to generate; adapters are merged into a copy."""
         assert self.hf_model is not None and self._tokenizer is not None
-        return self.model_class(self.hf_model, self._tokenizer, **self.extra_config)
+        network = self.hf_model if self._adapter is None else self._adapter.merged()
+        return self.model_class(network, self._tokenizer, **self.extra_config)
 
     def export(self, folder: str | os.PathLike[str], *, card: ModelCard, weights: dict[str, Tensor]) -> None:
         """Save the model; its `weights` were gathered from all processes."""
+        if self._adapter is not None:
+            assert self.hf_model is not None
+            if self._merge_lora:
+                self.language_model().save_pretrained(folder, card=card)
+            else:
+                model = self.model_class(self.hf_model, self._required_tokenizer(), **self.extra_config)
+                model.save_pretrained(folder, card=card, adapter=self._adapter)
+            return
         prefix = "hf_model."
         state_dict = {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}
         self.language_model().save_pretrained(folder, card=card, state_dict=state_dict)
@@ -289,11 +344,33 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
     # Checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save tokenizer, config and base model, as plain values alone."""
+        """Save tokenizer, config and base model, as plain values alone; of a model with adapters, these alone."""
         assert self.hf_model is not None
         super().on_save_checkpoint(checkpoint)
         checkpoint["convmodel"] |= {"config": self.hf_model.config.to_diff_dict(), "more": self.extra_config}
+        if self._adapter is not None:
+            trained = {name for name, p in self.named_parameters(remove_duplicate=False) if p.requires_grad}
+            weights = checkpoint["state_dict"]
+            checkpoint["state_dict"] = {name: weights[name] for name in weights if name in trained}
+            checkpoint["convmodel"]["base_digest"] = self._adapter.digest
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the weights of the base model, which a checkpoint of adapters does not hold."""
+        super().on_load_checkpoint(checkpoint)
+        if self._adapter is not None:
+            checkpoint["state_dict"] = self.state_dict() | checkpoint["state_dict"]
 
     @property
     def _is_built(self) -> bool:
         return self.hf_model is not None
+
+
+def _check_lora(lora: Lora, pretrained: str | None, optimizer: str) -> None:
+    lora.check()
+    if pretrained is None:
+        raise ValueError(
+            "model.lora adapts a trained model: give its name or folder as model.pretrained_model_name_or_path, or "
+            "leave model.lora out"
+        )
+    if optimizer == "muon":
+        raise ValueError("model.optimizer=muon with model.lora: Muon is for whole matrices; use adamw for adapters")
