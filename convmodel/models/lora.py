@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import importlib.util
+import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from convmodel.models.folder import weights_digest
+from convmodel.models.quantization import quantize_layers
 
 ALL_LINEAR = "all-linear"
 """Value of `target_modules` for all linear layers except the output layer."""
@@ -68,17 +70,23 @@ class Adapter:
         options: Sizes and places of the adapters.
         base: Folder or Hub name of the model, which the adapter's folder names.
         new_rows: Ids of embeddings that were added to the model, which are trained whole.
+        quantize: Whether the frozen layers under the adapters are held in 4 bits.
 
     Raises:
         ValueError: for names that the model does not have, or whose layers cannot have an adapter.
     """
 
-    def __init__(self, model: PreTrainedModel, options: Lora, *, base: str, new_rows: range = range(0)) -> None:
+    def __init__(
+        self, model: PreTrainedModel, options: Lora, *, base: str, new_rows: range = range(0), quantize: bool = False
+    ) -> None:
         from peft import LoraConfig, get_peft_model
 
         self.digest = weights_digest(model.config.model_type, _base_weights(model, new_rows))
         """Digest of the model's own weights."""
         _check_names(model, options)
+        targets = options.targets or sorted(_linear_layers(model))
+        if quantize:
+            quantize_layers(model, {*targets})
         saved = options.modules_to_save or []
         ties = model.get_output_embeddings().weight is model.get_input_embeddings().weight
         config = LoraConfig(
@@ -86,7 +94,7 @@ class Adapter:
             r=options.r,
             lora_alpha=cast(int, options.alpha),
             lora_dropout=options.dropout,
-            target_modules=options.targets or sorted(_linear_layers(model)),
+            target_modules=targets,
             modules_to_save=options.modules_to_save,
             trainable_token_indices=None if saved else _rows_by_module(model, new_rows, ties),
             fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
@@ -96,10 +104,22 @@ class Adapter:
             self._peft: Any = get_peft_model(cast(Any, model), config)
         config.base_model_name_or_path = str(Path(base).resolve()) if Path(base).is_dir() else base
 
-    def merged(self) -> PreTrainedModel:
-        """Return a copy of the model with the adapters added to its weights; the model itself stays as it is."""
-        with _quiet(), torch.no_grad():
-            merged: PreTrainedModel = copy.deepcopy(self._peft).merge_and_unload()
+    def merged(self, fresh: PreTrainedModel | None = None) -> PreTrainedModel:
+        """Return a copy of the model with the adapters added to its weights; the model itself stays as it is.
+
+        Args:
+            fresh: the base model with the weights that it was loaded with, which is changed and returned; by default a
+                copy of the one under the adapters, whose weights must not be quantised.
+        """
+        with _quiet(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
+            if fresh is None:
+                adapted = copy.deepcopy(self._peft)
+            else:
+                from peft import PeftModel
+
+                self.save(Path(folder))
+                adapted = PeftModel.from_pretrained(cast(Any, fresh), folder)
+            merged: PreTrainedModel = adapted.merge_and_unload()
         return merged.requires_grad_(False)
 
     def save(self, folder: Path) -> None:

@@ -19,6 +19,7 @@ from convmodel.models.language_model import LanguageModel
 from convmodel.models.linear_cross_entropy import summed_cross_entropy, summed_loss
 from convmodel.models.loading import check_vocabulary
 from convmodel.models.lora import Adapter, Lora, describe_parameters
+from convmodel.models.quantization import check_quantization
 from convmodel.models.source import ModelSource
 from convmodel.tokens.batching import Batch
 from convmodel.tokens.conversation_layout import IGNORED
@@ -30,6 +31,9 @@ from convmodel.training.muon import layer_matrices
 from convmodel.training.sequence_unlikelihood import SequenceUnlikelihood, continue_rows
 from convmodel.training.training_module import TrainingModule, WriterOptimizerName
 from convmodel.training.unlikelihood import OwnUnlikelihood, Unlikelihood, find_seen_tokens
+
+DEFAULT_LENGTH = 1024
+"""Largest number of tokens of a training window of a pretrained model, unless the user gives another."""
 
 ModelT = TypeVar("ModelT", bound=LanguageModel[Any])
 
@@ -52,6 +56,8 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
             holds the adapters alone, and names the model that they belong to.
         gradient_checkpointing: Whether the layers' activations are computed a second time for the gradients instead of
             kept: less memory, and about a third more time.
+        quantize: "nf4" holds the frozen weights under adapters in 4 bits, on a GPU with bitsandbytes. Source:
+            arXiv:2305.14314.
         options: See `TrainingModule`.
     """
 
@@ -71,6 +77,7 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
         lora: Lora | None = None,
         merge_lora: bool = True,
         gradient_checkpointing: bool = False,
+        quantize: Literal["nf4"] | None = None,
         **options: Any,
     ) -> None:
         if isinstance(from_scratch, dict):  # from a checkpoint
@@ -86,6 +93,8 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
             from_scratch.check()
         if lora is not None:
             _check_lora(lora, pretrained_model_name_or_path, optimizer)
+        if quantize is not None:
+            check_quantization(quantize, has_adapters=lora is not None)
         default_rate = 5e-5 if lora is None else 2e-4
         if pretrained_model_name_or_path is None:
             default_rate = min(0.003, 0.768 / from_scratch.n_embd)
@@ -97,6 +106,7 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
         self._from_scratch = from_scratch
         self._lora = lora
         self._merge_lora = merge_lora
+        self._quantize = quantize
         self._gradient_checkpointing = gradient_checkpointing
         self._adapter: Adapter | None = None
         self._base_digest: str | None = None
@@ -115,6 +125,11 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
         if self._config is None and self._pretrained is not None:
             self._config = ModelSource.open(self._pretrained).config()
         return self._from_scratch.n_positions if self._config is None else context_window(self._config)
+
+    @property
+    def default_length(self) -> int | None:
+        """Length of training windows that is not given: memory bounds those of pretrained models."""
+        return None if self._pretrained is None else min(self.n_positions, DEFAULT_LENGTH)
 
     @property
     def extra_config(self) -> dict[str, Any]:
@@ -183,7 +198,8 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
     def _add_adapter(self, lora: Lora, *, new_rows: range) -> None:
         """Put adapters into the model; ValueError if a checkpoint's adapters belong to other weights."""
         assert self.hf_model is not None and self._pretrained is not None
-        self._adapter = Adapter(self.hf_model, lora, base=self._pretrained, new_rows=new_rows)
+        quantize = self._quantize is not None
+        self._adapter = Adapter(self.hf_model, lora, base=self._pretrained, new_rows=new_rows, quantize=quantize)
         if self._base_digest not in (None, self._adapter.digest):
             raise ValueError(
                 f"model.pretrained_model_name_or_path={self._pretrained}: holds other weights than those with which "
@@ -214,8 +230,17 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
     def language_model(self) -> ModelT:
         """Return the model with its current weights, ready to generate; adapters are merged into a copy."""
         assert self.hf_model is not None and self._tokenizer is not None
-        network = self.hf_model if self._adapter is None else self._adapter.merged()
+        network = self.hf_model if self._adapter is None else self._adapter.merged(self._unquantized())
         return self.model_class(network, self._tokenizer, **self.extra_config)
+
+    def _unquantized(self) -> PreTrainedModel | None:
+        """Return the base model as it was loaded if the one that is trained is quantised, else None."""
+        if self._quantize is None:
+            return None
+        tokenizer = self._required_tokenizer()
+        model = self.model_class(self._new_network(tokenizer), tokenizer, **self.extra_config).hf_model
+        cast(torch.nn.Module, model).to(self.device)
+        return model
 
     def export(self, folder: str | os.PathLike[str], *, card: ModelCard, weights: dict[str, Tensor]) -> None:
         """Save the model; its `weights` were gathered from all processes."""

@@ -77,6 +77,7 @@ def test_merged_saved_and_reloaded_models_have_the_logits_of_the_adapter(
     merged = adapter.merged()
     assert type(merged) is type(network(kind))
     assert torch.allclose(logits_of(merged), expected, atol=1e-5)
+    assert torch.allclose(logits_of(adapter.merged(network(kind, tied=tied))), expected, atol=1e-5)
     merged.save_pretrained(tmp_path / "merged")
     assert torch.allclose(logits_of(AutoModelForCausalLM.from_pretrained(tmp_path / "merged")), expected, atol=1e-5)
     adapter.save(tmp_path / "adapter")

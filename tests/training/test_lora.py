@@ -89,7 +89,7 @@ def test_an_exported_folder_has_the_logits_of_the_trained_model(
 
     options = {"model__pretrained_model_name_or_path": base, "model__merge_lora": str(merge).lower(), **OPTIONS}
     log = workshop.train(trainer__max_steps=5, **options)
-    assert "trainable 8" in log and "memory: a step takes" in log
+    assert "trainable 256 of 4,216 parameters" in log and "memory: a step takes" in log
     folder = workshop.folder / "run" / "model"
     ids = batch_of(tokenizer, CONVERSATIONS)["input_ids"]
     checkpoint = workshop.checkpoint()

@@ -7,12 +7,15 @@ from pytorch_lightning.utilities import rank_zero_info
 from convmodel.tokens.batching import Batch, ResumableDataLoader, TokenBudgetSampler
 from convmodel.tokens.conversation_windows import WindowSet
 from convmodel.tokens.store import TokenStore
+from convmodel.tokens.text_tokenizer import TextTokenizer
 from convmodel.training.datamodules.base import (
     Files,
     FilesDataModule,
+    ModelInputs,
     Split,
     long_persona_message,
     pinned,
+    tell_default_length,
     window_length,
 )
 from convmodel.training.datamodules.mix import Mix
@@ -31,8 +34,8 @@ class ConversationDataModule(FilesDataModule[WindowSet, Batch]):
         test_file: Conversations for `test`.
         tokens_per_batch: Maximum number of tokens of a batch, padding included. Conversations of similar length are
             batched together.
-        max_length: Maximum number of tokens of a window; the model's own limit if null. A longer conversation is split
-            into windows of whole turns.
+        max_length: Maximum number of tokens of a window. If null, the model's own limit, but at most 1,024 for a
+            pretrained model. A longer conversation is split into windows of whole turns.
         window_context: For conversations longer than a window, the share of each further window that is reserved for
             turns of the previous ones. At 1.0 every turn has all the context that fits, and training takes longest.
         mix: Files of other conversations, and the share of an epoch's tokens that comes from each, such as
@@ -58,6 +61,11 @@ class ConversationDataModule(FilesDataModule[WindowSet, Batch]):
         self._tokens_per_batch = tokens_per_batch
         self._max_length = max_length
         self._window_context = window_context
+
+    def accept(self, tokenizer: TextTokenizer, inputs: ModelInputs) -> ModelInputs:
+        accepted = super().accept(tokenizer, inputs)
+        tell_default_length(self._max_length, accepted)
+        return accepted
 
     def prepare_data(self) -> None:
         """Tokenise every file that is not in the cache."""
@@ -87,7 +95,7 @@ class ConversationDataModule(FilesDataModule[WindowSet, Batch]):
         return CorpusStats("conversations", windows.conversations, {"word": windows.words()})
 
     def _build_set(self, store: TokenStore, file: str) -> tuple[WindowSet, list[str]]:
-        limit = window_length(self._max_length, self._inputs.max_length)
+        limit = window_length(self._max_length, self._inputs)
         windows = WindowSet(
             store,
             sep_token_id=self._tokenizer.sep_token_id,
