@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -123,6 +124,15 @@ def test_the_config_of_the_repository_is_valid(capsys: pytest.CaptureFixture[str
     values = yaml.safe_load(capsys.readouterr().out)
     assert (ROOT / values["data"]["init_args"]["train_file"]).is_file()
     assert values["export_dir"] == "model"
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_examples_are_valid(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with contextlib.chdir(ROOT), pytest.raises(SystemExit):
+        main(["--config", str(example), "--print_config"])
+    values = yaml.safe_load(capsys.readouterr().out)
+    assert (ROOT / values["data"]["init_args"]["train_file"]).is_file()
+    assert values["export_dir"] in example.read_text(encoding="utf-8")
 
 
 def test_a_duplicate_key_is_an_error_with_both_lines(workshop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:

@@ -80,6 +80,7 @@ def test_only_the_adapters_change_and_writing_does_not_disturb_them(
     assert difference(after, {name: p.detach() for name, p in module.named_parameters()}) == 0
 
 
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
 @pytest.mark.parametrize("merge", [True, False])
 def test_an_exported_folder_has_the_logits_of_the_trained_model(
     workshop: Workshop, base: str, tokenizer: ConversationTokenizer, merge: bool
