@@ -92,7 +92,7 @@ class Adapter:
         config = LoraConfig(
             task_type="CAUSAL_LM",
             r=options.r,
-            lora_alpha=cast(int, options.alpha),
+            lora_alpha=int(options.alpha) if options.alpha == int(options.alpha) else cast(int, options.alpha),
             lora_dropout=options.dropout,
             target_modules=targets,
             modules_to_save=options.modules_to_save,

@@ -26,11 +26,13 @@ class StepMemory(Callback):
     """Callback that tells once, after the first optimiser step, how much memory a step takes at most."""
 
     def __init__(self) -> None:
+        self._has_begun = False
         self._is_told = False
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Forget the peak of what came before, such as loading the model."""
-        if not self._is_told and trainer.fit_loop.epoch_loop.batch_progress.current.ready <= 1:
+        if not self._has_begun:
+            self._has_begun = True
             reset_peak(trainer.strategy.root_device)
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:

@@ -24,10 +24,7 @@ def test_the_memory_is_told_once_after_the_first_step(caplog: pytest.LogCaptureF
     accumulating = [True, False, False, False]
     trainer: Any = SimpleNamespace(
         strategy=SimpleNamespace(root_device=CPU),
-        fit_loop=SimpleNamespace(
-            _should_accumulate=lambda: accumulating.pop(0),
-            epoch_loop=SimpleNamespace(batch_progress=SimpleNamespace(current=SimpleNamespace(ready=1))),
-        ),
+        fit_loop=SimpleNamespace(_should_accumulate=lambda: accumulating.pop(0)),
     )
     callback = StepMemory()
     with caplog.at_level(logging.INFO, logger="pytorch_lightning"):
