@@ -14,6 +14,8 @@ TRAIN = [
     "tensorboard>=2.18,<3",
     "tqdm>=4.60",
     "PyYAML>=6",
+    "peft>=0.18,<1",
+    "accelerate>=1.10,<2",
 ]
 CHAT = ["rich>=14", "prompt_toolkit>=3.0.50,<4", "wcwidth>=0.6", "tqdm>=4.60"]
 EVALUATE = ["sacrebleu>=2.4,<3", "matplotlib>=3.9,<4", "Jinja2>=3.1", "rich>=14", "regex", "tqdm>=4.60"]

@@ -4,7 +4,6 @@ import copy
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
@@ -26,6 +25,7 @@ from convmodel.models.devices import best_device, resolve_dtype
 from convmodel.models.folder import naming, quiet_progress, replaced_folder
 from convmodel.models.generation_file import GENERATION, read_own_options
 from convmodel.models.loading import check_vocabulary
+from convmodel.models.lora import Adapter
 from convmodel.models.source import ModelSource
 from convmodel.tokens.text_tokenizer import AnyTokenizer, TextTokenizer
 
@@ -154,6 +154,7 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
         *,
         card: ModelCard | None = None,
         state_dict: dict[str, torch.Tensor] | None = None,
+        adapter: Adapter | None = None,
     ) -> None:
         """Save a transformers folder: safetensors, configurations, tokenizer and model card.
 
@@ -163,6 +164,7 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
             folder: the target folder; a model that is already there is replaced.
             card: facts about the model for its README.md.
             state_dict: the weights, if they were gathered from several processes; by default the model's own.
+            adapter: the adapters inside the model, which are saved alone, without the model's weights.
 
         Raises:
             FileExistsError: when the folder contains files that do not belong to a model.
@@ -172,7 +174,10 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
             raise ValueError('a model in int8 cannot be saved; load it with dtype="float32" and save that')
         with replaced_folder(folder) as fresh:
             with quiet_progress():
-                self._hf_model.save_pretrained(fresh, state_dict=state_dict)
+                if adapter is None:
+                    self._hf_model.save_pretrained(fresh, state_dict=state_dict)
+                else:
+                    adapter.save(fresh)
             config = copy.deepcopy(self.generation_config)
             if not config.do_sample:  # transformers does not save sampling options with do_sample=False
                 config.update(**NEUTRAL)
@@ -198,31 +203,3 @@ def one_per_row(name: str, values: Sequence[Value] | None, rows: str, count: int
     if values is not None and len(values) != count:
         raise ValueError(f"{len(values)} {name} for {count} {rows}; give one each, or none")
     return [default] * count if values is None else values
-
-
-@dataclass
-class FromScratch:
-    """A new GPT-2, with a byte-level BPE vocabulary learned from the training file. Names as in GPT2Config.
-
-    Args:
-        n_layer: Number of transformer blocks.
-        n_head: Number of attention heads; must divide `n_embd`.
-        n_embd: Width of the hidden states.
-        n_positions: Size of the window in tokens, for input and output together.
-        vocab_size: Largest size of the vocabulary.
-        resid_pdrop: Dropout after the attention and the feed-forward layer of each block.
-        embd_pdrop: Dropout of the embeddings.
-        attn_pdrop: Dropout of the attention weights. On a CPU it costs about a fifth of the speed.
-    """
-
-    n_layer: int = 4
-    n_head: int = 4
-    n_embd: int = 256
-    n_positions: int = 512
-    vocab_size: int = 4096
-    resid_pdrop: float = 0.1
-    embd_pdrop: float = 0.1
-    attn_pdrop: float = 0.1
-
-
-DROPOUTS = ("resid_pdrop", "embd_pdrop", "attn_pdrop")

@@ -21,6 +21,10 @@ Head = Callable[[Tensor], Tensor]
 """A function from (n, D) states to (n, V) logits."""
 
 
+Needed = tuple[bool, bool]
+"""Whether the gradients of states and of the table are needed; those of frozen weights are not computed."""
+
+
 class Criterion(Protocol):
     """A loss of logits that is computed one chunk of tokens at a time."""
 
@@ -89,7 +93,8 @@ def summed_loss(hidden: Tensor, weight: Tensor, criterion: Criterion) -> Tensor:
     """
     device = hidden.device.type
     low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
-    needs_gradients = torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad)
+    enabled = torch.is_grad_enabled()
+    needs_gradients = enabled and hidden.requires_grad, enabled and weight.requires_grad
     summed = cast(Any, _SummedLoss).apply(hidden, weight, criterion, low, needs_gradients)  # torch leaves it untyped
     return cast(Tensor, summed)
 
@@ -99,39 +104,39 @@ class _SummedLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, criterion: Criterion, low: torch.dtype, needs_gradients: bool
+        ctx: Any, hidden: Tensor, weight: Tensor, criterion: Criterion, low: torch.dtype, needs_gradients: Needed
     ) -> Tensor:
         total, gradients = _loss_and_gradients(hidden, weight, criterion, low, needs_gradients)
-        if needs_gradients:
+        if any(needs_gradients):
             ctx.save_for_backward(hidden, weight)
             ctx.gradients = gradients
-            ctx.recompute_arguments = (criterion, low)
+            ctx.recompute_arguments = (criterion, low, needs_gradients)
         return total
 
     @staticmethod
     @once_differentiable  # the gradients are constants, so that a second derivative would be silently wrong
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
         gradients = ctx.gradients
         ctx.gradients = None  # scaled in place below and handed over, which saves a second copy of the table's gradient
         if gradients is None:  # a second backward pass
             hidden, weight = ctx.saved_tensors
-            criterion, low = ctx.recompute_arguments
-            _, gradients = _loss_and_gradients(hidden, weight, criterion, low, True)
-            assert gradients is not None
+            _, gradients = _loss_and_gradients(hidden, weight, *ctx.recompute_arguments)
         states, table = gradients
-        return states.mul_(gradient.to(states.dtype)), table.mul_(gradient), None, None, None
+        states = None if states is None else states.mul_(gradient.to(states.dtype))
+        return states, None if table is None else table.mul_(gradient), None, None, None
 
 
 def _loss_and_gradients(
-    hidden: Tensor, weight: Tensor, criterion: Criterion, low: torch.dtype, needs_gradients: bool
-) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
-    """Return the summed loss and, if needed, its gradients with respect to states and table."""
+    hidden: Tensor, weight: Tensor, criterion: Criterion, low: torch.dtype, needs_gradients: Needed
+) -> tuple[Tensor, tuple[Tensor | None, Tensor | None]]:
+    """Return the summed loss, and its gradients with respect to states and table where they are needed."""
+    needs_states, needs_table = needs_gradients
     exact = _exact(hidden)
     total = torch.zeros((), dtype=exact, device=hidden.device)
     states = hidden.to(low)
     table = weight.to(low)
-    state_gradient = torch.empty_like(hidden) if needs_gradients else None
-    table_gradient = torch.zeros(weight.shape, dtype=exact, device=weight.device) if needs_gradients else None
+    state_gradient = torch.empty_like(hidden) if needs_states else None
+    table_gradient = torch.zeros(weight.shape, dtype=exact, device=weight.device) if needs_table else None
     size = _chunk_size(hidden, len(weight))
     shape = min(size, len(hidden)), len(weight)
     products = states.new_empty(shape)  # reused by all chunks: the system would have to clear newly allocated memory
@@ -144,17 +149,23 @@ def _loss_and_gradients(
             torch.mm(part, table.T, out=product)
             if low != exact:
                 logits.copy_(product)
-            total += criterion(slice(start, start + size), logits, needs_gradient=needs_gradients)
-            if state_gradient is None or table_gradient is None:
-                continue
-            if low == exact:
-                table_gradient.addmm_(logits.T, part)
-            else:
+            total += criterion(slice(start, start + size), logits, needs_gradient=any(needs_gradients))
+            if low != exact and any(needs_gradients):
                 product.copy_(logits)
-                for ids in range(0, len(weight), GRADIENT_ROWS):
-                    table_gradient[ids : ids + GRADIENT_ROWS] += product[:, ids : ids + GRADIENT_ROWS].T @ part
-            state_gradient[start : start + size] = product @ table
-    return total, None if state_gradient is None or table_gradient is None else (state_gradient, table_gradient)
+            if table_gradient is not None:
+                _add_table_gradient(table_gradient, product, part)
+            if state_gradient is not None:
+                state_gradient[start : start + size] = product @ table
+    return total, (state_gradient, table_gradient)
+
+
+def _add_table_gradient(table_gradient: Tensor, product: Tensor, part: Tensor) -> None:
+    """Add the gradient of a chunk of (n, D) states, whose (n, V) logits have the gradient `product`."""
+    if product.dtype == table_gradient.dtype:
+        table_gradient.addmm_(product.T, part)
+        return
+    for ids in range(0, len(table_gradient), GRADIENT_ROWS):
+        table_gradient[ids : ids + GRADIENT_ROWS] += product[:, ids : ids + GRADIENT_ROWS].T @ part
 
 
 @torch.inference_mode()

@@ -1,6 +1,6 @@
 """Split the conversations of a token store into windows of at most `max_length` tokens, and lay the windows out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, field
 
 import numpy as np
@@ -144,7 +144,11 @@ class WindowSet(WindowPlan):
 
     def read_batch(self, indices: Iterable[int]) -> Batch:
         """Return windows as one batch, padded on the right with separators."""
-        return pad(self.read(indices), pad_token_id=self._sep_token_id)
+        return self.collate(self.read(indices))
+
+    def collate(self, rows: Sequence[ConversationSequence]) -> Batch:
+        """Return layouts as one batch, padded on the right with separators."""
+        return pad(rows, pad_token_id=self._sep_token_id)
 
     def _read(self, n: int) -> ConversationSequence:
         conversation = self._conversation[n]

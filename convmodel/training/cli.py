@@ -24,6 +24,7 @@ from convmodel.training.checkpoint import RunCheckpoint, newest_checkpoint
 from convmodel.training.config import check_duplicate_keys, merge_hyperparameters
 from convmodel.training.datamodules.base import FilesDataModule
 from convmodel.training.export import BestExport
+from convmodel.training.memory import StepMemory
 from convmodel.training.option_errors import OptionContext, option_names
 from convmodel.training.run_description import RunDescription
 from convmodel.training.run_logs import RunLogHandler, RunLogs, capture_logs
@@ -133,7 +134,14 @@ class ConversationCLI(LightningCLI):
         """
         config = self.config_init[self.config.subcommand]
         export = BestExport(config.export_dir, config.samples)
-        own_callbacks = [RunLogs(self._log), config.samples, export, config.checkpoint, RunDescription(export)]
+        own_callbacks = [
+            RunLogs(self._log),
+            config.samples,
+            export,
+            config.checkpoint,
+            RunDescription(export),
+            StepMemory(),
+        ]
         callbacks = config.trainer.callbacks or []
         config.trainer.callbacks = [*(callbacks if isinstance(callbacks, list) else [callbacks]), *own_callbacks]
         if config.trainer.accelerator == "auto" and (device := os.environ.get("CONVMODEL_DEVICE")):

@@ -8,12 +8,20 @@ import yaml
 from jsonargparse import Namespace
 
 SIZES = (
-    *("n_layer", "n_head", "n_embd", "n_positions", "vocab_size"),
+    *("model_type", "n_layer", "n_head", "n_kv_head", "n_embd", "n_positions", "vocab_size"),
     *("architecture", "layers", "heads", "width", "inner", "positions"),
     *("shared", "pooling", "cosine_scale", "max_context", "max_candidate", "num_codes", "codes", "dropout"),
     *("buckets", "projection", "windows", "encoding", "extra_contexts", "max_tokens"),
 )
 """Model options that a checkpoint fixes: sizes, pooling, lengths and other options that its weights depend on."""
+
+LORA = ("r", "alpha", "target_modules", "modules_to_save")
+
+FIXED = ("pretrained_model_name_or_path", "optimizer", "lora", *(f"lora.{name}" for name in LORA))
+"""Other options that a checkpoint fixes: its base model, its adapters, and what its optimiser's state belongs to."""
+
+MAPPINGS = ("mix", "columns")
+"""Options that are mappings of the user's own names, not groups of options."""
 
 SECTIONS = {"model": "hyper_parameters", "data": "datamodule_hyper_parameters"}
 """Sections of the config, and the keys under which a checkpoint holds their options."""
@@ -23,7 +31,7 @@ def merge_hyperparameters(config: Namespace, explicit: Namespace, checkpoint: Ma
     """Merge a checkpoint's options into a config: they override defaults, and explicit options override them.
 
     Yields a line for each option whose value in the checkpoint differs from the one in `config`. Raises ValueError if
-    an explicit size or base model differs from that of the checkpoint.
+    an explicit option that a checkpoint fixes differs from that of the checkpoint.
 
     Args:
         config: Parsed config of the subcommand, defaults included; changed in place.
@@ -31,36 +39,47 @@ def merge_hyperparameters(config: Namespace, explicit: Namespace, checkpoint: Ma
         checkpoint: Checkpoint as loaded by `torch.load`.
     """
     for section, key in SECTIONS.items():
-        saved = dict(_flat({k: v for k, v in checkpoint.get(key, {}).items() if not k.startswith("_")}))
-        current = dict(_flat(_plain(config[section].init_args)))
+        saved = {name: value for name, value in checkpoint.get(key, {}).items() if not name.startswith("_")}
         given = _plain(explicit.get(section) or {})
-        explicit_names = dict(_flat(given.get("init_args", given)))
-        for name in sorted(saved.keys() & current.keys()):
-            if saved[name] == current[name]:
-                continue
+        given = given.get("init_args", given)
+        for name, old, current in _differences(saved, _plain(config[section].init_args)):
             label = f"{section}.{name}"
-            if name in explicit_names:
-                if name.split(".")[-1] in SIZES or name == "pretrained_model_name_or_path":
+            if _is_given(given, name):
+                if name.split(".")[-1] in SIZES or name in FIXED:
                     raise ValueError(
-                        f"{label}={current[name]}, but the checkpoint has {saved[name]}, which comes with its weights; "
+                        f"{label}={current}, but the checkpoint has {old}, which comes with its weights; "
                         "leave the option or the checkpoint out"
                     )
-                yield f"{label}: {current[name]} (given; the checkpoint was trained with {saved[name]})"
+                yield f"{label}: {current} (given; the checkpoint was trained with {old})"
             else:
-                yield f"{label}: {saved[name]} (from the checkpoint; the default is {current[name]})"
-                config[f"{section}.init_args.{name}"] = saved[name]
+                yield f"{label}: {old} (from the checkpoint; the default is {current})"
+                config[f"{section}.init_args.{name}"] = old
 
 
 def _plain(values: Any) -> Any:
     return values.as_dict() if isinstance(values, Namespace) else values
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, list(value) if isinstance(value, tuple) else value
+def _differences(
+    saved: Mapping[str, Any], current: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the name, the saved and the current value of each option that differs; groups of options are entered."""
+    for name in sorted(saved.keys() & current.keys()):
+        old = list(saved[name]) if isinstance(saved[name], tuple) else saved[name]
+        new = list(current[name]) if isinstance(current[name], tuple) else current[name]
+        if isinstance(old, Mapping) and isinstance(new, Mapping) and name not in MAPPINGS:
+            yield from _differences(old, new, f"{prefix}{name}.")
+        elif old != new:
+            yield prefix + name, old, new
+
+
+def _is_given(given: Any, name: str) -> bool:
+    """Return whether options given by the user contain an option, by its name with dots."""
+    for part in name.split("."):
+        if not isinstance(given, Mapping) or part not in given:
+            return False
+        given = given[part]
+    return True
 
 
 def check_duplicate_keys(path: str | Path) -> None:

@@ -34,7 +34,9 @@ class ConversationModule(LanguageModule[ConversationModel]):
 
     @property
     def inputs(self) -> ModelInputs:
-        return ModelInputs("ConversationDataModule", self.n_positions, self._train_on)
+        return ModelInputs(
+            "ConversationDataModule", self.n_positions, self._train_on, default_length=self.default_length
+        )
 
     def sample_inputs(self, request: SampleRequest) -> list[ReplyInput]:
         """Return contexts with personas."""

@@ -40,6 +40,7 @@ class DocumentModule(LanguageModule[DocumentModel]):
             self.n_positions,
             max_meta_length=int(self.extra_config.get("max_meta_length", default_meta_length(self.n_positions))),
             max_body_length=self.extra_config.get("max_body_length"),
+            default_length=self.default_length,
         )
 
     def use_inputs(self, inputs: ModelInputs) -> None:

@@ -1,52 +1,41 @@
-"""Base of the LightningModules that train a model to write: model, losses, validation and checkpoints."""
+"""Base of the LightningModules that train a model to write: losses, validation and test."""
 
 import os
 import random
-from dataclasses import asdict
-from typing import Any, Generic, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 from pytorch_lightning.strategies import FSDPStrategy
-from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
-from transformers import CONFIG_MAPPING, AutoModelForCausalLM, GPT2Config, PretrainedConfig, PreTrainedModel
 
-from convmodel.generation.causal_lm import context_window, embedding_rows, hidden_states, linear_head
+from convmodel.generation.causal_lm import hidden_states, linear_head
 from convmodel.generation.request import derive_seed
 from convmodel.metrics.likelihood import TokenCounts
-from convmodel.models.card import ModelCard, architecture_name
-from convmodel.models.language_model import DROPOUTS, FromScratch, LanguageModel
+from convmodel.models.language_model import LanguageModel
 from convmodel.models.linear_cross_entropy import summed_cross_entropy, summed_loss
-from convmodel.models.loading import check_vocabulary
-from convmodel.models.source import ModelSource
 from convmodel.tokens.batching import Batch
 from convmodel.tokens.conversation_layout import IGNORED
-from convmodel.tokens.text_tokenizer import TextTokenizer
 from convmodel.training.datamodules.base import FilesDataModule, Split
 from convmodel.training.metrics import PerplexityReport, perplexity_card, sum_token_counts
+from convmodel.training.network_module import NetworkModule
 from convmodel.training.sequence_unlikelihood import SequenceUnlikelihood, continue_rows
-from convmodel.training.training_module import TrainingModule
 from convmodel.training.unlikelihood import OwnUnlikelihood, Unlikelihood, find_seen_tokens
 
 ModelT = TypeVar("ModelT", bound=LanguageModel[Any])
 
 
-class LanguageModule(TrainingModule, Generic[ModelT]):
+class LanguageModule(NetworkModule[ModelT]):
     """Base of the modules that train a model to write.
 
     Args:
         pretrained_model_name_or_path: Hub name (gpt2) or folder of the language model to fine-tune; `from_scratch` is
             then ignored.
-        from_scratch: Sizes of a new model, if no pretrained one is given.
         unlikelihood_alpha: Weight of the token-level unlikelihood loss, which trains against repetition: -log(1 - p) of
             each earlier token of the row is added to the loss of each step. 1.0 in the paper, 0.0 disables it. Source:
             arXiv:1908.04319.
         sequence_unlikelihood: Options of the sequence-level unlikelihood loss, on texts that the model generates.
-        options: See `TrainingModule`.
+        options: See `NetworkModule`.
     """
-
-    model_class: type[ModelT]
-    """Class of the trained and exported model."""
 
     monitor = "val_loss"
     higher_is_better = False
@@ -54,122 +43,32 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
     def __init__(
         self,
         pretrained_model_name_or_path: str | None = None,
-        from_scratch: FromScratch = FromScratch(),  # noqa: B008 (only read; shown in the printed config)
         unlikelihood_alpha: float = 0.0,
-        sequence_unlikelihood: SequenceUnlikelihood = SequenceUnlikelihood(),  # noqa: B008 (only read, as above)
+        sequence_unlikelihood: SequenceUnlikelihood = SequenceUnlikelihood(),  # noqa: B008 (only read; shown in the printed config)
         **options: Any,
     ) -> None:
-        if isinstance(from_scratch, dict):  # from a checkpoint
-            from_scratch = FromScratch(**from_scratch)
         if isinstance(sequence_unlikelihood, dict):
             sequence_unlikelihood = SequenceUnlikelihood(**sequence_unlikelihood)
         if unlikelihood_alpha < 0:
             raise ValueError(f"model.unlikelihood_alpha={unlikelihood_alpha}; it must be at least 0.0")
         sequence_unlikelihood.check()
-        if pretrained_model_name_or_path is None and from_scratch.n_embd % from_scratch.n_head:
-            raise ValueError(
-                f"model.from_scratch.n_head={from_scratch.n_head} does not divide n_embd={from_scratch.n_embd}"
-            )
-        default_rate = min(0.003, 0.768 / from_scratch.n_embd) if pretrained_model_name_or_path is None else 5e-5
-        super().__init__(
-            pretrained_model_name_or_path, default_learning_rate=default_rate, optimizer_name="adamw", **options
-        )
+        super().__init__(pretrained_model_name_or_path, **options)
         self._alpha = unlikelihood_alpha
         self._sequence_unlikelihood = sequence_unlikelihood
-        self._from_scratch = from_scratch
-        self.hf_model: PreTrainedModel | None = None
-        self._config: PretrainedConfig | None = None
-        self._extra_config: dict[str, Any] | None = None
         self._window_tokens = torch.zeros(())
-        self._restored = False
         self._counts = TokenCounts()
 
-    # Model
-
-    @property
-    def n_positions(self) -> int:
-        """Maximum number of tokens in the model's window."""
-        if self._config is None and self._pretrained is not None:
-            self._config = ModelSource.open(self._pretrained).config()
-        return self._from_scratch.n_positions if self._config is None else context_window(self._config)
-
-    @property
-    def extra_config(self) -> dict[str, Any]:
-        """Options of the model's class beside the transformers config, from the checkpoint or the pretrained folder."""
-        if self._extra_config is None:
-            source = self._pretrained
-            name = None if source is None else ModelSource.open(source).name
-            self._extra_config = {} if name is None else self.model_class.read_extra_config(name)
-        return self._extra_config
-
-    @property
-    def tokenizer_class(self) -> type[TextTokenizer]:
-        return self.model_class.tokenizer_class
-
-    def _load_tokenizer(self, source: str) -> TextTokenizer:
-        return ModelSource.open(source).tokenizer(self.tokenizer_class)
-
-    @property
-    def vocab_size(self) -> int:
-        """Maximum size of a learned vocabulary."""
-        return self._from_scratch.vocab_size
-
-    def restore_from(self, checkpoint: dict[str, Any]) -> None:
-        super().restore_from(checkpoint)
-        state = checkpoint["convmodel"]
-        self._config = CONFIG_MAPPING[state["config"]["model_type"]].from_dict(state["config"])
-        self._extra_config = dict(state.get("more", {}))
-        if self.base_model is None:  # the weights fix the sizes, but not dropout
-            self._config.update({name: getattr(self._from_scratch, name) for name in DROPOUTS})
-        self._restored = True
-
-    def configure_model(self) -> None:
-        """Build the model from the checkpoint's sizes, from pretrained weights, or from scratch."""
-        unattached = self._trainer is None and self._tokenizer is None  # `on_load_checkpoint` will follow
-        if self.hf_model is not None or unattached:
-            return
-        tokenizer = self._required_tokenizer()
-        if self._restored:
-            assert self._config is not None
-            model = AutoModelForCausalLM.from_config(self._config)
-        elif self._pretrained is not None:
-            source = ModelSource.open(self._pretrained)
-            model = source.load(source.config(), dtype=torch.float32)
-            check_vocabulary(source.name, tokenizer.hf_tokenizer, embedding_rows(model), may_be_new=True)
-        else:
-            sizes = asdict(self._from_scratch) | {"vocab_size": len(tokenizer)}
-            sep = tokenizer.sep_token_id
-            new = GPT2Config(**sizes, bos_token_id=sep, eos_token_id=sep, pad_token_id=sep)
-            model = AutoModelForCausalLM.from_config(new)
-        self.hf_model = self.model_class(model, tokenizer, **self.extra_config).hf_model.train()
-        config = self.hf_model.config
-        rank_zero_info(
-            f"model: {architecture_name(config.model_type)}, {self.hf_model.num_parameters():,} parameters, "
-            f"{config.num_hidden_layers} x {config.hidden_size}, {config.vocab_size:,} tokens, "
-            f"{self.base_model or 'from scratch'}"
-        )
+    card_metrics = staticmethod(perplexity_card)
 
     def on_fit_start(self) -> None:
         """Refuse sequence-level unlikelihood with FSDP: generating needs all weights in one process."""
+        super().on_fit_start()
         share = self._sequence_unlikelihood.share
         if share and isinstance(self.trainer.strategy, FSDPStrategy):
             raise ValueError(
                 f"model.sequence_unlikelihood.share={share} with trainer.strategy=fsdp: no model can write "
                 "where each process holds a part of its weights; use ddp, or a share of 0"
             )
-
-    def language_model(self) -> ModelT:
-        """Return the model with its current weights, ready to generate."""
-        assert self.hf_model is not None and self._tokenizer is not None
-        return self.model_class(self.hf_model, self._tokenizer, **self.extra_config)
-
-    def export(self, folder: str | os.PathLike[str], *, card: ModelCard, weights: dict[str, Tensor]) -> None:
-        """Save the model; its `weights` were gathered from all processes."""
-        prefix = "hf_model."
-        state_dict = {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}
-        self.language_model().save_pretrained(folder, card=card, state_dict=state_dict)
-
-    card_metrics = staticmethod(perplexity_card)
 
     # Loss
 
@@ -274,15 +173,3 @@ class LanguageModule(TrainingModule, Generic[ModelT]):
             self.log(f"{prefix}_{name}", value, prog_bar=name == "loss", batch_size=1, rank_zero_only=True)
         if with_table and self.trainer.is_global_zero:
             print(report.table(), flush=True)
-
-    # Checkpoints
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save tokenizer, config and base model, as plain values alone."""
-        assert self.hf_model is not None
-        super().on_save_checkpoint(checkpoint)
-        checkpoint["convmodel"] |= {"config": self.hf_model.config.to_diff_dict(), "more": self.extra_config}
-
-    @property
-    def _is_built(self) -> bool:
-        return self.hf_model is not None

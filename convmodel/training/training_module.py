@@ -11,17 +11,22 @@ import torch
 from pytorch_lightning import LightningModule
 from pytorch_lightning.strategies import FSDPStrategy
 from pytorch_lightning.utilities import rank_zero_info
+from torch import Tensor
 from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.optim import Adadelta, Adamax, AdamW, Optimizer
 
 from convmodel.generation.request import derive_seed
 from convmodel.tokens.text_tokenizer import TextTokenizer
 from convmodel.training.datamodules.base import NO_TOKENIZER, ModelInputs
+from convmodel.training.muon import MuonAdamW
 from convmodel.training.schedule import Plateau, Schedule, learning_rate_at
 from convmodel.training.tokenizer import tokenizer_files, tokenizer_from
 
 OptimizerName = Literal["adamw", "adamax", "adadelta"]
 """AdamW; Adamax, as in ParlAI's recipes for bi- and poly-encoders; ADADELTA, as in ConveRT's."""
+
+WriterOptimizerName = Literal["adamw", "muon"]
+"""AdamW for all weights; or Muon for the matrices of the layers, and AdamW for the others."""
 
 
 class TrainingModule(LightningModule):
@@ -48,7 +53,7 @@ class TrainingModule(LightningModule):
         pretrained_model_name_or_path: str | None,
         *,
         default_learning_rate: float,
-        optimizer_name: OptimizerName,
+        optimizer_name: OptimizerName | WriterOptimizerName,
         learning_rate: float | None = None,
         warmup_steps: int = 100,
         schedule: Schedule = "cosine",
@@ -147,7 +152,8 @@ class TrainingModule(LightningModule):
 
     def configure_optimizers(self) -> Optimizer:
         """Return the optimiser; `on_before_optimizer_step` sets its learning rate."""
-        parameters = [p for p in self.parameters() if p.requires_grad]
+        matrices = self._layer_matrices() if self._optimizer == "muon" else []
+        parameters = [p for p in self.parameters() if p.requires_grad and all(p is not matrix for matrix in matrices)]
         groups = [
             {"params": [p for p in parameters if p.dim() > 1], "weight_decay": self._weight_decay},
             {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
@@ -158,7 +164,20 @@ class TrainingModule(LightningModule):
             return Adamax(groups, lr=self._learning_rate, betas=self._betas)
         # With a gradient scaler, a fused step would undo the scaling only after the clipping.
         fused = self.device.type in ("cpu", "cuda") and self.trainer.precision != "16-mixed"
+        if self._optimizer == "muon":
+            return MuonAdamW(
+                matrices,
+                groups,
+                lr=self._learning_rate,
+                weight_decay=self._weight_decay,
+                betas=self._betas,
+                fused=fused,
+            )
         return AdamW(groups, lr=self._learning_rate, betas=self._betas, fused=fused)
+
+    def _layer_matrices(self) -> list[Tensor]:
+        """Return the weights that Muon steps."""
+        raise NotImplementedError
 
     def configure_gradient_clipping(
         self,
@@ -184,8 +203,9 @@ class TrainingModule(LightningModule):
         self._total_steps = float(self.trainer.estimated_stepping_batches)
         if math.isinf(self._total_steps) and self._schedule in ("cosine", "linear"):
             rank_zero_info("Neither max_epochs nor max_steps is set: the learning rate stays constant after warm-up")
-        for group, decay in zip(self.trainer.optimizers[0].param_groups, (self._weight_decay, 0.0), strict=True):
-            group["weight_decay"] = decay
+        *decaying, others = self.trainer.optimizers[0].param_groups
+        for group in (*decaying, others):
+            group["weight_decay"] = 0.0 if group is others else self._weight_decay
             if "betas" in group:
                 group["betas"] = self._betas
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -123,6 +124,29 @@ def test_the_config_of_the_repository_is_valid(capsys: pytest.CaptureFixture[str
     values = yaml.safe_load(capsys.readouterr().out)
     assert (ROOT / values["data"]["init_args"]["train_file"]).is_file()
     assert values["export_dir"] == "model"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_llama_from_scratch_is_trained_resumed_and_exported(workshop: Workshop, optimizer: str) -> None:
+    options: dict[str, Any] = {"model__from_scratch__model_type": "llama", "model__optimizer": optimizer}
+    log = workshop.train(run="whole", trainer__max_steps=6, **options)
+    assert "model: Llama, " in log
+    workshop.train(run="cut", trainer__max_steps=3, model__schedule="constant", **options)
+    workshop.train(run="straight", trainer__max_steps=6, model__schedule="constant", **options)
+    workshop.train(run="cut", trainer__max_steps=6, ckpt_path="last")
+    assert difference(workshop.weights("cut"), workshop.weights("straight")) == 0
+    model = ConversationModel.from_pretrained(workshop.folder / "cut" / "model")
+    assert model.hf_model.config.model_type == "llama" and model.n_positions == 64
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_examples_are_valid(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with contextlib.chdir(ROOT), pytest.raises(SystemExit):
+        main(["--config", str(example), "--print_config"])
+    values = yaml.safe_load(capsys.readouterr().out)
+    assert (ROOT / values["data"]["init_args"]["train_file"]).is_file()
+    assert values["export_dir"] in example.read_text(encoding="utf-8")
 
 
 def test_a_duplicate_key_is_an_error_with_both_lines(workshop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:

@@ -162,7 +162,7 @@ def test_a_size_or_base_model_other_than_that_of_the_checkpoint_is_rejected() ->
 
 
 def test_sizes_contains_all_options_that_a_checkpoint_fixes() -> None:
-    from convmodel.models.language_model import DROPOUTS, FromScratch
+    from convmodel.models.from_scratch import DROPOUTS, FromScratch
     from convmodel.models.selection.convert.network import ConvertSizes
     from convmodel.models.selection.encoder import NewEncoder
     from convmodel.models.selection.poly_encoder import PolyEncoder

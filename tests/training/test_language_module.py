@@ -9,7 +9,7 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from convmodel.models.language_model import FromScratch
+from convmodel.models.from_scratch import FromScratch
 from convmodel.tokens.batching import Batch, pad
 from convmodel.tokens.conversation_layout import IGNORED, lay_out
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer

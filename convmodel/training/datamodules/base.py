@@ -43,6 +43,7 @@ class ModelInputs:
         reads: Data module whose examples the model reads, by its class name.
         max_length: Maximum number of tokens of a window, or of a selector's context.
         max_body_length: Maximum number of body tokens in a document's window; None for as many as fit.
+        default_length: Maximum number of tokens of a window if `data.max_length` is null; None for `max_length`.
     """
 
     reads: str
@@ -50,6 +51,7 @@ class ModelInputs:
     train_on: TrainOn = "all"
     max_meta_length: int = 0
     max_body_length: int | None = None
+    default_length: int | None = None
 
 
 class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
@@ -221,15 +223,27 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
         """Return the token store of a split, and build it if it is not in the cache."""
         file = self._files[split]
         assert file is not None
+        return self._store_of(file)
+
+    def _store_of(self, file: Source) -> TokenStore:
         with option_style("data"):
             return self._cache.tokenise(self._reader(file), self._tokenizer)
 
 
-def window_length(max_length: int | None, n_positions: int) -> int:
+def window_length(max_length: int | None, inputs: ModelInputs) -> int:
     """Return the maximum number of tokens of a window: `max_length`, which must not exceed the model's own limit."""
-    if max_length is not None and max_length > n_positions:
-        raise ValueError(f"data.max_length={max_length}, but the model reads {n_positions} tokens at most")
-    return n_positions if max_length is None else max_length
+    if max_length is not None and max_length > inputs.max_length:
+        raise ValueError(f"data.max_length={max_length}, but the model reads {inputs.max_length} tokens at most")
+    return max_length or inputs.default_length or inputs.max_length
+
+
+def tell_default_length(max_length: int | None, inputs: ModelInputs) -> None:
+    """Log the length of windows where it is below the model's own limit and was not chosen by the user."""
+    length = window_length(max_length, inputs)
+    if max_length is None and length < inputs.max_length:
+        rank_zero_info(
+            f"data.max_length: {length:,} (the model reads up to {inputs.max_length:,}; longer takes memory)"
+        )
 
 
 def long_persona_message(file: str | None, index: int, limit: int, option: str) -> str:

@@ -2,17 +2,23 @@
 
 from typing import Any
 
+from pytorch_lightning.utilities import rank_zero_info
+
 from convmodel.tokens.batching import Batch, ResumableDataLoader, TokenBudgetSampler
 from convmodel.tokens.conversation_windows import WindowSet
 from convmodel.tokens.store import TokenStore
+from convmodel.tokens.text_tokenizer import TextTokenizer
 from convmodel.training.datamodules.base import (
     Files,
     FilesDataModule,
+    ModelInputs,
     Split,
     long_persona_message,
     pinned,
+    tell_default_length,
     window_length,
 )
+from convmodel.training.datamodules.mix import Mix
 from convmodel.training.metrics import CorpusStats
 
 
@@ -28,10 +34,13 @@ class ConversationDataModule(FilesDataModule[WindowSet, Batch]):
         test_file: Conversations for `test`.
         tokens_per_batch: Maximum number of tokens of a batch, padding included. Conversations of similar length are
             batched together.
-        max_length: Maximum number of tokens of a window; the model's own limit if null. A longer conversation is split
-            into windows of whole turns.
+        max_length: Maximum number of tokens of a window. If null, the model's own limit, but at most 1,024 for a
+            pretrained model. A longer conversation is split into windows of whole turns.
         window_context: For conversations longer than a window, the share of each further window that is reserved for
             turns of the previous ones. At 1.0 every turn has all the context that fits, and training takes longest.
+        mix: Files of other conversations, and the share of an epoch's tokens that comes from each, such as
+            `{general.jsonl: 0.1}`, so that a fine-tuned model does not forget them. Every epoch reads all of
+            `train_file` and another sample of each mixed file.
     """
 
     def __init__(
@@ -42,21 +51,51 @@ class ConversationDataModule(FilesDataModule[WindowSet, Batch]):
         tokens_per_batch: int = 2048,
         max_length: int | None = None,
         window_context: float = 0.5,
+        mix: dict[str, float] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(train_file, valid_file, test_file, **options)
         if not 0 <= window_context <= 1:
             raise ValueError(f"window_context={window_context}; allowed are 0.0 to 1.0")
+        self._mix = Mix(mix or {})
         self._tokens_per_batch = tokens_per_batch
         self._max_length = max_length
         self._window_context = window_context
+
+    def accept(self, tokenizer: TextTokenizer, inputs: ModelInputs) -> ModelInputs:
+        accepted = super().accept(tokenizer, inputs)
+        tell_default_length(self._max_length, accepted)
+        return accepted
+
+    def prepare_data(self) -> None:
+        """Tokenise every file that is not in the cache."""
+        super().prepare_data()
+        for file in self._mixed_files:
+            self._store_of(file)
+
+    def setup(self, stage: str) -> None:
+        """Build the datasets."""
+        super().setup(stage)
+        if self._mix.sets or not self._mixed_files:
+            return
+        for file in self._mixed_files:
+            store = self._store_of(file)
+            windows, notes = self._build_set(store, file)
+            self._mix.add(file, windows, tokens=int(self._sets["train"].lengths.sum()), seed=self._seed)
+            notes = [store.summary.source, *filter(None, notes), self._mix.describe(file)]
+            self.described[f"mix {file}"] = "; ".join(notes)
+            rank_zero_info(f"mix: {self.described[f'mix {file}']}")
+
+    @property
+    def _mixed_files(self) -> list[str]:
+        return [*self._mix.shares] if "train" in self._splits else []
 
     def corpus_stats(self, split: Split) -> CorpusStats:
         windows = self._sets[split]
         return CorpusStats("conversations", windows.conversations, {"word": windows.words()})
 
     def _build_set(self, store: TokenStore, file: str) -> tuple[WindowSet, list[str]]:
-        limit = window_length(self._max_length, self._inputs.max_length)
+        limit = window_length(self._max_length, self._inputs)
         windows = WindowSet(
             store,
             sep_token_id=self._tokenizer.sep_token_id,
@@ -78,11 +117,9 @@ class ConversationDataModule(FilesDataModule[WindowSet, Batch]):
 
     def _loader(self, split: str, *, shuffle: bool) -> ResumableDataLoader[Batch]:
         windows = self._sets[split]
-        sampler = TokenBudgetSampler(
-            windows.lengths,
-            tokens_per_batch=self._tokens_per_batch,
-            shuffle=shuffle,
-            seed=self._seed,
-            shard=self._shard,
-        )
+        options: dict[str, Any] = {"tokens_per_batch": self._tokens_per_batch, "seed": self._seed, "shard": self._shard}
+        if shuffle and self._mix.sets:
+            mixed_sampler, read_mixed = self._mix.batches(windows, **options)
+            return ResumableDataLoader(mixed_sampler, pinned(read_mixed))
+        sampler = TokenBudgetSampler(windows.lengths, shuffle=shuffle, **options)
         return ResumableDataLoader(sampler, pinned(windows.read_batch))

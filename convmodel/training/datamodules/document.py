@@ -12,7 +12,15 @@ from convmodel.tokens.document_layout import DocumentLimits
 from convmodel.tokens.document_windows import DocumentWindows, StoredDocuments, WindowSelection, document_segments
 from convmodel.tokens.store import TokenStore
 from convmodel.tokens.text_tokenizer import TextTokenizer
-from convmodel.training.datamodules.base import Files, FilesDataModule, ModelInputs, Split, pinned, window_length
+from convmodel.training.datamodules.base import (
+    Files,
+    FilesDataModule,
+    ModelInputs,
+    Split,
+    pinned,
+    tell_default_length,
+    window_length,
+)
 from convmodel.training.metrics import CorpusStats
 
 LENGTH_STEP = 1.01
@@ -57,8 +65,8 @@ class DocumentDataModule(FilesDataModule[DocumentWindows[StoredDocuments], Batch
             or hub; detected if null.
         tokens_per_batch: Maximum number of tokens of a batch, padding included. Documents of similar length are batched
             together, and batches are smaller if more than 2 % of all tokens would be padding.
-        max_length: Maximum number of tokens of a window; the model's own limit if null. A longer document is split into
-            windows.
+        max_length: Maximum number of tokens of a window. If null, the model's own limit, but at most 1,024 for a
+            pretrained model. A longer document is split into windows.
         max_meta_length: Maximum number of tokens of a document's meta; the rest is cut from its end. If null, the limit
             of the document model that is fine-tuned, else 64, but no more than a quarter of the window.
         max_body_length: Maximum number of body tokens in a window. If null, the limit of the document model that is
@@ -97,6 +105,7 @@ class DocumentDataModule(FilesDataModule[DocumentWindows[StoredDocuments], Batch
 
     def accept(self, tokenizer: TextTokenizer, inputs: ModelInputs) -> ModelInputs:
         super().accept(tokenizer, inputs)
+        tell_default_length(self._max_length, inputs)
         limits = self.limits
         return replace(inputs, max_meta_length=limits.max_meta_length, max_body_length=limits.max_body_length)
 
@@ -106,7 +115,7 @@ class DocumentDataModule(FilesDataModule[DocumentWindows[StoredDocuments], Batch
         meta = self._max_meta_length
         body = self._max_body_length
         return DocumentLimits(
-            max_length=window_length(self._max_length, self._inputs.max_length),
+            max_length=window_length(self._max_length, self._inputs),
             max_meta_length=self._inputs.max_meta_length if meta is None else meta,
             max_body_length=self._inputs.max_body_length if body is None else body,
             overlap=self._overlap,

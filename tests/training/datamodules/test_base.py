@@ -12,7 +12,13 @@ from convmodel.data.document import Document
 from convmodel.data.formats.base import DataFileError
 from convmodel.data.options import OptionValues
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
-from convmodel.training.datamodules.base import FilesDataModule, ModelInputs, long_persona_message, window_length
+from convmodel.training.datamodules.base import (
+    FilesDataModule,
+    ModelInputs,
+    long_persona_message,
+    tell_default_length,
+    window_length,
+)
 from convmodel.training.datamodules.conversation import ConversationDataModule
 from convmodel.training.datamodules.document import DocumentDataModule
 from convmodel.training.datamodules.selection import SelectionDataModule
@@ -22,10 +28,23 @@ MODULES = (ConversationDataModule, DocumentDataModule, SelectionDataModule)
 
 
 def test_a_window_is_as_long_as_the_model_allows_unless_a_shorter_one_is_given() -> None:
-    assert window_length(None, 64) == window_length(64, 64) == 64
-    assert window_length(10, 64) == 10
+    inputs = ModelInputs("ConversationDataModule", 64)
+    assert window_length(None, inputs) == window_length(64, inputs) == 64
+    assert window_length(10, inputs) == 10
     with pytest.raises(ValueError, match=r"data\.max_length=65, but the model reads 64 tokens at most"):
-        window_length(65, 64)
+        window_length(65, inputs)
+
+
+def test_the_window_of_a_pretrained_model_is_bounded_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    inputs = ModelInputs("ConversationDataModule", 8192, default_length=1024)
+    assert window_length(None, inputs) == 1024
+    assert window_length(4096, inputs) == 4096
+    with caplog.at_level("INFO", logger="pytorch_lightning"):
+        tell_default_length(4096, inputs)
+        tell_default_length(None, ModelInputs("ConversationDataModule", 64, default_length=64))
+        assert not caplog.messages
+        tell_default_length(None, inputs)
+    assert caplog.messages == ["data.max_length: 1,024 (the model reads up to 8,192; longer takes memory)"]
 
 
 def test_a_conversation_is_numbered_from_1_in_an_error() -> None:

@@ -1,0 +1,261 @@
+"""Base of the LightningModules that train a language model: its network, adapters, export and checkpoints."""
+
+import os
+from typing import Any, Generic, Literal, TypeVar, cast
+
+import torch
+from pytorch_lightning.strategies import FSDPStrategy
+from pytorch_lightning.utilities import rank_zero_info
+from torch import Tensor
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+
+from convmodel.generation.causal_lm import context_window, embedding_rows
+from convmodel.models.card import ModelCard, architecture_name
+from convmodel.models.from_scratch import FromScratch
+from convmodel.models.language_model import LanguageModel
+from convmodel.models.loading import check_vocabulary
+from convmodel.models.lora import Adapter, Lora, describe_parameters
+from convmodel.models.quantization import check_quantization
+from convmodel.models.source import ModelSource
+from convmodel.tokens.text_tokenizer import TextTokenizer
+from convmodel.training.memory import enable_checkpointing
+from convmodel.training.muon import layer_matrices
+from convmodel.training.training_module import TrainingModule, WriterOptimizerName
+
+DEFAULT_LENGTH = 1024
+"""Largest number of tokens of a training window of a pretrained model, unless the user gives another."""
+
+ModelT = TypeVar("ModelT", bound=LanguageModel[Any])
+
+
+class NetworkModule(TrainingModule, Generic[ModelT]):
+    """Base of the modules that train a language model, all of its weights or adapters inside it.
+
+    Args:
+        pretrained_model_name_or_path: Hub name (gpt2) or folder of the language model to fine-tune; `from_scratch` is
+            then ignored.
+        from_scratch: Sizes of a new model, if no pretrained one is given.
+        optimizer: "adamw", or "muon": Muon for the matrices of the layers, and AdamW for embeddings, biases and norms,
+            with the same learning rate. Source: arXiv:2502.16982.
+        lora: Sizes and places of low-rank adapters, which alone are trained; null trains all weights.
+        merge_lora: Whether the exported folder is an ordinary model with the adapters added to its weights; else it
+            holds the adapters alone, and names the model that they belong to.
+        gradient_checkpointing: Whether the layers' activations are computed a second time for the gradients instead of
+            kept: less memory, and about a third more time.
+        quantize: "nf4" holds the frozen weights under adapters in 4 bits, on a GPU with bitsandbytes. Source:
+            arXiv:2305.14314.
+        options: See `TrainingModule`.
+    """
+
+    model_class: type[ModelT]
+    """Class of the trained and exported model."""
+
+    def __init__(
+        self,
+        pretrained_model_name_or_path: str | None = None,
+        from_scratch: FromScratch = FromScratch(),  # noqa: B008 (only read; shown in the printed config)
+        optimizer: WriterOptimizerName = "adamw",
+        lora: Lora | None = None,
+        merge_lora: bool = True,
+        gradient_checkpointing: bool = False,
+        quantize: Literal["nf4"] | None = None,
+        **options: Any,
+    ) -> None:
+        if isinstance(from_scratch, dict):  # from a checkpoint
+            from_scratch = FromScratch(**from_scratch)
+        if isinstance(lora, dict):
+            lora = Lora(**lora)
+        if pretrained_model_name_or_path is None:
+            from_scratch.check()
+        if lora is not None:
+            _check_lora(lora, pretrained_model_name_or_path, optimizer)
+        if quantize is not None:
+            check_quantization(quantize, has_adapters=lora is not None)
+        default_rate = 5e-5 if lora is None else 2e-4
+        if pretrained_model_name_or_path is None:
+            default_rate = min(0.003, 0.768 / from_scratch.n_embd)
+        super().__init__(
+            pretrained_model_name_or_path, default_learning_rate=default_rate, optimizer_name=optimizer, **options
+        )
+        self._from_scratch = from_scratch
+        self._lora = lora
+        self._merge_lora = merge_lora
+        self._quantize = quantize
+        self._gradient_checkpointing = gradient_checkpointing
+        self._adapter: Adapter | None = None
+        self._base_digest: str | None = None
+        self.hf_model: PreTrainedModel | None = None
+        self._config: PretrainedConfig | None = None
+        self._extra_config: dict[str, Any] | None = None
+        self._restored = False
+
+    # Model
+
+    @property
+    def n_positions(self) -> int:
+        """Maximum number of tokens in the model's window."""
+        if self._config is None and self._pretrained is not None:
+            self._config = ModelSource.open(self._pretrained).config()
+        return self._from_scratch.n_positions if self._config is None else context_window(self._config)
+
+    @property
+    def default_length(self) -> int | None:
+        """Length of training windows that is not given: memory bounds those of pretrained models."""
+        return None if self._pretrained is None else min(self.n_positions, DEFAULT_LENGTH)
+
+    @property
+    def extra_config(self) -> dict[str, Any]:
+        """Options of the model's class beside the transformers config, from the checkpoint or the pretrained folder."""
+        if self._extra_config is None:
+            source = self._pretrained
+            name = None if source is None else ModelSource.open(source).name
+            self._extra_config = {} if name is None else self.model_class.read_extra_config(name)
+        return self._extra_config
+
+    @property
+    def tokenizer_class(self) -> type[TextTokenizer]:
+        return self.model_class.tokenizer_class
+
+    def _load_tokenizer(self, source: str) -> TextTokenizer:
+        return ModelSource.open(source).tokenizer(self.tokenizer_class)
+
+    @property
+    def vocab_size(self) -> int:
+        """Maximum size of a learned vocabulary."""
+        return self._from_scratch.vocab_size
+
+    def restore_from(self, checkpoint: dict[str, Any]) -> None:
+        super().restore_from(checkpoint)
+        state = checkpoint["convmodel"]
+        self._config = CONFIG_MAPPING[state["config"]["model_type"]].from_dict(state["config"])
+        self._extra_config = dict(state.get("more", {}))
+        if self.base_model is None:  # the weights fix the sizes, but not dropout
+            self._config.update(self._from_scratch.dropouts)
+        self._base_digest = state.get("base_digest")
+        self._restored = True
+
+    def configure_model(self) -> None:
+        """Build the model from the checkpoint's sizes, from pretrained weights, or from scratch."""
+        unattached = self._trainer is None and self._tokenizer is None  # `on_load_checkpoint` will follow
+        if self.hf_model is not None or unattached:
+            return
+        tokenizer = self._required_tokenizer()
+        model = self._new_network(tokenizer)
+        rows = embedding_rows(model)
+        self.hf_model = self.model_class(model, tokenizer, **self.extra_config).hf_model.train()
+        if self._lora is not None:
+            self._add_adapter(self._lora, new_rows=range(rows, embedding_rows(model)))
+        if self._gradient_checkpointing:
+            enable_checkpointing(self.hf_model)
+        config = self.hf_model.config
+        rank_zero_info(
+            f"model: {architecture_name(config.model_type)}, {describe_parameters(self.hf_model)}, "
+            f"{config.num_hidden_layers} x {config.hidden_size}, {config.vocab_size:,} tokens, "
+            f"{self.base_model or 'from scratch'}"
+        )
+
+    def _new_network(self, tokenizer: TextTokenizer) -> PreTrainedModel:
+        """Return a model from the checkpoint's sizes, from pretrained weights, or from scratch."""
+        if self._restored and self._lora is None:
+            assert self._config is not None
+            return cast(PreTrainedModel, AutoModelForCausalLM.from_config(self._config))
+        if self._pretrained is not None:
+            source = ModelSource.open(self._pretrained)
+            model = source.load(source.config(), dtype=torch.float32)
+            check_vocabulary(source.name, tokenizer.hf_tokenizer, embedding_rows(model), may_be_new=True)
+            return model
+        new = self._from_scratch.config(vocab_size=len(tokenizer), sep_token_id=tokenizer.sep_token_id)
+        return cast(PreTrainedModel, AutoModelForCausalLM.from_config(new))
+
+    def _add_adapter(self, lora: Lora, *, new_rows: range) -> None:
+        """Put adapters into the model; ValueError if a checkpoint's adapters belong to other weights."""
+        assert self.hf_model is not None and self._pretrained is not None
+        quantize = self._quantize is not None
+        self._adapter = Adapter(self.hf_model, lora, base=self._pretrained, new_rows=new_rows, quantize=quantize)
+        if self._base_digest not in (None, self._adapter.digest):
+            raise ValueError(
+                f"model.pretrained_model_name_or_path={self._pretrained}: holds other weights than those with which "
+                "the checkpoint's adapters were trained; give the folder or name of the same model"
+            )
+
+    def on_fit_start(self) -> None:
+        """Refuse with FSDP what needs all weights in one process: merging adapters, and Muon."""
+        if not isinstance(self.trainer.strategy, FSDPStrategy):
+            return
+        if self._lora is not None:
+            raise ValueError(
+                "model.lora with trainer.strategy=fsdp: adapters are merged and saved in one process, and each holds a "
+                "part of the weights; use ddp"
+            )
+        if self._optimizer == "muon":
+            raise ValueError(
+                "model.optimizer=muon with trainer.strategy=fsdp: Muon needs whole matrices, and each process holds a "
+                "part of them; use ddp, or adamw"
+            )
+
+    def language_model(self) -> ModelT:
+        """Return the model with its current weights, ready to generate; adapters are merged into a copy."""
+        assert self.hf_model is not None and self._tokenizer is not None
+        network = self.hf_model if self._adapter is None else self._adapter.merged(self._unquantized())
+        return self.model_class(network, self._tokenizer, **self.extra_config)
+
+    def _unquantized(self) -> PreTrainedModel | None:
+        """Return the base model as it was loaded if the one that is trained is quantised, else None."""
+        if self._quantize is None:
+            return None
+        tokenizer = self._required_tokenizer()
+        model = self.model_class(self._new_network(tokenizer), tokenizer, **self.extra_config).hf_model
+        cast(torch.nn.Module, model).to(self.device)
+        return model
+
+    def export(self, folder: str | os.PathLike[str], *, card: ModelCard, weights: dict[str, Tensor]) -> None:
+        """Save the model; its `weights` were gathered from all processes."""
+        if self._adapter is not None:
+            assert self.hf_model is not None
+            if self._merge_lora:
+                self.language_model().save_pretrained(folder, card=card)
+            else:
+                model = self.model_class(self.hf_model, self._required_tokenizer(), **self.extra_config)
+                model.save_pretrained(folder, card=card, adapter=self._adapter)
+            return
+        prefix = "hf_model."
+        state_dict = {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}
+        self.language_model().save_pretrained(folder, card=card, state_dict=state_dict)
+
+    def _layer_matrices(self) -> list[Tensor]:
+        assert self.hf_model is not None
+        return layer_matrices(self.hf_model, cast(Tensor, self.hf_model.get_output_embeddings().weight))
+
+    # Checkpoints
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Save tokenizer, config and base model, as plain values alone; of a model with adapters, these alone."""
+        assert self.hf_model is not None
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["convmodel"] |= {"config": self.hf_model.config.to_diff_dict(), "more": self.extra_config}
+        if self._adapter is not None:
+            trained = {name for name, p in self.named_parameters(remove_duplicate=False) if p.requires_grad}
+            weights = checkpoint["state_dict"]
+            checkpoint["state_dict"] = {name: weights[name] for name in weights if name in trained}
+            checkpoint["convmodel"]["base_digest"] = self._adapter.digest
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the weights of the base model, which a checkpoint of adapters does not hold."""
+        super().on_load_checkpoint(checkpoint)
+        if self._adapter is not None:
+            checkpoint["state_dict"] = self.state_dict() | checkpoint["state_dict"]
+
+    @property
+    def _is_built(self) -> bool:
+        return self.hf_model is not None
+
+
+def _check_lora(lora: Lora, pretrained: str | None, optimizer: str) -> None:
+    lora.check()
+    if pretrained is None:
+        raise ValueError(
+            "model.lora adapts a trained model: give its name or folder as model.pretrained_model_name_or_path, or "
+            "leave model.lora out"
+        )
+    if optimizer == "muon":
+        raise ValueError("model.optimizer=muon with model.lora: Muon is for whole matrices; use adamw for adapters")
