@@ -2,14 +2,17 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, cast
+
+from transformers import GPT2LMHeadModel
 
 from convmodel.data.conversation import check_turns
 from convmodel.generation.options import DecodingConfig, WindowBudget, reply_budget
 from convmodel.generation.padded import ModelInput, score_rows
 from convmodel.models.card import CONVERSATIONS
-from convmodel.models.folder import DOCUMENT_FILE, has_file
+from convmodel.models.folder import CONVERSATION_FILE, DOCUMENT_FILE, has_file, local_file
 from convmodel.models.language_model import LanguageModel, one_per_row
 from convmodel.models.rerankers import Likelihood, ScoredBy, score_candidates
 from convmodel.models.text_generation import (
@@ -20,8 +23,9 @@ from convmodel.models.text_generation import (
     make_job,
     write,
 )
-from convmodel.tokens.conversation_layout import lay_out_context, persona_length, place_separators
+from convmodel.tokens.conversation_layout import ConversationSequence
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+from convmodel.tokens.layout_options import read_layout_options, write_layout_options
 from convmodel.tokens.session import Session
 
 
@@ -77,6 +81,7 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
 
     Args:
         hf_model, tokenizer: see `LanguageModel`.
+        layout_options: options of `LayoutOptions`, which replace those of the tokenizer's layout.
 
     Example:
         >>> model = ConversationModel.from_pretrained("model")
@@ -87,19 +92,31 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
     tokenizer_class = ConversationTokenizer
     card_text = CONVERSATIONS
 
+    def __init__(self, hf_model: GPT2LMHeadModel, tokenizer: ConversationTokenizer, **layout_options: Any) -> None:
+        if not isinstance(hf_model, GPT2LMHeadModel):
+            layout_options["token_types"] = False
+        tokenizer.choose_layout(**layout_options)
+        super().__init__(hf_model, tokenizer)
+        self.card_text = replace(CONVERSATIONS, layout=tokenizer.layout.description)
+
     @classmethod
     def read_extra_config(cls, source: str) -> dict[str, Any]:
-        """Return no arguments: a conversation model has none of its own; see `LanguageModel.read_extra_config`."""
+        """Return the options of the layout; see `LanguageModel.read_extra_config`. Empty without conversation.json."""
         if has_file(source, DOCUMENT_FILE):
             raise ValueError(
                 f"{source}: holds a model that writes documents, not one that replies; load it with "
                 "DocumentModel.from_pretrained, or use it to continue prompts (python -m convmodel generate)"
             )
-        return {}
+        file = local_file(source, CONVERSATION_FILE)
+        return {} if file is None else read_layout_options(file)
+
+    def _write_extra_config(self, folder: Path) -> None:
+        options = replace(self._tokenizer.layout_options, layout=self._tokenizer.layout.name)
+        write_layout_options(options, folder / CONVERSATION_FILE)
 
     @property
     def _window_budget(self) -> WindowBudget:
-        return reply_budget(self.n_positions)
+        return reply_budget(self.n_positions, self._tokenizer.layout.costs.min_context())
 
     def generate(
         self,
@@ -172,23 +189,21 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
 
         Args:
             session: the store of the ids of earlier replies, which replace the ids that their text would be encoded as.
-            keep: below 1, turns are dropped in larger steps; see `conversation_layout.truncate_with_hysteresis`.
+            keep: below 1, turns are dropped in larger steps; see `turn_windows.truncate_with_hysteresis`.
             scored: whether to compute the likelihoods of the replies.
             sink: a function called with the next characters of the first reply as they become final.
         """
         turns = check_turns(context)
         sentences = check_turns(persona, what="persona sentence")
-        encoded = self._tokenizer.encode_many([*sentences, *turns])
-        ids = encoded[len(sentences) :]
+        ids, persona_ids = self._tokenizer.encode_context(turns, sentences)
         if session is not None:
             ids = [list(session.ids.get((index, turns[index]), turn_ids)) for index, turn_ids in enumerate(ids)]
-        sep = self._tokenizer.sep_token_id
-        laid_out, window = lay_out_context(
-            ids, sep, persona=encoded[: len(sentences)], max_length=decoding.context_limit, keep=keep
+        laid_out, window = self._tokenizer.layout.lay_out_context(
+            ids, persona=persona_ids, max_length=decoding.context_limit, keep=keep
         )
         job = make_job(
             self._tokenizer,
-            ModelInput(laid_out.input_ids, laid_out.token_type_ids),
+            to_input(laid_out),
             decoding,
             seed=seed,
             scored=scored,
@@ -238,32 +253,29 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         candidates = list(check_turns(candidates, what="candidate"))
         if not candidates:
             raise ValueError("there are no candidates; give at least one")
-        sep = self._tokenizer.sep_token_id
-        encode = self._tokenizer.encode_many
-        sentences = encode(check_turns(persona, what="persona sentence"))
-        turns = encode(check_turns(context))
-        replies = encode(candidates)
-        if cut:  # leave room for two separators, the final separator, and a token of the context
-            replies = [ids[: max(1, self.n_positions - persona_length(sentences) - 4)] for ids in replies]
-        base, _ = lay_out_context(
-            turns, sep, persona=sentences, max_length=self.n_positions, reserved=max(map(len, replies)) + 1
+        layout = self._tokenizer.layout
+        turns, sentences = self._tokenizer.encode_context(context, persona)
+        replies = self._tokenizer.encode_many(candidates)
+        if cut:  # leave room for the smallest context, and the end of the reply
+            least = layout.costs.persona_length(sentences) + layout.costs.min_context(persona=bool(sentences)) + 1
+            replies = [ids[: max(1, self.n_positions - least)] for ids in replies]
+        base, _ = layout.lay_out_context(
+            turns, persona=sentences, max_length=self.n_positions, reserved=max(map(len, replies)) + 1
         )
-        reply_type = base.token_type_ids[-1]
-        lengths = [len(ids) + 1 for ids in replies]
-        rows = [
-            ModelInput(
-                [*base.input_ids, *place_separators([ids], sep, leading=False)],
-                [*base.token_type_ids, *[reply_type] * len(ids), 1 - reply_type],
-            )
-            for ids in replies
-        ]
+        rows = [to_input(layout.append_reply(base, ids)) for ids in replies]
+        lengths = [len(row.input_ids) - len(base.input_ids) for row in rows]
         summed: list[float] = []
         with eval_mode(self._hf_model):
             for i in range(0, len(rows), ROWS_PER_BATCH):
                 part = slice(i, i + ROWS_PER_BATCH)
-                summed += score_rows(self._hf_model, rows[part], lengths[part], pad_token_id=sep)
+                summed += score_rows(self._hf_model, rows[part], lengths[part], pad_token_id=layout.pad_token_id)
         per_token = [total / n for total, n in zip(summed, lengths, strict=True)]
         return ConversationModelScores(candidates, summed, per_token, lengths)
+
+
+def to_input(sequence: ConversationSequence) -> ModelInput:
+    """Return a laid-out conversation as an input of the model."""
+    return ModelInput(sequence.input_ids, sequence.token_type_ids or None)
 
 
 def rank_and_deduplicate(

@@ -18,7 +18,8 @@ from convmodel.generation.options import PRESETS
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.responders.protocol import Reply, ReplyHandle, Responder, Session
 from convmodel.responders.writer import Writer
-from convmodel.tokens.conversation_layout import lay_out, truncate_with_hysteresis
+from convmodel.tokens.conversation_layout import lay_out
+from convmodel.tokens.turn_windows import truncate_with_hysteresis
 from tests.conftest import MakeModel, random_turns
 
 pytestmark = pytest.mark.machine

@@ -5,14 +5,10 @@ import random
 import pytest
 
 from convmodel.errors import PersonaTooLong
-from convmodel.tokens.conversation_layout import (
-    IGNORED,
+from convmodel.tokens.conversation_layout import IGNORED, lay_out, lay_out_context, persona_length, place_separators
+from convmodel.tokens.turn_windows import (
     TrainOn,
     Window,
-    lay_out,
-    lay_out_context,
-    persona_length,
-    place_separators,
     room_for_turns,
     split_into_windows,
     target_turns,

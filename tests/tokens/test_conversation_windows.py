@@ -8,10 +8,12 @@ import pytest
 
 from convmodel.data.conversation import Conversation
 from convmodel.tokens import conversation_layout as layout
-from convmodel.tokens.conversation_layout import IGNORED, ConversationSequence, TrainOn
+from convmodel.tokens import turn_windows
+from convmodel.tokens.conversation_layout import IGNORED, ConversationSequence, SeparatorLayout
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.conversation_windows import WindowSet
 from convmodel.tokens.store import TokenStore
+from convmodel.tokens.turn_windows import TrainOn
 
 SEP = 0
 TRAIN_ON: list[TrainOn] = ["all", "last", "last_speaker", "first_speaker", "second_speaker"]
@@ -39,7 +41,9 @@ def build_store(folder: Path, conversations: list[Conversation]) -> TokenStore:
 def window_set(
     store: TokenStore, max_length: int, *, train_on: TrainOn = "all", context_share: float = 0.5
 ) -> WindowSet:
-    return WindowSet(store, sep_token_id=SEP, max_length=max_length, train_on=train_on, context_share=context_share)
+    return WindowSet(
+        store, layout=SeparatorLayout(SEP), max_length=max_length, train_on=train_on, context_share=context_share
+    )
 
 
 def random_text(source: random.Random, longest: int) -> str:
@@ -68,10 +72,10 @@ def plain_windows(
     room = max_length - 1 - sum(len(sentence) + 1 for sentence in persona)
     if room < 2:
         return [], []
-    targets = layout.target_turns(train_on, len(turns))
+    targets = turn_windows.target_turns(train_on, len(turns))
     laid_out = []
     predicted = []
-    for window in layout.split_into_windows(
+    for window in turn_windows.split_into_windows(
         [len(t) for t in turns], room, train_on=train_on, context_share=context_share
     ):
         kept = turns[window.first : window.stop]

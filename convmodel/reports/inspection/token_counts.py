@@ -12,6 +12,7 @@ import numpy as np
 import regex
 
 from convmodel.data.conversation import ConversationReader
+from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.folder import checked_source
 from convmodel.models.loading import load_config
 from convmodel.reports.inspection.settings import VOCABULARY, WINDOW, InspectionSettings
@@ -101,6 +102,7 @@ def make_ruler(first: ConversationReader, settings: InspectionSettings) -> Ruler
     if settings.max_length is not None and settings.max_length > positions:
         raise ValueError(f"max_length={settings.max_length}, but {settings.model} reads {positions} tokens at most")
     tokenizer = ConversationTokenizer.from_pretrained(source)
+    tokenizer.choose_layout(**ConversationModel.read_extra_config(source))
     return Ruler(tokenizer, settings.max_length or positions, f"the tokenizer of {settings.model}")
 
 

@@ -11,8 +11,8 @@ from convmodel.data.document import Document, format_meta
 from convmodel.models.document_model import DocumentModel
 from convmodel.reports.evaluation.likelihood import LOOKBACK, likelihoods, next_token_stats
 from convmodel.reports.evaluation.reply_metrics import likelihood_metrics
-from convmodel.tokens.conversation_layout import TrainOn, target_turns
 from convmodel.tokens.document_windows import DocumentWindows, EncodedDocuments
+from convmodel.tokens.turn_windows import TrainOn, target_turns
 from tests.reports.evaluation.helpers import small_model, some_conversations, some_documents
 
 
