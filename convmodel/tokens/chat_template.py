@@ -28,7 +28,7 @@ PROBE = "hello"
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class TurnShape:
     """The shape of a conversation, on which the words of a template depend.
 
     Args:
@@ -74,13 +74,13 @@ class ChatTemplate:
         self._take_apart = lru_cache(maxsize=1024)(self._pieces)
         self._filler: str | None = None
         self._has_system = True
-        self._has_system = self._accepts(Shape(True, 1, False, True))
-        begins = [Shape(persona, 2, False, True) for persona in (False, True)]
+        self._has_system = self._accepts(TurnShape(True, 1, False, True))
+        begins = [TurnShape(persona, 2, False, True) for persona in (False, True)]
         for self._filler in (None, *FILLERS):
             if all(map(self._accepts, begins)):
                 break
 
-    def pieces(self, shape: Shape) -> Pieces:
+    def pieces(self, shape: TurnShape) -> Pieces:
         """Return the words of the template for a shape, and the order of its texts."""
         return self._take_apart(shape)
 
@@ -89,14 +89,14 @@ class ChatTemplate:
         encoded: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         return encoded
 
-    def _accepts(self, shape: Shape) -> bool:
+    def _accepts(self, shape: TurnShape) -> bool:
         try:
             self._pieces(shape)
         except ValueError:
             return False
         return True
 
-    def _pieces(self, shape: Shape) -> Pieces:
+    def _pieces(self, shape: TurnShape) -> Pieces:
         """Render a shape, and encode what stands between its placeholders."""
         names = {slot: f"x{secrets.token_hex(12)}x" for slot in range(PERSONA, shape.turns)}
         rendered = self._render(self._messages(shape, names), is_open=shape.is_open)
@@ -109,7 +109,7 @@ class ChatTemplate:
         words = (self._encode_words(words, i > 0, i < last) for i, words in enumerate(parts) if i % 2 == 0)
         return Pieces(tuple(words), tuple(found))
 
-    def _messages(self, shape: Shape, names: dict[int, str]) -> list[dict[str, str]]:
+    def _messages(self, shape: TurnShape, names: dict[int, str]) -> list[dict[str, str]]:
         """Return the messages of a shape with placeholders for the texts."""
         roles = ["assistant" if shape.is_reply(turn) else "user" for turn in range(shape.turns)]
         messages = [{"role": role, "content": names[turn]} for turn, role in enumerate(roles)]
@@ -135,7 +135,7 @@ class ChatTemplate:
         return rendered
 
     def _encode(self, words: str, after_text: bool, before_text: bool) -> tuple[int, ...]:
-        """Return the ids of words as they are beside texts, if those can be told apart from the texts' ids."""
+        """Return the ids of words as they are beside texts, where the ids of the texts stand apart from them."""
         before, after = PROBE * after_text, PROBE * before_text
         ids = self.ids(before + words + after)
         probe = self.ids(PROBE)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from convmodel.tokens.chat_template import PERSONA, ChatTemplate, Pieces, Shape
+from convmodel.tokens.chat_template import PERSONA, ChatTemplate, Pieces, TurnShape
 from convmodel.tokens.conversation_layout import IGNORED, ConversationLayout, ConversationSequence, Ids, extend
 from convmodel.tokens.turn_windows import LayoutCosts
 
@@ -38,7 +38,7 @@ class _Parts:
     after: dict[bool, set[tuple[Words, ...]]] = field(default_factory=dict)
     tail: dict[tuple[bool, bool], set[tuple[Words, ...]]] = field(default_factory=dict)
 
-    def add(self, shape: Shape, pieces: Pieces) -> None:
+    def add(self, shape: TurnShape, pieces: Pieces) -> None:
         """Add the words of one rendering."""
         places: list[list[Words]] = [[] for _ in range(shape.turns + 1)]
         place = 0
@@ -117,7 +117,7 @@ class TemplateLayout(ConversationLayout):
         predicted: Sequence[bool] | None = None,
         cut: int = 0,
     ) -> ConversationSequence:
-        shape = Shape(bool(persona), len(turns), last_is_reply, predicted is None)
+        shape = TurnShape(bool(persona), len(turns), last_is_reply, predicted is None)
         pieces = self._pieces(shape)
         ids = [*pieces.words[0]]
         labels = [IGNORED] * len(ids)
@@ -137,7 +137,7 @@ class TemplateLayout(ConversationLayout):
     def append_reply(self, context: ConversationSequence, reply: Ids) -> ConversationSequence:
         return extend(context, [*reply, *self.end_token_ids[:1]], reply)
 
-    def _pieces(self, shape: Shape) -> Pieces:
+    def _pieces(self, shape: TurnShape) -> Pieces:
         """Return the words and slots of a shape, from the parts of the template or by rendering it."""
         if self._parts is None:
             return self._template.pieces(shape)
@@ -164,12 +164,12 @@ class TemplateLayout(ConversationLayout):
         return labels
 
 
-def _probed_shapes() -> Iterable[Shape]:
+def _probed_shapes() -> Iterable[TurnShape]:
     for persona in (False, True):
         for turns in range(1, PROBED + 1):
-            yield Shape(persona, turns, True, False)
-            yield Shape(persona, turns, False, False)
-            yield Shape(persona, turns, False, True)
+            yield TurnShape(persona, turns, True, False)
+            yield TurnShape(persona, turns, False, False)
+            yield TurnShape(persona, turns, False, True)
 
 
 def _costs_of(parts: _Parts, sentence: int) -> LayoutCosts:

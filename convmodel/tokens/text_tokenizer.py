@@ -160,7 +160,7 @@ class TextTokenizer:
 
     @property
     def special_token_ids(self) -> dict[str, int | None]:
-        """What a model's configuration must hold, by name."""
+        """Special tokens that a model's configuration must hold, by name."""
         # Padding is marked by masks and labels; with a padding id, the ends of turns would be taken for padding.
         return {"bos_token_id": self.sep_token_id, "eos_token_id": self.sep_token_id, "pad_token_id": None}
 

@@ -62,8 +62,7 @@ class ConversationModule(LanguageModule[ConversationModel]):
 
     def use_inputs(self, inputs: ModelInputs) -> None:
         """Choose the layout before the data are laid out."""
-        options = self.extra_config if self.reads_token_types else self.extra_config | {"token_types": False}
-        cast(ConversationTokenizer, self._required_tokenizer()).choose_layout(**options)
+        cast(ConversationTokenizer, self._required_tokenizer()).choose_layout(**self.extra_config)
 
     def sample_inputs(self, request: SampleRequest) -> list[ReplyInput]:
         """Return contexts with personas."""

@@ -14,6 +14,7 @@ from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.conversation_windows import WindowSet
 from convmodel.tokens.store import TokenStore
 from convmodel.tokens.turn_windows import TrainOn
+from tests.tokens.templates import CHANGING, TEMPLATES, with_template
 
 SEP = 0
 TRAIN_ON: list[TrainOn] = ["all", "last", "last_speaker", "first_speaker", "second_speaker"]
@@ -228,3 +229,42 @@ def test_an_unknown_train_on_is_rejected(tmp_path: Path) -> None:
     store = build_store(tmp_path, [Conversation(["a", "b"])])
     with pytest.raises(ValueError, match="train_on='none'; allowed are all, last"):
         window_set(store, 10, train_on="none")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("share", SHARES)
+@pytest.mark.parametrize("train_on", TRAIN_ON)
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_with_any_chat_template_every_target_turn_is_predicted_once_in_order(
+    tmp_path: Path, name: str, train_on: TrainOn, share: float
+) -> None:
+    tokenizer = ConversationTokenizer(with_template(name))
+    source = random.Random(f"{name} {train_on} {share}")
+    least = tokenizer.layout.costs.min_context(persona=True)
+    conversations = random_conversations(source, count=12)
+    store = TokenStore.build(conversations, tokenizer, tmp_path / "store")
+    for max_length in (least + 40, least + 120, 2000):
+        windows = WindowSet(
+            store, layout=tokenizer.layout, max_length=max_length, train_on=train_on, context_share=share
+        )
+        rows = windows.read(range(len(windows)))
+        lengths = [len(row.input_ids) for row in rows]
+        assert all(length <= bound <= max_length for length, bound in zip(lengths, windows.lengths, strict=True))
+        assert name in CHANGING or lengths == windows.lengths.tolist()
+        predicted = []
+        for n, row in enumerate(rows):
+            conversation, turns = windows.predicted(n)
+            kept = [span for span in row.spans if any(label != IGNORED for label in row.labels[slice(*span)])]
+            texts = [row.labels[start:stop] for start, stop in kept]
+            predicted += [(conversation, turn, text) for turn, text in zip(turns, texts, strict=True)]
+        expected = []
+        for index, talk in enumerate(conversations):
+            count = len(talk.turns)
+            if index not in windows.counts.dropped:
+                expected += [(index, turn) for turn in turn_windows.target_turns(train_on, count)]
+        assert [(index, turn) for index, turn, _ in predicted] == expected
+        cut = 0
+        for index, turn, text in predicted:
+            ids = tokenizer.encode(conversations[index].turns[turn])
+            assert ids[-len(text) :] == text
+            cut += len(text) < len(ids)
+        assert cut == windows.counts.cut_turns

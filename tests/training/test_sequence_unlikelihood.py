@@ -131,7 +131,7 @@ def test_rows_are_continued_as_each_alone(make_model: MakeModel, typed: bool, en
     rows = []
     for length, metadata in ((4, 0), (9, 3), (30, 0), (25, 14), (38, 30)):
         ids = [sep, *(source.randrange(1, 200) for _ in range(length)), sep]
-        rows.append(ConversationSequence(ids, [source.randrange(2) for _ in ids], ids, metadata))
+        rows.append(ConversationSequence(ids, [source.randrange(2) for _ in ids], ids, metadata, [(1, length + 1)]))
     batch = pad(rows * 3, pad_token_id=sep)
     if not typed:
         del batch["token_type_ids"]
