@@ -210,6 +210,7 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
             sink=sink,
             history_ids=ids,
             own_turn_ids=ids[-2::-2],
+            reasoning=self._tokenizer.layout.reasoning,
         )
         tokens_dropped = window.cut + sum(map(len, ids[: window.first]))
         return ReplyInputs(list(turns), list(sentences), job, window.first, tokens_dropped)

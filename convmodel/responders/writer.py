@@ -124,6 +124,7 @@ class Writer(EngineWorker[ConversationModel]):
             seed=handle.job.seed,
             ranked_by=scorer_name(self._scorer) if best_score is not None else "",
             cached_tokens=handle.cached_tokens,
+            reasoning=best.reasoning,
         )
 
 

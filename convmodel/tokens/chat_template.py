@@ -84,6 +84,12 @@ class ChatTemplate:
         """Return the words of the template for a shape, and the order of its texts."""
         return self._take_apart(shape)
 
+    @property
+    def opening(self) -> str:
+        """The words before a reply, as text."""
+        words = self.pieces(TurnShape(False, 1, False, True)).words[-1]
+        return str(self._tokenizer.decode([*words], skip_special_tokens=False))
+
     def ids(self, text: str) -> list[int]:
         """Return the ids of words of the template, control tokens included."""
         encoded: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]

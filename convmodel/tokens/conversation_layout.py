@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
+from convmodel.tokens.reasoning import ReasoningTags
 from convmodel.tokens.turn_windows import LayoutCosts, Window, fit_context
 
 IGNORED = -100
@@ -53,6 +54,7 @@ class ConversationLayout(ABC):
         owns_special_tokens: whether a model's configuration must name the layout's own tokens; otherwise it is left as
             it is.
         description: the layout in a sentence or two, for a model card.
+        reasoning: the tags of the reasoning at the beginning of a reply; None for a model that never reasons.
     """
 
     name: ClassVar[LayoutName]
@@ -61,6 +63,7 @@ class ConversationLayout(ABC):
     pad_token_id: int
     owns_special_tokens: ClassVar[bool]
     description: str
+    reasoning: ReasoningTags | None = None
 
     @abstractmethod
     def lay_out(

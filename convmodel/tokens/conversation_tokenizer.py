@@ -13,6 +13,7 @@ from convmodel.data.messages import ROLES
 from convmodel.tokens.chat_template import ChatTemplate
 from convmodel.tokens.conversation_layout import ConversationLayout, SeparatorLayout
 from convmodel.tokens.layout_options import LayoutOptions
+from convmodel.tokens.reasoning import find_tags
 from convmodel.tokens.template_layout import TemplateLayout
 from convmodel.tokens.text_tokenizer import TextTokenizer
 
@@ -122,11 +123,14 @@ class ConversationTokenizer(TextTokenizer):
                 "layout='chat_template', but the tokenizer has no chat template of its own; give it one "
                 "(chat_template.jinja in its folder), or use layout='separators'"
             )
+        template = ChatTemplate(self.hf_tokenizer, reasoning=options.reasoning)
+        control = {i: str(self.hf_tokenizer.convert_ids_to_tokens(i)) for i in self.control_ids}
         return TemplateLayout(
-            ChatTemplate(self.hf_tokenizer, reasoning=options.reasoning),
+            template,
             newline_ids=self.encode("\n"),
             control_ids=self.control_ids,
             end_of_text_id=self.hf_tokenizer.eos_token_id,
+            reasoning=find_tags(str(self.hf_tokenizer.chat_template), template.opening, control),
         )
 
     @property

@@ -13,6 +13,7 @@ import numpy as np
 
 from convmodel.tokens.chat_template import PERSONA, ChatTemplate, Pieces, TurnShape
 from convmodel.tokens.conversation_layout import IGNORED, ConversationLayout, ConversationSequence, Ids, extend
+from convmodel.tokens.reasoning import ReasoningTags
 from convmodel.tokens.turn_windows import LayoutCosts
 
 logger = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ class TemplateLayout(ConversationLayout):
         newline_ids: ids of a line break, which separates the sentences of a persona.
         control_ids: the tokenizer's control tokens.
         end_of_text_id: the tokenizer's end-of-text token, which ends a reply too.
+        reasoning: the tags of the model's reasoning.
     """
 
     name = "chat_template"
@@ -78,7 +80,9 @@ class TemplateLayout(ConversationLayout):
         newline_ids: Ids,
         control_ids: Container[int],
         end_of_text_id: int | None = None,
+        reasoning: ReasoningTags | None = None,
     ) -> None:
+        self.reasoning = reasoning
         self._template = template
         self._newline = tuple(newline_ids)
         parts = _Parts()

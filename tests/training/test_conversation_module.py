@@ -47,10 +47,7 @@ def test_fine_tuning_takes_the_template_of_the_folder_or_the_given_layout(
 ) -> None:
     with_layout("chatml").save_pretrained(tmp_path / "base")
     (tmp_path / "base" / "conversation.json").unlink()
-    sizes = {
-        f"model__from_scratch__{name}": ... for name in ("n_layer", "n_head", "n_embd", "n_positions", "vocab_size")
-    }
-    workshop.train(model__pretrained_model_name_or_path=tmp_path / "base", **sizes, **options)
+    workshop.train("fit", run="run", model__pretrained_model_name_or_path=tmp_path / "base", **options)
     folder = workshop.folder / "run" / "model"
     saved = json.loads((folder / "conversation.json").read_text())
     assert saved["layout"] == expected[0]

@@ -17,13 +17,13 @@ from convmodel.serving.json_body import json_response
 from convmodel.serving.openai.schemas import (
     ChatRequest,
     Choice,
-    ChoiceMessage,
     Completion,
     ModelBody,
     ModelsBody,
 )
 from convmodel.serving.openai.translate import (
     build_extras,
+    build_message,
     build_usage,
     check_model,
     convert_finish_reason,
@@ -106,7 +106,7 @@ class ChatCompletion:
         choices = [
             Choice(
                 index=index,
-                message=ChoiceMessage(content=reply.text),
+                message=build_message(reply),
                 finish_reason=convert_finish_reason(reply),
                 convmodel=build_extras(reply),
             )
@@ -125,7 +125,8 @@ class ChatCompletion:
                     yield self._chunk(index, {"content": item})
                 else:
                     replies[index] = item
-                    yield self._chunk(index, {}, item)
+                    reasoning = item.reply.reasoning
+                    yield self._chunk(index, {"reasoning_content": reasoning} if reasoning else {}, item)
         if self._include_usage:
             usage = build_usage(replies[index] for index in sorted(replies))
             yield self._encode([], usage.model_dump())
