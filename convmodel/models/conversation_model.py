@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from transformers import GPT2LMHeadModel
 
-from convmodel.data.conversation import check_turns
+from convmodel.data.conversation import alternate, check_speakers, check_turns
 from convmodel.generation.options import DecodingConfig, WindowBudget, reply_budget
 from convmodel.generation.padded import ModelInput, score_rows
 from convmodel.models.card import CONVERSATIONS
@@ -123,6 +123,8 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         context: Sequence[str],
         *,
         persona: Sequence[str] = (),
+        speakers: Sequence[str] | None = None,
+        speaker: str | None = None,
         seed: int | None = None,
         scorer: ScoredBy | None = None,
         **options: Any,
@@ -132,6 +134,8 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         Args:
             context: the turns so far, oldest first. The oldest turns are dropped if the context does not fit.
             persona: sentences about the speaker who replies; never dropped.
+            speakers: the name of the speaker of each turn, in a conversation of several people.
+            speaker: the name of the one who replies; needed where `speakers` holds more than two names.
             seed: with a seed the same request gives the same replies, alone or in any batch. Without one, seeds come
                 from torch's global generator, so that `torch.manual_seed` makes a whole program reproducible.
             scorer: sorts the `num_return_sequences` replies, best first: "likelihood" per token, or an object with
@@ -145,6 +149,7 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
                 turn, or an invalid option.
         """
         seeds = None if seed is None else [seed]
+        context = sides_of(context, speakers, speaker)
         return self.generate_batch([context], personas=[persona], seeds=seeds, scorer=scorer, **options)[0]
 
     def generate_batch(
@@ -272,6 +277,28 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
                 summed += score_rows(self._hf_model, rows[part], lengths[part], pad_token_id=layout.pad_token_id)
         per_token = [total / n for total, n in zip(summed, lengths, strict=True)]
         return ConversationModelScores(candidates, summed, per_token, lengths)
+
+
+def sides_of(context: Sequence[str], speakers: Sequence[str] | None, speaker: str | None) -> Sequence[str]:
+    """Return a context of named speakers as one of two alternating sides; see `alternate`.
+
+    Raises:
+        ValueError: for names that are missing or invalid, or if the one who replies also spoke the last turn.
+    """
+    if speakers is None:
+        if speaker is not None:
+            raise ValueError(f"speaker={speaker!r} without speakers; give speakers=[...], one name for each turn")
+        return context
+    turns = check_turns(context)
+    names = check_speakers(speakers, len(turns))
+    others = [name for name in dict.fromkeys(names) if name != names[-1]]
+    if speaker is None and len(others) != 1:
+        known = ", ".join(dict.fromkeys(names))
+        raise ValueError(f"speaker is missing, and the speakers are {known}; give the one who replies")
+    reply_as = others[0] if speaker is None else check_speakers([speaker], 1)[0]
+    if reply_as == names[-1]:
+        raise ValueError(f"speaker={reply_as!r} spoke the last turn; give another who replies, or leave the turn out")
+    return alternate(turns, names, reply_as)
 
 
 def to_input(sequence: ConversationSequence) -> ModelInput:

@@ -256,3 +256,34 @@ def test_the_real_conversations_are_read() -> None:
     if not path.exists():
         pytest.skip(f"{path} is not there")
     assert sum(1 for _ in read_conversations(path)) == 21_726
+
+
+# Speakers
+
+
+def test_named_speakers_are_written_and_read_again(tmp_path: Path) -> None:
+    talks = [
+        Conversation(["a", "b", "c"], ["p"], {"id": 1}, speakers=["Ida", "Ida", "Tom"]),
+        Conversation(["a", "b"], speakers=("Ida", "Tom")),
+        Conversation(["a", "b"], meta={"speakers": 3}),
+        Conversation(["a", "b"]),
+    ]
+    write_conversations(talks, tmp_path / "talks.jsonl")
+    assert list(read_conversations(tmp_path / "talks.jsonl")) == talks
+    read = list(ConversationReader(tmp_path / "talks.jsonl"))
+    assert [talk.turns for talk in read] == [("a\nb", "c"), ("a", "b"), ("a", "b"), ("a", "b")]
+    assert all(talk.speakers is None for talk in read) and read[0].meta == {"id": 1} and read[0].persona == ("p",)
+
+
+def test_the_sides_of_a_group_are_the_last_speaker_and_the_others_with_their_names() -> None:
+    talk = Conversation(["a", "b", "c", "d", "e"], speakers=["Ida", "Tom", "Eve", "Eve", "Tom"])
+    assert talk.alternating() == Conversation(["Ida: a", "b", "Eve: c\nEve: d", "e"])
+    assert talk.reversed().speakers == ("Tom", "Eve", "Eve", "Tom", "Ida")
+    assert Conversation(["a", "b"]).alternating() == Conversation(["a", "b"])
+
+
+def test_speakers_are_checked() -> None:
+    with pytest.raises(ValueError, match="there are 1 speakers for 2 turns; give one name for each turn"):
+        Conversation(["a", "b"], speakers=["Ida"])
+    with pytest.raises(TypeError, match="the speakers are the string 'Ida', not a list"):
+        Conversation(["a", "b"], speakers="Ida")

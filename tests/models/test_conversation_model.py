@@ -385,3 +385,38 @@ def test_a_folder_with_another_conversation_json_is_refused(model: ConversationM
     (tmp_path / "model" / "conversation.json").write_text('{"version": 9}')
     with pytest.raises(ValueError, match=r"conversation\.json: contains .*save the model again"):
         ConversationModel.from_pretrained(tmp_path / "model")
+
+
+# Named speakers
+
+
+def test_a_reply_in_a_group_is_that_to_its_sides(model: ConversationModel) -> None:
+    turns = ["Hello", "Hi", "I like rain", "And you?"]
+    names = ["Ida", "Tom", "Ida", "Eve"]
+    expected = ["Ida: Hello", "Hi", "Ida: I like rain\nEve: And you?"]
+    reply = model.generate(turns, speakers=names, speaker="Tom", **GREEDY)
+    assert reply.responses == model.generate(expected, **GREEDY).responses and reply.context == expected
+    two = model.generate(turns, speakers=["Ida", "Tom", "Ida", "Ida"], **GREEDY)
+    assert two.context == ["Hello", "Hi", "I like rain\nAnd you?"]
+
+
+@pytest.mark.parametrize(
+    ("speakers", "speaker", "message"),
+    [
+        (None, "Ida", r"speaker='Ida' without speakers; give speakers="),
+        (["Ida", "Tom"], None, "there are 2 speakers for 3 turns; give one name for each turn"),
+        (
+            ["Ida", "Tom", "Eve"],
+            None,
+            "speaker is missing, and the speakers are Ida, Tom, Eve; give the one who replies",
+        ),
+        (["Ida", "Tom", "Eve"], "Eve", "speaker='Eve' spoke the last turn; give another who replies"),
+        (["Ida", "", "Eve"], "Tom", "speaker 2 is empty"),
+        (["Ida", "Tom\nEve", "Eve"], "Tom", "give a name of one line"),
+    ],
+)
+def test_names_that_do_not_say_who_replies_are_refused(
+    model: ConversationModel, speakers: list[str] | None, speaker: str | None, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        model.generate(["Hello", "Hi", "rain"], speakers=speakers, speaker=speaker)

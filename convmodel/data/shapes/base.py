@@ -156,6 +156,17 @@ def _selections(fields: Fields, context: Any, response: Any) -> Sequence[Candida
 
 def _finish(fields: Fields, turns: Any, persona: Any, selections: Sequence[CandidateExample]) -> Record:
     meta = fields.values
+    speakers = None if selections else _pop_speakers(meta, turns)
     if meta.keys() == {"meta"} and (meta["meta"] is None or isinstance(meta["meta"], dict)):
-        return Record(fields.number, turns, persona, meta["meta"], selections)
-    return Record(fields.number, turns, persona, meta or None, selections)
+        return Record(fields.number, turns, persona, meta["meta"], selections, speakers=speakers)
+    return Record(fields.number, turns, persona, meta or None, selections, speakers=speakers)
+
+
+def _pop_speakers(values: dict[str, Any], turns: Any) -> list[str] | None:
+    """Return the names beside turns that are strings, if there is one for each turn."""
+    names = values.get("speakers")
+    if not isinstance(names, list) or not isinstance(turns, list) or len(names) != len(turns):
+        return None
+    if not all(isinstance(text, str) for text in [*names, *turns]) or len({*names}) < 2:
+        return None
+    return list(values.pop("speakers"))
