@@ -22,7 +22,7 @@ class LayoutOptions:
     Args:
         layout: "separators"; "chat_template", the tokenizer's own; or "auto", the template if there is one.
         token_types: whether separators come with token types; a chat template has none.
-        max_speakers: number of token types, for conversations of several people.
+        max_speakers: number of sides that a layout tells apart; two, the one who replies and all others.
         reasoning: whether a chat template that knows `enable_thinking` lets the model reason before it replies.
 
     Raises:
@@ -41,8 +41,8 @@ class LayoutOptions:
         for name in ("token_types", "reasoning"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name}={getattr(self, name)!r}; allowed are true and false")
-        if type(self.max_speakers) is not int or not 2 <= self.max_speakers <= 256:
-            raise ValueError(f"max_speakers={self.max_speakers!r}; allowed are whole numbers from 2 to 256")
+        if type(self.max_speakers) is not int or self.max_speakers != 2:
+            raise ValueError(f"max_speakers={self.max_speakers!r}; allowed is 2: groups are laid out as two sides")
 
 
 def write_layout_options(options: LayoutOptions, file: Path) -> None:

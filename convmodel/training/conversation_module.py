@@ -25,8 +25,6 @@ class ConversationModule(LanguageModule[ConversationModel]):
             pretrained folder; otherwise the template of a tokenizer that has one, and separators.
         token_types: Whether separators come with token types, which GPT-2 reads; as in the pretrained folder if null,
             and true for a new model.
-        max_speakers: Number of token types, for conversations of several people; as in the pretrained folder if null,
-            and 2 for a new model.
         train_on: Turns to predict: "all", "last", or those of one speaker: "last_speaker" (the speaker of the last
             turn, whom a persona describes), "first_speaker", "second_speaker".
         options: See `LanguageModule`.
@@ -39,14 +37,11 @@ class ConversationModule(LanguageModule[ConversationModel]):
         pretrained_model_name_or_path: str | None = None,
         layout: LayoutChoice = "auto",
         token_types: bool | None = None,
-        max_speakers: int | None = None,
         train_on: TrainOn = "all",
         **options: Any,
     ) -> None:
         chosen: dict[str, Any] = {"layout": None if layout == "auto" else layout, "token_types": token_types}
-        self._layout_options = {
-            name: value for name, value in (chosen | {"max_speakers": max_speakers}).items() if value is not None
-        }
+        self._layout_options = {name: value for name, value in chosen.items() if value is not None}
         LayoutOptions(**self._layout_options)
         super().__init__(pretrained_model_name_or_path, **options)
         self._train_on: TrainOn = train_on

@@ -56,5 +56,5 @@ def test_fine_tuning_takes_the_template_of_the_folder_or_the_given_layout(
 
 
 def test_options_of_the_layout_are_checked() -> None:
-    with pytest.raises(ValueError, match="max_speakers=1; allowed are whole numbers from 2"):
-        ConversationModule(from_scratch=SIZES, max_speakers=1)
+    with pytest.raises(ValueError, match="layout='chatml'; allowed are auto, separators, chat_template"):
+        ConversationModule(from_scratch=SIZES, layout="chatml")  # type: ignore[arg-type]
