@@ -2,6 +2,7 @@
 
 import copy
 import gzip
+import json
 import os
 import pickle
 import random
@@ -287,3 +288,23 @@ def test_speakers_are_checked() -> None:
         Conversation(["a", "b"], speakers=["Ida"])
     with pytest.raises(TypeError, match="the speakers are the string 'Ida', not a list"):
         Conversation(["a", "b"], speakers="Ida")
+
+
+def test_names_of_messages_tell_the_people_of_a_group_apart(tmp_path: Path) -> None:
+    said = [
+        ("user", "Ida", "a"),
+        ("user", "Eve", "b"),
+        ("assistant", None, "c"),
+        ("user", "Ida", "d"),
+        ("user", "Ida", "e"),
+    ]
+    messages = [{"role": role, "content": text} | ({"name": name} if name else {}) for role, name, text in said]
+    lines = [{"messages": [*messages, {"role": "assistant", "content": "f"}]}, {"messages": messages[2:4]}]
+    file = tmp_path / "talks.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in (*lines, messages[:3])))
+    group, two, bare = read_conversations(file)
+    assert group.turns == ("a", "b", "c", "d\ne", "f")
+    assert group.speakers == ("Ida", "Eve", "assistant", "Ida", "assistant")
+    assert (two.turns, two.speakers) == (("c", "d"), None) and bare.speakers == ("Ida", "Eve", "assistant")
+    [folded, *_] = ConversationReader(file)
+    assert folded.turns == ("Ida: a\nEve: b", "c", "Ida: d\ne", "f")
