@@ -380,6 +380,13 @@ def test_a_saved_model_keeps_its_layout_and_the_template_of_its_tokenizer(tmp_pa
         )
 
 
+def test_a_folder_of_separators_without_conversation_json_keeps_them(model: ConversationModel, tmp_path: Path) -> None:
+    model.save_pretrained(tmp_path / "model")
+    (tmp_path / "model" / "conversation.json").unlink()
+    again = ConversationModel.from_pretrained(tmp_path / "model", device="cpu")
+    assert again.tokenizer(["Hello", "you"]) == model.tokenizer(["Hello", "you"])
+
+
 def test_a_folder_with_another_conversation_json_is_refused(model: ConversationModel, tmp_path: Path) -> None:
     model.save_pretrained(tmp_path / "model")
     (tmp_path / "model" / "conversation.json").write_text('{"version": 9}')
