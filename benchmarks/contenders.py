@@ -221,7 +221,7 @@ def equality(job: Job) -> dict[str, Any]:
     theirs = plain_batch(rows, pad_token_id=tokenizer.sep_token_id, longest=job.n_positions)
     with tempfile.TemporaryDirectory() as folder:
         store = TokenStore.build([c for c, _ in fitting], tokenizer, Path(folder) / "store")
-        windows = WindowSet(store, sep_token_id=tokenizer.sep_token_id, max_length=job.n_positions)
+        windows = WindowSet(store, layout=tokenizer.layout, max_length=job.n_positions)
         mine = pad(windows.read(range(len(windows))), pad_token_id=tokenizer.sep_token_id)
     for name in ("input_ids", "token_type_ids", "labels"):
         if not torch.equal(mine[name], theirs[name]):

@@ -107,7 +107,7 @@ def _batches(job: Job) -> int:
 
     tokenizer = ConversationTokenizer.from_pretrained(job.model_folder)
     store = TokenStore(next((Path(job.folder) / "cache" / "tokens").iterdir()))
-    windows = WindowSet(store, sep_token_id=tokenizer.sep_token_id, max_length=job.n_positions)
+    windows = WindowSet(store, layout=tokenizer.layout, max_length=job.n_positions)
     return len(TokenBudgetSampler(windows.lengths, tokens_per_batch=job.tokens_per_batch, shuffle=False))
 
 

@@ -10,7 +10,7 @@ import pytest
 from convmodel import errors
 from convmodel.data.conversation import check_turns
 from convmodel.errors import report_errors
-from convmodel.tokens.conversation_layout import target_turns
+from convmodel.tokens.turn_windows import target_turns
 
 
 def fail_in_package() -> None:

@@ -1,8 +1,10 @@
 """The Conversation class, and reading and writing files of conversations."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Unpack
 
 from convmodel.data.formats.base import ConversationFileError, Problem, Record, describe_type
@@ -19,6 +21,8 @@ __all__ = [
     "OnError",
     "ReadOptions",
     "ReadReport",
+    "alternate",
+    "check_speakers",
     "check_text",
     "check_turns",
     "read_conversations",
@@ -28,33 +32,77 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """The turns of two alternating speakers, with an optional persona and metadata.
+    """The turns of two alternating speakers, or of named ones, with an optional persona and metadata.
 
     Args:
         turns: at least one turn, none of them empty; stored as a tuple, character for character.
         persona: sentences about the speaker who replies; stored as a tuple.
         meta: other fields of the source, by name.
+        speakers: the name of the speaker of each turn, of whom one may speak several times in a row; stored as a tuple.
+            None where two speakers alternate.
 
     Raises:
-        TypeError, ValueError: see `check_turns`.
+        TypeError, ValueError: see `check_turns` and `check_speakers`.
     """
 
     turns: tuple[str, ...]
     persona: tuple[str, ...] = ()
     meta: Mapping[str, Any] | None = field(default=None, hash=False)
+    speakers: tuple[str, ...] | None = None
 
     def __init__(
-        self, turns: Iterable[str], persona: Iterable[str] = (), meta: Mapping[str, Any] | None = None
+        self,
+        turns: Iterable[str],
+        persona: Iterable[str] = (),
+        meta: Mapping[str, Any] | None = None,
+        speakers: Iterable[str] | None = None,
     ) -> None:
         if meta is not None and not isinstance(meta, Mapping):
             raise TypeError(f"meta is {describe_type(meta)}; give an object (dict) or None")
         object.__setattr__(self, "turns", check_turns(turns))
         object.__setattr__(self, "persona", check_turns(persona, what="persona sentence"))
         object.__setattr__(self, "meta", None if meta is None else dict(meta))
+        names = None if speakers is None else check_speakers(speakers, len(self.turns))
+        object.__setattr__(self, "speakers", names)
 
     def reversed(self) -> "Conversation":
         """Return the conversation with its turns reversed. The persona is dropped: it describes the last speaker."""
-        return Conversation(self.turns[::-1], meta=self.meta)
+        return Conversation(self.turns[::-1], meta=self.meta, speakers=self.speakers and self.speakers[::-1])
+
+    def alternating(self) -> "Conversation":
+        """Return the conversation as two alternating sides: the speaker of the last turn, and all others."""
+        if self.speakers is None:
+            return self
+        return Conversation(alternate(self.turns, self.speakers, self.speakers[-1]), self.persona, self.meta)
+
+
+def check_speakers(speakers: Iterable[str], turns: int) -> tuple[str, ...]:
+    """Check the names of the speakers of some turns, and return them as a tuple.
+
+    Raises:
+        TypeError, ValueError: for a name that is missing, empty, not a string or of several lines.
+    """
+    names = check_turns(speakers, what="speaker")
+    if len(names) != turns:
+        raise ValueError(f"there are {len(names)} speakers for {turns} turns; give one name for each turn")
+    for number, name in enumerate(names, 1):
+        if len(name.splitlines()) > 1:
+            raise ValueError(f"speaker {number} is {name!r}; give a name of one line")
+    return names
+
+
+def alternate(turns: Sequence[str], speakers: Sequence[str], reply_as: str) -> tuple[str, ...]:
+    """Return the turns of named speakers as those of two alternating sides: the one who replies, and all others.
+
+    Consecutive turns of a side are joined with newlines. With three or more people, `Name: ` stands before each text of
+    the others.
+    """
+    is_group = len({*speakers, reply_as}) > 2
+    sides = [
+        (name == reply_as, f"{name}: {text}" if is_group and name != reply_as else text)
+        for name, text in zip(speakers, turns, strict=True)
+    ]
+    return tuple("\n".join(text for _, text in side) for _, side in groupby(sides, key=itemgetter(0)))
 
 
 def check_turns(turns: Iterable[str], *, what: str = "turn") -> tuple[str, ...]:
@@ -143,6 +191,7 @@ class ConversationReader(Reader[Record, Conversation, ReadReport]):
             a list of them.
         options: the options; see `ReadOptions`.
         min_turns: the smallest number of turns of a conversation; 1 for files of contexts without a response.
+        named: whether conversations of named speakers stay as they are; otherwise see `Conversation.alternating`.
         values: options by name (`format="csv"`), which have precedence.
 
     Raises:
@@ -161,11 +210,13 @@ class ConversationReader(Reader[Record, Conversation, ReadReport]):
         options: ReadOptions | None = None,
         *,
         min_turns: int = 2,
+        named: bool = False,
         **values: Unpack[OptionValues],
     ) -> None:
         if min_turns < 1:
             raise ValueError(f"min_turns={min_turns}: give 1 for contexts, 2 for conversations, or more")
         self.min_turns = min_turns
+        self.named = named
         super().__init__(source, options, **values)
 
     def _new_report(self) -> ReadReport:
@@ -176,14 +227,14 @@ class ConversationReader(Reader[Record, Conversation, ReadReport]):
         if isinstance(conversation, Problem):
             return (conversation,)
         report.conversations += 1
-        return ((record.line, conversation),)
+        return ((record.line, conversation if self.named else conversation.alternating()),)
 
 
 def read_conversations(
     source: Source, options: ReadOptions | None = None, *, min_turns: int = 2, **values: Unpack[OptionValues]
 ) -> Iterator[Conversation]:
-    """Yield the conversations of a source once; see `ConversationReader` for arguments and errors."""
-    return iter(ConversationReader(source, options, min_turns=min_turns, **values))
+    """Yield the conversations of a source once, with the names of speakers; see `ConversationReader`."""
+    return iter(ConversationReader(source, options, min_turns=min_turns, named=True, **values))
 
 
 def write_conversations(conversations: Iterable[Conversation], path: str | os.PathLike[str]) -> int:
@@ -209,7 +260,7 @@ def write_conversations(conversations: Iterable[Conversation], path: str | os.Pa
             if len(conversation.turns) < 2:
                 raise ValueError(f"conversation {written} has one turn; in a file each has at least two")
             try:
-                line = dump(conversation.turns, conversation.persona, conversation.meta)
+                line = dump(conversation.turns, conversation.persona, conversation.meta, conversation.speakers)
             except ValueError as error:
                 raise ValueError(f"conversation {written}: {error}") from None
             file.write(line.encode() + b"\n")
@@ -218,7 +269,7 @@ def write_conversations(conversations: Iterable[Conversation], path: str | os.Pa
 
 def _make_conversation(record: Record, min_turns: int) -> Conversation | Problem:
     try:
-        conversation = Conversation(record.turns, record.persona, record.meta)
+        conversation = Conversation(record.turns, record.persona, record.meta, record.speakers)
     except (TypeError, ValueError) as error:
         return Problem(record.line, str(error), record.file)
     turns = len(conversation.turns)

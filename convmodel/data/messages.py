@@ -57,20 +57,23 @@ class ChatTurns(NamedTuple):
         persona: the sentences of the system messages.
         skipped: the number of calls of tools and their results.
         replies_last: whether the last turn is a reply.
+        speakers: the names of the speakers of the turns, if several people are named, who then need not alternate.
     """
 
     turns: list[str]
     persona: list[str]
     skipped: int = 0
     replies_last: bool = True
+    speakers: list[str] | None = None
 
 
-def split_messages(messages: Any) -> ChatTurns:
+def split_messages(messages: Any, *, named: bool = False) -> ChatTurns:
     """Convert a list of chat messages to turns and a persona, by the rules of this module.
 
     Args:
         messages: mappings `{"role": ..., "content": ...}` or `{"from": ..., "value": ...}`; other keys are ignored. The
             content is a string, a list of text parts, or, for a reply, null.
+        named: whether the `name` of a message tells the people of a group apart.
 
     Raises:
         MessageError: when a message is invalid; the error gives its number and a remedy.
@@ -78,6 +81,7 @@ def split_messages(messages: Any) -> ChatTurns:
     if not isinstance(messages, list | tuple):
         raise MessageError(f"messages is {describe_type(messages)}, not a list; write a list of messages")
     turns: list[tuple[str, str]] = []
+    names: list[str] = []
     persona: list[str] = []
     skipped = 0
     for i, message in enumerate(messages):
@@ -88,10 +92,14 @@ def split_messages(messages: Any) -> ChatTurns:
             persona.extend(split_persona(text))
         elif text.strip():
             turns.append((role, text))
+            names.append(str(message.get("name") or role))
         elif role == "user":
             raise MessageError(" is empty; remove it or give it text", i, "content")
-    joined = join_turns(turns)
-    return ChatTurns([text for _, text in joined], persona, skipped, bool(joined) and joined[-1][0] == "assistant")
+    replies_last = bool(turns) and turns[-1][0] == "assistant"
+    is_group = named and len({(role, name) for (role, _), name in zip(turns, names, strict=True)}) > 2
+    joined = join_turns(zip(names, (text for _, text in turns), strict=True) if is_group else turns)
+    speakers = [name for name, _ in joined] if is_group else None
+    return ChatTurns([text for _, text in joined], persona, skipped, replies_last, speakers)
 
 
 def split_persona(text: str) -> list[str]:

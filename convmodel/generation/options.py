@@ -1,7 +1,7 @@
 """Merge decoding options into one complete, validated GenerationConfig."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,9 +37,9 @@ class WindowBudget:
     max_new_tokens: int
 
 
-def reply_budget(n_positions: int) -> WindowBudget:
-    """Return the budget of a reply, whose context has at least a separator, a token of a turn and a separator."""
-    return WindowBudget(n_positions, 3, min(MAX_NEW_TOKENS, n_positions // 2), n_positions - 3)
+def reply_budget(n_positions: int, min_context: int = 3) -> WindowBudget:
+    """Return the budget of a reply, whose smallest context is one token of a turn with those of the layout."""
+    return WindowBudget(n_positions, min_context, min(MAX_NEW_TOKENS, n_positions // 2), n_positions - min_context)
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -121,7 +121,7 @@ class DecodingConfig:
         return False
 
 
-def complete_config(config: GenerationConfig, sep_token_id: int, budget: WindowBudget) -> GenerationConfig:
+def complete_config(config: GenerationConfig, end_token_ids: Sequence[int], budget: WindowBudget) -> GenerationConfig:
     """Return a copy with defaults for the decoding method, the length and the end tokens."""
     complete = copy.deepcopy(config)
     methods = ("do_sample", "num_beams", "temperature", "top_k", "top_p", "penalty_alpha", "repetition_penalty")
@@ -129,8 +129,8 @@ def complete_config(config: GenerationConfig, sep_token_id: int, budget: WindowB
         complete.update(**DECODING_DEFAULTS)
     for name in OPTIONS:
         setattr(complete, name, getattr(complete, name, None))
-    complete.eos_token_id = sorted({*_ids(complete.eos_token_id), sep_token_id})
-    complete.bos_token_id = complete.pad_token_id = sep_token_id
+    complete.eos_token_id = sorted({*_ids(complete.eos_token_id), *end_token_ids})
+    complete.bos_token_id = complete.pad_token_id = (*end_token_ids, *complete.eos_token_id, 0)[0]
     if complete.max_new_tokens is None:
         complete.max_new_tokens = budget.default_new_tokens
     complete.max_length = None
@@ -138,11 +138,11 @@ def complete_config(config: GenerationConfig, sep_token_id: int, budget: WindowB
 
 
 def build_decoding_config(
-    default: GenerationConfig, options: Mapping[str, Any], *, sep_token_id: int, budget: WindowBudget
+    default: GenerationConfig, options: Mapping[str, Any], *, end_token_ids: Sequence[int], budget: WindowBudget
 ) -> DecodingConfig:
     """Merge the options of one call, of transformers' `generate` and `penalties.OPTIONS`, with a complete default.
 
-    The separator always ends a reply, beside any other end tokens.
+    The layout's end tokens always end a reply, beside any other ones.
 
     Raises:
         TypeError: for an argument that is computed from the context.
@@ -155,11 +155,11 @@ def build_decoding_config(
     check_values(options)
     given = options.pop("generation_config", None)
     new_tokens_given = "max_new_tokens" in options
-    config = copy.deepcopy(default) if given is None else complete_config(given, sep_token_id, budget)
+    config = copy.deepcopy(default) if given is None else complete_config(given, end_token_ids, budget)
     if options.get("do_sample") is False:
         config.update(**{name: value for name, value in NEUTRAL.items() if name not in options})
     others = config.update(**options)
-    config.eos_token_id = sorted({*_ids(config.eos_token_id), sep_token_id})
+    config.eos_token_id = sorted({*_ids(config.eos_token_id), *end_token_ids})
     stops = config.stop_strings or ()
     stops = (stops,) if isinstance(stops, str) else tuple(stops)
     config.stop_strings = None

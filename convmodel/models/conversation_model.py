@@ -2,15 +2,18 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, cast
 
-from convmodel.data.conversation import check_turns
+from transformers import PreTrainedModel
+
+from convmodel.data.conversation import alternate, check_speakers, check_turns
 from convmodel.generation.causal_lm import reads_token_types
 from convmodel.generation.options import DecodingConfig, WindowBudget, reply_budget
 from convmodel.generation.padded import ModelInput, score_rows
 from convmodel.models.card import CONVERSATIONS
-from convmodel.models.folder import DOCUMENT_FILE, has_file
+from convmodel.models.folder import CONVERSATION_FILE, DOCUMENT_FILE, has_file, local_file
 from convmodel.models.language_model import LanguageModel, one_per_row
 from convmodel.models.rerankers import Likelihood, ScoredBy, score_candidates
 from convmodel.models.text_generation import (
@@ -21,8 +24,9 @@ from convmodel.models.text_generation import (
     make_job,
     write,
 )
-from convmodel.tokens.conversation_layout import lay_out_context, persona_length, place_separators
+from convmodel.tokens.conversation_layout import ConversationSequence
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+from convmodel.tokens.layout_options import read_layout_options, write_layout_options
 from convmodel.tokens.session import Session
 
 
@@ -78,6 +82,7 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
 
     Args:
         hf_model, tokenizer: see `LanguageModel`.
+        layout_options: options of `LayoutOptions`, which replace those of the tokenizer's layout.
 
     Example:
         >>> model = ConversationModel.from_pretrained("model")
@@ -88,25 +93,39 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
     tokenizer_class = ConversationTokenizer
     card_text = CONVERSATIONS
 
+    def __init__(self, hf_model: PreTrainedModel, tokenizer: ConversationTokenizer, **layout_options: Any) -> None:
+        if not reads_token_types(hf_model):
+            layout_options["token_types"] = False
+        tokenizer.choose_layout(**layout_options)
+        super().__init__(hf_model, tokenizer)
+        self.card_text = replace(CONVERSATIONS, layout=tokenizer.layout.description)
+
     @classmethod
     def read_extra_config(cls, source: str) -> dict[str, Any]:
-        """Return no arguments: a conversation model has none of its own; see `LanguageModel.read_extra_config`."""
+        """Return the options of the layout; see `LanguageModel.read_extra_config`. Empty without conversation.json."""
         if has_file(source, DOCUMENT_FILE):
             raise ValueError(
                 f"{source}: holds a model that writes documents, not one that replies; load it with "
                 "DocumentModel.from_pretrained, or use it to continue prompts (python -m convmodel generate)"
             )
-        return {}
+        file = local_file(source, CONVERSATION_FILE)
+        return {} if file is None else read_layout_options(file)
+
+    def _write_extra_config(self, folder: Path) -> None:
+        options = replace(self._tokenizer.layout_options, layout=self._tokenizer.layout.name)
+        write_layout_options(options, folder / CONVERSATION_FILE)
 
     @property
     def _window_budget(self) -> WindowBudget:
-        return reply_budget(self.n_positions)
+        return reply_budget(self.n_positions, self._tokenizer.layout.costs.min_context())
 
     def generate(
         self,
         context: Sequence[str],
         *,
         persona: Sequence[str] = (),
+        speakers: Sequence[str] | None = None,
+        speaker: str | None = None,
         seed: int | None = None,
         scorer: ScoredBy | None = None,
         **options: Any,
@@ -116,6 +135,8 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         Args:
             context: the turns so far, oldest first. The oldest turns are dropped if the context does not fit.
             persona: sentences about the speaker who replies; never dropped.
+            speakers: the name of the speaker of each turn, in a conversation of several people.
+            speaker: the name of the one who replies; needed where `speakers` holds more than two names.
             seed: with a seed the same request gives the same replies, alone or in any batch. Without one, seeds come
                 from torch's global generator, so that `torch.manual_seed` makes a whole program reproducible.
             scorer: sorts the `num_return_sequences` replies, best first: "likelihood" per token, or an object with
@@ -129,6 +150,7 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
                 turn, or an invalid option.
         """
         seeds = None if seed is None else [seed]
+        context = sides_of(context, speakers, speaker)
         return self.generate_batch([context], personas=[persona], seeds=seeds, scorer=scorer, **options)[0]
 
     def generate_batch(
@@ -173,35 +195,31 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
 
         Args:
             session: the store of the ids of earlier replies, which replace the ids that their text would be encoded as.
-            keep: below 1, turns are dropped in larger steps; see `conversation_layout.truncate_with_hysteresis`.
+            keep: below 1, turns are dropped in larger steps; see `turn_windows.truncate_with_hysteresis`.
             scored: whether to compute the likelihoods of the replies.
             sink: a function called with the next characters of the first reply as they become final.
         """
         turns = check_turns(context)
         sentences = check_turns(persona, what="persona sentence")
-        encoded = self._tokenizer.encode_many([*sentences, *turns])
-        ids = encoded[len(sentences) :]
+        ids, persona_ids = self._tokenizer.encode_context(turns, sentences)
         if session is not None:
             ids = [list(session.ids.get((index, turns[index]), turn_ids)) for index, turn_ids in enumerate(ids)]
-        sep = self._tokenizer.sep_token_id
-        laid_out, window = lay_out_context(
-            ids, sep, persona=encoded[: len(sentences)], max_length=decoding.context_limit, keep=keep
+        laid_out, window = self._tokenizer.layout.lay_out_context(
+            ids, persona=persona_ids, max_length=decoding.context_limit, keep=keep
         )
         job = make_job(
             self._tokenizer,
-            self._row(laid_out.input_ids, laid_out.token_type_ids),
+            to_input(laid_out),
             decoding,
             seed=seed,
             scored=scored,
             sink=sink,
             history_ids=ids,
             own_turn_ids=ids[-2::-2],
+            reasoning=self._tokenizer.layout.reasoning,
         )
         tokens_dropped = window.cut + sum(map(len, ids[: window.first]))
         return ReplyInputs(list(turns), list(sentences), job, window.first, tokens_dropped)
-
-    def _row(self, input_ids: list[int], token_type_ids: list[int]) -> ModelInput:
-        return ModelInput(input_ids, token_type_ids if reads_token_types(self._hf_model) else None)
 
     def _output(
         self, inputs: ReplyInputs, replies: Sequence[GeneratedText], scorer: ScoredBy | None
@@ -242,32 +260,51 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         candidates = list(check_turns(candidates, what="candidate"))
         if not candidates:
             raise ValueError("there are no candidates; give at least one")
-        sep = self._tokenizer.sep_token_id
-        encode = self._tokenizer.encode_many
-        sentences = encode(check_turns(persona, what="persona sentence"))
-        turns = encode(check_turns(context))
-        replies = encode(candidates)
-        if cut:  # leave room for two separators, the final separator, and a token of the context
-            replies = [ids[: max(1, self.n_positions - persona_length(sentences) - 4)] for ids in replies]
-        base, _ = lay_out_context(
-            turns, sep, persona=sentences, max_length=self.n_positions, reserved=max(map(len, replies)) + 1
+        layout = self._tokenizer.layout
+        turns, sentences = self._tokenizer.encode_context(context, persona)
+        replies = self._tokenizer.encode_many(candidates)
+        if cut:  # leave room for the smallest context, and the end of the reply
+            least = layout.costs.persona_length(sentences) + layout.costs.min_context(persona=bool(sentences)) + 1
+            replies = [ids[: max(1, self.n_positions - least)] for ids in replies]
+        base, _ = layout.lay_out_context(
+            turns, persona=sentences, max_length=self.n_positions, reserved=max(map(len, replies)) + 1
         )
-        reply_type = base.token_type_ids[-1]
-        lengths = [len(ids) + 1 for ids in replies]
-        rows = [
-            self._row(
-                [*base.input_ids, *place_separators([ids], sep, leading=False)],
-                [*base.token_type_ids, *[reply_type] * len(ids), 1 - reply_type],
-            )
-            for ids in replies
-        ]
+        rows = [to_input(layout.append_reply(base, ids)) for ids in replies]
+        lengths = [len(row.input_ids) - len(base.input_ids) for row in rows]
         summed: list[float] = []
         with eval_mode(self._hf_model):
             for i in range(0, len(rows), ROWS_PER_BATCH):
                 part = slice(i, i + ROWS_PER_BATCH)
-                summed += score_rows(self._hf_model, rows[part], lengths[part], pad_token_id=sep)
+                summed += score_rows(self._hf_model, rows[part], lengths[part], pad_token_id=layout.pad_token_id)
         per_token = [total / n for total, n in zip(summed, lengths, strict=True)]
         return ConversationModelScores(candidates, summed, per_token, lengths)
+
+
+def sides_of(context: Sequence[str], speakers: Sequence[str] | None, speaker: str | None) -> Sequence[str]:
+    """Return a context of named speakers as one of two alternating sides; see `alternate`.
+
+    Raises:
+        ValueError: for names that are missing or invalid, or if the one who replies also spoke the last turn.
+    """
+    if speakers is None:
+        if speaker is not None:
+            raise ValueError(f"speaker={speaker!r} without speakers; give speakers=[...], one name for each turn")
+        return context
+    turns = check_turns(context)
+    names = check_speakers(speakers, len(turns))
+    others = [name for name in dict.fromkeys(names) if name != names[-1]]
+    if speaker is None and len(others) != 1:
+        known = ", ".join(dict.fromkeys(names))
+        raise ValueError(f"speaker is missing, and the speakers are {known}; give the one who replies")
+    reply_as = others[0] if speaker is None else check_speakers([speaker], 1)[0]
+    if reply_as == names[-1]:
+        raise ValueError(f"speaker={reply_as!r} spoke the last turn; give another who replies, or leave the turn out")
+    return alternate(turns, names, reply_as)
+
+
+def to_input(sequence: ConversationSequence) -> ModelInput:
+    """Return a laid-out conversation as an input of the model."""
+    return ModelInput(sequence.input_ids, sequence.token_type_ids or None)
 
 
 def rank_and_deduplicate(

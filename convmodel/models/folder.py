@@ -26,8 +26,12 @@ DAMAGE = (ValueError, TypeError, KeyError, AttributeError, RuntimeError, Safeten
 DOCUMENT_FILE = "document.json"
 """File beside those of transformers that marks a document model, as opposed to a conversation model."""
 
+CONVERSATION_FILE = "conversation.json"
+"""File beside those of transformers with the layout of a conversation model."""
+
 MODEL_FILES = re.compile(
-    r"(adapter_)?config\.json|selector\.json|document\.json|generation_config\.json|.*\.safetensors(\.index\.json)?|tokenizer.*\.(json|model)|vocab\.(json|txt)"
+    r"(adapter_)?config\.json|(selector|document|conversation|generation_config)\.json|tokenizer.*\.(json|model)"
+    r"|.*\.safetensors(\.index\.json)?|vocab\.(json|txt)"
     r"|merges\.txt|special_tokens_map\.json|added_tokens\.json|chat_template\.jinja|README\.md|\.gitattributes|\.git"
 )
 HUB_NAME = re.compile(

@@ -34,18 +34,16 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
     """A causal language model with its tokenizer; more tokens than the embeddings have rows make these grow."""
 
     tokenizer_class: ClassVar[type[TextTokenizer]]
-    card_text: ClassVar[CardText]
+    card_text: CardText
 
     def __init__(self, hf_model: PreTrainedModel, tokenizer: AnyTokenizer) -> None:
         self._hf_model = hf_model
         self._tokenizer = tokenizer
         if len(tokenizer) > embedding_rows(hf_model):
             hf_model.resize_token_embeddings(len(tokenizer))
-        sep = tokenizer.sep_token_id
-        hf_model.config.bos_token_id = hf_model.config.eos_token_id = sep
-        # Padding is marked by masks and labels; with a padding id, the ends of turns would be taken for padding.
-        hf_model.config.pad_token_id = None
-        self.generation_config = complete_config(hf_model.generation_config, sep, self._window_budget)
+        vars(hf_model.config).update(tokenizer.special_token_ids)
+        ends = tokenizer.end_token_ids
+        self.generation_config = complete_config(hf_model.generation_config, ends, self._window_budget)
 
     @classmethod
     def from_pretrained(
@@ -136,8 +134,8 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
             check_values({BAD_WORDS: words})
             ids = options.get("bad_words_ids") or self.generation_config.bad_words_ids or []
             options["bad_words_ids"] = [*ids, *self._ids_of([words] if isinstance(words, str) else words)]
-        sep = self._tokenizer.sep_token_id
-        return build_decoding_config(self.generation_config, options, sep_token_id=sep, budget=self._window_budget)
+        ends = self._tokenizer.end_token_ids
+        return build_decoding_config(self.generation_config, options, end_token_ids=ends, budget=self._window_budget)
 
     def check_decoding(self) -> None:
         """Raise ValueError when the default options are invalid or do not go together."""

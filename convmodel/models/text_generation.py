@@ -16,6 +16,7 @@ from convmodel.generation.options import DecodingConfig
 from convmodel.generation.padded import ModelInput, generate_in_batches
 from convmodel.generation.request import SEEDS, Finish, GenerationRequest, RequestState, derive_seed
 from convmodel.tokens.batching import batches_by_length
+from convmodel.tokens.reasoning import ReasoningSplitter, ReasoningTags
 from convmodel.tokens.text_tokenizer import TextTokenizer, decode
 
 PREFIX_TAIL = 32
@@ -116,6 +117,8 @@ class StreamingDetokenizer:
 class GenerationJob:
     """One laid-out input, with a request and a detokenizer for each of the texts to be generated from it.
 
+    A model that reasons has a splitter for each text.
+
     With the same `seed` the same row gives the same texts; it is None if nothing is sampled.
     """
 
@@ -124,6 +127,7 @@ class GenerationJob:
     seed: int | None
     requests: list[GenerationRequest]
     streams: list[StreamingDetokenizer]
+    splitters: list[ReasoningSplitter | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +138,14 @@ class GeneratedText:
         ids: the generated token ids, without the final separator.
         per_token: log-likelihood per token under the model itself, including the final separator, in nats; None if it
             was not requested.
+        reasoning: what the model wrote before the text, between the tags of its reasoning.
     """
 
     text: str
     ids: tuple[int, ...]
     finish: Finish
     per_token: float | None = None
+    reasoning: str = ""
 
 
 def make_job(
@@ -153,6 +159,7 @@ def make_job(
     history_ids: Sequence[Sequence[int]] = (),
     own_turn_ids: Sequence[Sequence[int]] = (),
     prefix_ids: Sequence[int] = (),
+    reasoning: ReasoningTags | None = None,
 ) -> GenerationJob:
     """Create a job with a request for each text to be generated from a row.
 
@@ -161,6 +168,7 @@ def make_job(
         seed: seed of the texts; None draws one from torch's global generator if anything is sampled.
         sink: a function called with the next characters of the first text as they become final.
         scored, history_ids, own_turn_ids, prefix_ids: see `GenerationRequest`.
+        reasoning: the tags of the reasoning that is kept out of the texts.
 
     Raises:
         ValueError: for a seed out of range.
@@ -175,26 +183,34 @@ def make_job(
         StreamingDetokenizer(tokenizer.hf_tokenizer, decoding.stop_strings, prefix_ids=prefix_ids[-PREFIX_TAIL:])
         for _ in range(decoding.num_replies)
     ]
+    splitters = [None if reasoning is None else ReasoningSplitter(reasoning) for _ in streams]
     requests = [
         GenerationRequest(
             row.input_ids,
             row.token_type_ids,
             decoding.config,
             seed=None if seed is None else derive_seed(seed, index),
-            stop=partial(_feed, stream, None if index else sink) if decoding.stop_strings or sink else None,
+            stop=partial(_feed, stream, splitter, None if index else sink) if decoding.stop_strings or sink else None,
             scored=scored,
             history_ids=history_ids,
             own_turn_ids=own_turn_ids,
             prefix_ids=prefix_ids,
         )
-        for index, stream in enumerate(streams)
+        for index, (stream, splitter) in enumerate(zip(streams, splitters, strict=True))
     ]
-    return GenerationJob(row, decoding, seed, requests, streams)
+    return GenerationJob(row, decoding, seed, requests, streams, splitters)
 
 
-def _feed(stream: StreamingDetokenizer, sink: Callable[[str], None] | None, token: int) -> bool:
+def _feed(
+    stream: StreamingDetokenizer,
+    splitter: ReasoningSplitter | None,
+    sink: Callable[[str], None] | None,
+    token: int,
+) -> bool:
     """Feed a token to a detokenizer, and return whether a stop string has appeared."""
     piece = stream.feed(token)
+    if splitter is not None:
+        piece = splitter.feed(piece, token)
     if piece and sink is not None:
         sink(piece)
     return stream.stopped
@@ -203,15 +219,16 @@ def _feed(stream: StreamingDetokenizer, sink: Callable[[str], None] | None, toke
 def collect_texts(job: GenerationJob, states: Sequence[RequestState]) -> list[GeneratedText]:
     """Return the texts of a job whose requests are all finished, from the engine's state of each request."""
     texts = []
-    for request, stream, state in zip(job.requests, job.streams, states, strict=True):
+    for request, stream, splitter, state in zip(job.requests, job.streams, job.splitters, states, strict=True):
         assert state.finish is not None
         per_token = state.per_token if request.scored else None
-        texts.append(_end(stream, state.tokens, state.finish, per_token, is_fed=request.stop is not None))
+        texts.append(_end(stream, splitter, state.tokens, state.finish, per_token, is_fed=request.stop is not None))
     return texts
 
 
 def _end(
     stream: StreamingDetokenizer,
+    splitter: ReasoningSplitter | None,
     ids: Sequence[int],
     finish: Finish,
     per_token: float | None = None,
@@ -220,9 +237,13 @@ def _end(
 ) -> GeneratedText:
     """Return the text of ids, which the detokenizer may have been fed already."""
     for token in () if is_fed else ids:
-        stream.feed(token)
-    stream.finish()
-    return GeneratedText(stream.text, tuple(ids), "stop" if stream.stopped else finish, per_token)
+        _feed(stream, splitter, None, token)
+    rest = stream.finish()
+    if splitter is not None:
+        splitter.finish(rest)
+    text = stream.text if splitter is None else splitter.text
+    reasoning = "" if splitter is None else splitter.reasoning
+    return GeneratedText(text, tuple(ids), "stop" if stream.stopped else finish, per_token, reasoning)
 
 
 ROWS_PER_BATCH = 32
@@ -277,7 +298,7 @@ def _with_transformers(
     for job, job_ids in zip(jobs, ids, strict=True):
         limit = config.max_length - len(job.row.input_ids) if config.max_new_tokens is None else config.max_new_tokens
         finishes: list[Finish] = ["length" if len(text_ids) >= limit else "end" for text_ids in job_ids]
-        results.append(list(map(_end, job.streams, job_ids, finishes)))
+        results.append(list(map(_end, job.streams, job.splitters, job_ids, finishes)))
     return results
 
 

@@ -62,6 +62,7 @@ class Reply:
         seed: the same request with this seed gives the same reply; None if nothing was sampled.
         ranked_by: name of the scorer of the candidates; empty if no candidates were compared.
         cached_tokens: number of `context_tokens` taken from the KV cache instead of being read again.
+        reasoning: what the model wrote before the first candidate, between the tags of its reasoning.
     """
 
     candidates: tuple[Candidate, ...]
@@ -76,6 +77,7 @@ class Reply:
     seed: int | None = None
     ranked_by: str = ""
     cached_tokens: int = 0
+    reasoning: str = ""
 
     @property
     def text(self) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from convmodel.data.conversation import check_turns
 from convmodel.generation.options import PRESETS
 from convmodel.models.conversation_model import ConversationModel, ReplyInputs, rank_and_deduplicate
 from convmodel.models.document_inputs import DocumentModelOutput
@@ -14,7 +13,6 @@ from convmodel.models.text_generation import GeneratedText
 from convmodel.responders.engine_worker import EngineWorker
 from convmodel.responders.handles import GenerationHandle
 from convmodel.responders.protocol import MAX_RUNNING, MAX_WAITING, Candidate, Reply, Session
-from convmodel.tokens.conversation_layout import lay_out_context
 
 
 class Writer(EngineWorker[ConversationModel]):
@@ -83,13 +81,9 @@ class Writer(EngineWorker[ConversationModel]):
 
     def count_tokens(self, context: Sequence[str], persona: Sequence[str] = ()) -> int:
         """See `ContextCounter.count_tokens`."""
-        turns = check_turns(context)
-        sentences = check_turns(persona, what="persona sentence")
-        ids = self._model.tokenizer.encode_many([*sentences, *turns])
-        laid_out, _ = lay_out_context(
-            ids[len(sentences) :], self._model.tokenizer.sep_token_id, persona=ids[: len(sentences)]
-        )
-        return len(laid_out.input_ids)
+        tokenizer = self._model.tokenizer
+        turns, sentences = tokenizer.encode_context(context, persona)
+        return len(tokenizer.encode_ids(turns, persona=sentences)["input_ids"])
 
     def _to_reply(
         self, handle: GenerationHandle[Reply], texts: list[GeneratedText], inputs: ReplyInputs, session: Session | None
@@ -116,6 +110,7 @@ class Writer(EngineWorker[ConversationModel]):
             seed=handle.job.seed,
             ranked_by=scorer_name(self._scorer) if best_score is not None else "",
             cached_tokens=handle.cached_tokens,
+            reasoning=best.reasoning,
         )
 
 

@@ -108,8 +108,8 @@ class ReplyService(JobService[ReplyRequest, Reply, CheckedReply]):
         """Keep the candidates that the policy allows; the first of them is the reply."""
         allowed, blocked = policy.pick(output)
         if allowed is not None:
-            return CheckedReply(allowed)
-        replacement = replace(output, candidates=(Candidate(policy.say),), ranked_by="")
+            return CheckedReply(replace(allowed, reasoning=""))  # the policy reads texts alone
+        replacement = replace(output, candidates=(Candidate(policy.say),), ranked_by="", reasoning="")
         return CheckedReply(replacement, blocked, withheld=output.text)
 
     def _search(self, context: Sequence[str], k: int) -> "_CompletedSearch":

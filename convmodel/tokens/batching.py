@@ -127,13 +127,24 @@ def _batch_bounds(costs: np.ndarray, shortest: np.ndarray, budget: int, max_padd
 
 
 def pad(rows: Sequence[ConversationSequence], *, pad_token_id: int) -> Batch:
-    """Pad laid-out sequences on the right into one batch; no rows give one row of padding, which predicts nothing."""
-    return {
+    """Pad laid-out sequences on the right into one batch; no rows give one row of padding, which predicts nothing.
+
+    `texts` is true for the tokens of turns, which are neither the layout's nor padding. There are no `token_type_ids`
+    where the rows have none.
+    """
+    batch = {
         "input_ids": pad_values([row.input_ids for row in rows], pad_token_id),
         "token_type_ids": pad_values([row.token_type_ids for row in rows], 0),
         "labels": pad_values([row.labels for row in rows], IGNORED),
         "metadata": torch.tensor([row.metadata for row in rows] or [0]),
     }
+    batch["texts"] = torch.zeros_like(batch["input_ids"], dtype=torch.bool)
+    for row, texts in zip(rows, batch["texts"], strict=False):
+        for start, stop in row.spans:
+            texts[start:stop] = True
+    if batch["token_type_ids"].shape != batch["input_ids"].shape:
+        del batch["token_type_ids"]
+    return batch
 
 
 def pad_values(rows: Sequence[Sequence[int] | np.ndarray], value: int) -> Tensor:

@@ -1,11 +1,20 @@
-"""Encode conversations as token ids with separators and token types, as lists without tensors."""
+"""Encode conversations as token ids by a layout: separators with token types, or a chat template."""
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
 
 from convmodel.data.conversation import check_turns
 from convmodel.data.messages import ROLES
-from convmodel.tokens.conversation_layout import lay_out_context
+from convmodel.tokens.chat_template import ChatTemplate
+from convmodel.tokens.conversation_layout import ConversationLayout, SeparatorLayout
+from convmodel.tokens.layout_options import LayoutOptions
+from convmodel.tokens.reasoning import find_tags
+from convmodel.tokens.template_layout import TemplateLayout
 from convmodel.tokens.text_tokenizer import TextTokenizer
 
 CHAT_TEMPLATE = "".join(
@@ -53,13 +62,18 @@ CHAT_TEMPLATE = "".join(
 )
 """The rules of `convmodel.data.messages` in Jinja; NAMES and SEPARATOR are replaced."""
 
+OWN_BEGINNING = CHAT_TEMPLATE[: CHAT_TEMPLATE.index("NAMES")]
+"""The beginning of every chat template that this package has written for its separators."""
+
 
 class Encoding(dict[str, list[int]]):
-    """`input_ids`, `token_type_ids` and `attention_mask` of one conversation, each a list of T integers.
+    """`input_ids`, `attention_mask` and, if the layout has them, `token_type_ids` of one conversation.
+
+    Each is a list of T integers.
 
     Args:
         turns_dropped: number of the oldest turns that were dropped to fit `max_length`.
-        tokens_dropped: number of tokens (without separators) of the dropped turns, or cut from the newest turn.
+        tokens_dropped: number of tokens of the dropped turns' texts, or cut from the newest turn.
     """
 
     def __init__(self, values: dict[str, list[int]], *, turns_dropped: int = 0, tokens_dropped: int = 0) -> None:
@@ -69,13 +83,63 @@ class Encoding(dict[str, list[int]]):
 
 
 class ConversationTokenizer(TextTokenizer):
-    """Tokenizer of a conversation model; see docs/layout.md for a picture of the layout, and `TextTokenizer`.
+    """Tokenizer of a conversation model with its layout; see docs/layout.md for a picture, and `TextTokenizer`.
+
+    Args:
+        tokenizer: see `TextTokenizer`.
+        options: the options of the layout.
 
     Example:
         >>> tokenizer = ConversationTokenizer.from_pretrained("gpt2")
         >>> tokenizer(["Hello", "How are you"])["input_ids"]
         [50256, 15496, 50256, 2437, 389, 345, 50256]
     """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, options: LayoutOptions = LayoutOptions()) -> None:  # noqa: B008
+        super().__init__(tokenizer)
+        self.layout_options = options
+
+    def choose_layout(self, **options: Any) -> None:
+        """Change options of the layout; see `LayoutOptions`."""
+        chosen = replace(self.layout_options, **options)
+        if chosen != self.layout_options:
+            self.layout_options = chosen
+            vars(self).pop("layout", None)
+
+    @property
+    def has_own_template(self) -> bool:
+        """Whether the tokenizer has a chat template that this package has not written for its separators."""
+        template = self.hf_tokenizer.chat_template
+        return bool(template) and not str(template).startswith(OWN_BEGINNING)
+
+    @cached_property
+    def layout(self) -> ConversationLayout:
+        """The layout. Raises ValueError when the chat template is missing or cannot lay out a conversation."""
+        options = self.layout_options
+        if options.layout == "separators" or (options.layout == "auto" and not self.has_own_template):
+            return SeparatorLayout(self.sep_token_id, has_types=options.token_types, sep_token=self.sep_token)
+        if not self.has_own_template:
+            raise ValueError(
+                "layout='chat_template', but the tokenizer has no chat template of its own; give it one "
+                "(chat_template.jinja in its folder), or use layout='separators'"
+            )
+        template = ChatTemplate(self.hf_tokenizer, reasoning=options.reasoning)
+        control = {i: str(self.hf_tokenizer.convert_ids_to_tokens(i)) for i in self.control_ids}
+        return TemplateLayout(
+            template,
+            newline_ids=self.encode("\n"),
+            control_ids=self.control_ids,
+            end_of_text_id=self.hf_tokenizer.eos_token_id,
+            reasoning=find_tags(str(self.hf_tokenizer.chat_template), template.opening, control),
+        )
+
+    @property
+    def end_token_ids(self) -> tuple[int, ...]:
+        return self.layout.end_token_ids
+
+    @property
+    def special_token_ids(self) -> dict[str, int | None]:
+        return super().special_token_ids if self.layout.owns_special_tokens else {}
 
     def __call__(self, turns: Sequence[str], *, persona: Sequence[str] = (), max_length: int | None = None) -> Encoding:
         """Encode a context, ready for its reply.
@@ -89,10 +153,17 @@ class ConversationTokenizer(TextTokenizer):
             max_length: maximum number of tokens. Whole turns are dropped, oldest first, and counted in the result; the
                 newest turn is cut from its start only when it alone is too long.
         """
+        turn_ids, persona_ids = self.encode_context(turns, persona)
+        return self.encode_ids(turn_ids, persona=persona_ids, max_length=max_length)
+
+    def encode_context(
+        self, turns: Sequence[str], persona: Sequence[str] = ()
+    ) -> tuple[list[list[int]], list[list[int]]]:
+        """Return the token ids of each turn and of each persona sentence; errors as for calling the tokenizer."""
         turns = check_turns(turns)
         persona = check_turns(persona, what="persona sentence")
         encoded = self.encode_many([*persona, *turns])
-        return self.encode_ids(encoded[len(persona) :], persona=encoded[: len(persona)], max_length=max_length)
+        return encoded[len(persona) :], encoded[: len(persona)]
 
     def encode_ids(
         self,
@@ -106,9 +177,9 @@ class ConversationTokenizer(TextTokenizer):
 
         `keep` is that of `truncate_with_hysteresis`. Raises ValueError as calling the tokenizer does.
         """
-        laid_out, window = lay_out_context(turns, self.sep_token_id, persona=persona, max_length=max_length, keep=keep)
-        ids = laid_out.input_ids
-        values = {"input_ids": ids, "token_type_ids": laid_out.token_type_ids, "attention_mask": [1] * len(ids)}
+        laid_out, window = self.layout.lay_out_context(turns, persona=persona, max_length=max_length, keep=keep)
+        types = {"token_type_ids": laid_out.token_type_ids} if laid_out.token_type_ids else {}
+        values = {"input_ids": laid_out.input_ids, **types, "attention_mask": [1] * len(laid_out.input_ids)}
         tokens_dropped = window.cut + sum(map(len, turns[: window.first]))
         return Encoding(values, turns_dropped=window.first, tokens_dropped=tokens_dropped)
 
@@ -121,6 +192,7 @@ class ConversationTokenizer(TextTokenizer):
         return CHAT_TEMPLATE.replace("NAMES", repr(names)).replace("SEPARATOR", repr(self.sep_token))
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Save the transformers tokenizer with the chat template; the separator has the same id after reloading."""
-        self.hf_tokenizer.chat_template = self.chat_template()
+        """Save the transformers tokenizer with its own chat template, or with that of the separators."""
+        if self.layout.owns_special_tokens:
+            self.hf_tokenizer.chat_template = self.chat_template()
         super().save_pretrained(folder)

@@ -6,15 +6,9 @@ from dataclasses import astuple, dataclass, field
 import numpy as np
 
 from convmodel.tokens.batching import Batch, pad
-from convmodel.tokens.conversation_layout import (
-    ConversationSequence,
-    TrainOn,
-    lay_out,
-    room_for_turns,
-    split_into_windows,
-    target_turns,
-)
+from convmodel.tokens.conversation_layout import ConversationLayout, ConversationSequence
 from convmodel.tokens.store import TokenStore
+from convmodel.tokens.turn_windows import LayoutCosts, TrainOn, room_for_turns, split_into_windows, target_turns
 
 
 @dataclass
@@ -28,12 +22,13 @@ class WindowCounts:
 
 
 class WindowPlan:
-    """The turns that each window holds, computed from lengths alone; see `conversation_layout.split_into_windows`.
+    """The turns that each window holds, computed from lengths alone; see `turn_windows.split_into_windows`.
 
     Args:
-        lengths: (S,) number of tokens of every segment (persona sentences and turns), without separators.
+        lengths: (S,) number of tokens of every segment (persona sentences and turns), without those of the layout.
         first: (C + 1,) index of the first segment of each conversation, then S.
         prefix_segments: (C,) number of persona sentences of each conversation.
+        costs: the tokens that the layout adds.
     """
 
     def __init__(
@@ -45,22 +40,29 @@ class WindowPlan:
         max_length: int,
         train_on: TrainOn = "all",
         context_share: float = 0.5,
+        costs: LayoutCosts | None = None,
     ) -> None:
         self._train_on = train_on
         self.counts = WindowCounts()
-        costs = np.append(0, np.cumsum(lengths + 1))
+        layout = costs or LayoutCosts()
         first_turn = first[:-1] + prefix_segments
         self._first_turn = first_turn
         self._turns = first[1:] - first_turn
-        persona = costs[first_turn] - costs[first[:-1]]
-        short = persona + costs[first[1:]] - costs[first_turn] + 1 <= max_length
-        split = self._split(np.flatnonzero(~short), lengths, persona, max_length, context_share)
+        self._first_segment = first[:-1]
+        sums = np.append(0, np.cumsum(lengths + beside_segments(layout, first=first, prefix_segments=prefix_segments)))
+        persona = sums[first_turn] - sums[first[:-1]]
+        edges = np.where(prefix_segments > 0, *(layout.edge(persona=has, is_open=False) for has in (True, False)))
+        short = persona + sums[first[1:]] - sums[first_turn] + edges <= max_length
+        split = self._split(np.flatnonzero(~short), lengths, persona, max_length, context_share, layout)
         rows = np.concatenate([self._whole(np.flatnonzero(short)), split])
         rows = rows[np.argsort(rows[:, 0], kind="stable")]
         self._conversation, self._first, self._predict_from, self._stop, self._cut = rows.T
         start = self._first_turn[self._conversation]
-        turn_tokens = costs[start + self._stop] - costs[start + self._first]
-        self.lengths = persona[self._conversation] + turn_tokens + 1 - self._cut
+        turn_tokens = sums[start + self._stop] - sums[start + self._first]
+        last = self._turns[self._conversation] - 1
+        ends = ((last - turn) % 2 == 0 for turn in (self._first, self._stop - 1))
+        edge = layout.edges_of(prefix_segments[self._conversation] > 0, *ends)
+        self.lengths = persona[self._conversation] + turn_tokens + edge - self._cut
 
     def __len__(self) -> int:
         return len(self._conversation)
@@ -87,23 +89,40 @@ class WindowPlan:
         return np.stack([conversations, zeros, begin, stop, zeros], axis=1)[begin >= 0]
 
     def _split(
-        self, conversations: np.ndarray, lengths: np.ndarray, persona: np.ndarray, max_length: int, context_share: float
+        self,
+        conversations: np.ndarray,
+        lengths: np.ndarray,
+        persona: np.ndarray,
+        max_length: int,
+        context_share: float,
+        costs: LayoutCosts,
     ) -> np.ndarray:
         """Return the rows of conversations that do not fit into one window."""
         rows: list[tuple[int, ...]] = []
         for conversation in conversations.tolist():
+            start = self._first_turn[conversation]
+            edge = costs.edge(persona=bool(start > self._first_segment[conversation]), is_open=False)
             try:
-                room = room_for_turns(int(persona[conversation]), max_length)
+                room = room_for_turns(int(persona[conversation]), max_length, min_room=costs.min_room, edge=edge)
             except ValueError:
                 self.counts.dropped.append(conversation)
                 continue
-            start = self._first_turn[conversation]
-            turn_lengths = lengths[start : start + self._turns[conversation]].tolist()
+            texts = lengths[start : start + self._turns[conversation]].tolist()
+            turn_lengths = costs.turn_lengths(texts, last_is_reply=True)
             windows = split_into_windows(turn_lengths, room, train_on=self._train_on, context_share=context_share)
             rows.extend((conversation, *astuple(window)) for window in windows)
             self.counts.split += len(windows) > 1
             self.counts.cut_turns += sum(window.cut > 0 for window in windows)
         return np.array(rows, dtype=np.int64).reshape(-1, 5)
+
+
+def beside_segments(costs: LayoutCosts, *, first: np.ndarray, prefix_segments: np.ndarray) -> np.ndarray:
+    """Return the number of tokens that a layout adds to every segment; for arguments see `WindowPlan`."""
+    segments = np.diff(first)
+    offset = np.arange(int(first[-1] if len(first) else 0)) - np.repeat(first[:-1], segments)
+    to_last = np.repeat(segments, segments) - 1 - offset
+    of_turn = np.where(to_last % 2 == 0, costs.turn[1], costs.turn[0])
+    return np.where(offset < np.repeat(prefix_segments, segments), costs.sentence, of_turn)
 
 
 class WindowSet(WindowPlan):
@@ -113,7 +132,7 @@ class WindowSet(WindowPlan):
         self,
         store: TokenStore,
         *,
-        sep_token_id: int,
+        layout: ConversationLayout,
         max_length: int,
         train_on: TrainOn = "all",
         context_share: float = 0.5,
@@ -125,9 +144,10 @@ class WindowSet(WindowPlan):
             max_length=max_length,
             train_on=train_on,
             context_share=context_share,
+            costs=layout.costs,
         )
         self._store = store
-        self._sep_token_id = sep_token_id
+        self._layout = layout
 
     def words(self) -> int:
         """Return the number of white-space separated words of all predicted turns; it compares across vocabularies."""
@@ -143,12 +163,12 @@ class WindowSet(WindowPlan):
         return [self._read(int(n)) for n in indices]
 
     def read_batch(self, indices: Iterable[int]) -> Batch:
-        """Return windows as one batch, padded on the right with separators."""
+        """Return windows as one batch, padded on the right."""
         return self.collate(self.read(indices))
 
     def collate(self, rows: Sequence[ConversationSequence]) -> Batch:
-        """Return layouts as one batch, padded on the right with separators."""
-        return pad(rows, pad_token_id=self._sep_token_id)
+        """Return layouts as one batch, padded on the right."""
+        return pad(rows, pad_token_id=self._layout.pad_token_id)
 
     def _read(self, n: int) -> ConversationSequence:
         conversation = self._conversation[n]
@@ -156,11 +176,10 @@ class WindowSet(WindowPlan):
         stop = int(self._stop[n])
         start = int(self._first_turn[conversation])
         predicted = set(self._targets(n))
-        return lay_out(
+        return self._layout.lay_out(
             self._store.segments(start + first, start + stop),
-            self._sep_token_id,
             persona=self._store.segments(int(self._store.first[conversation]), start),
-            persona_type=(int(self._turns[conversation]) - 1 - first) % 2,
+            last_is_reply=(int(self._turns[conversation]) - stop) % 2 == 0,
             predicted=[turn in predicted for turn in range(first, stop)],
             cut=int(self._cut[n]),
         )

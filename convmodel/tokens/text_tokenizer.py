@@ -153,12 +153,30 @@ class TextTokenizer:
         """Return the number of rows that an embedding table needs."""
         return max(self.hf_tokenizer.get_vocab().values()) + 1  # ids may have gaps: not the number of tokens
 
+    @property
+    def end_token_ids(self) -> tuple[int, ...]:
+        """Tokens that end a text, the one that is written first."""
+        return (self.sep_token_id,)
+
+    @property
+    def special_token_ids(self) -> dict[str, int | None]:
+        """Special tokens that a model's configuration must hold, by name."""
+        # Padding is marked by masks and labels; with a padding id, the ends of turns would be taken for padding.
+        return {"bos_token_id": self.sep_token_id, "eos_token_id": self.sep_token_id, "pad_token_id": None}
+
+    @property
+    def control_ids(self) -> set[int]:
+        """Control tokens, which no text becomes: the special ones, and those that the chat template names."""
+        template = str(self.hf_tokenizer.chat_template or "")
+        added = self.hf_tokenizer.added_tokens_decoder.items()
+        control = {i for i, token in added if token.special or token.content in template}
+        control.update(self.hf_tokenizer.all_special_ids)
+        control.discard(self.hf_tokenizer.unk_token_id)  # texts need the unknown token, unless it is the separator
+        return control | {self.sep_token_id}
+
     @cached_property
     def _encode_texts(self) -> TextEncoder:
-        added = self.hf_tokenizer.added_tokens_decoder.items()
-        control = {*self.hf_tokenizer.all_special_ids, *(i for i, token in added if token.special)}
-        control.discard(self.hf_tokenizer.unk_token_id)  # texts need the unknown token, unless it is the separator
-        return TextEncoder(self.hf_tokenizer, [*control, self.sep_token_id])
+        return TextEncoder(self.hf_tokenizer, [*self.control_ids])
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of one text, without separators; names of control tokens become ordinary tokens."""

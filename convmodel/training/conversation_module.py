@@ -1,10 +1,12 @@
 """LightningModule that trains a language model to write replies."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from convmodel.models.conversation_model import ConversationModel
-from convmodel.tokens.conversation_layout import TrainOn
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+from convmodel.tokens.layout_options import LayoutChoice, LayoutOptions
+from convmodel.tokens.turn_windows import TrainOn
 from convmodel.training.datamodules.base import ModelInputs
 from convmodel.training.language_module import LanguageModule
 from convmodel.training.samples import Sample, SampleRequest
@@ -19,6 +21,10 @@ class ConversationModule(LanguageModule[ConversationModel]):
     Args:
         pretrained_model_name_or_path: Hub name (gpt2) or folder of the model to fine-tune; `from_scratch` is then
             ignored.
+        layout: Order of persona and turns: "separators", "chat_template" (the tokenizer's own), or "auto": that of the
+            pretrained folder; otherwise the template of a tokenizer that has one, and separators.
+        token_types: Whether separators come with token types, which GPT-2 reads; as in the pretrained folder if null,
+            and true for a new model.
         train_on: Turns to predict: "all", "last", or those of one speaker: "last_speaker" (the speaker of the last
             turn, whom a persona describes), "first_speaker", "second_speaker".
         options: See `LanguageModule`.
@@ -27,8 +33,16 @@ class ConversationModule(LanguageModule[ConversationModel]):
     model_class = ConversationModel
 
     def __init__(
-        self, pretrained_model_name_or_path: str | None = None, train_on: TrainOn = "all", **options: Any
+        self,
+        pretrained_model_name_or_path: str | None = None,
+        layout: LayoutChoice = "auto",
+        token_types: bool | None = None,
+        train_on: TrainOn = "all",
+        **options: Any,
     ) -> None:
+        chosen: dict[str, Any] = {"layout": None if layout == "auto" else layout, "token_types": token_types}
+        self._layout_options = {name: value for name, value in chosen.items() if value is not None}
+        LayoutOptions(**self._layout_options)
         super().__init__(pretrained_model_name_or_path, **options)
         self._train_on: TrainOn = train_on
 
@@ -37,6 +51,15 @@ class ConversationModule(LanguageModule[ConversationModel]):
         return ModelInputs(
             "ConversationDataModule", self.n_positions, self._train_on, default_length=self.default_length
         )
+
+    @property
+    def extra_config(self) -> dict[str, Any]:
+        """Options of the layout: those of the checkpoint or the pretrained folder, and over them the given ones."""
+        return super().extra_config | self._layout_options
+
+    def use_inputs(self, inputs: ModelInputs) -> None:
+        """Choose the layout before the data are laid out."""
+        cast(ConversationTokenizer, self._required_tokenizer()).choose_layout(**self.extra_config)
 
     def sample_inputs(self, request: SampleRequest) -> list[ReplyInput]:
         """Return contexts with personas."""

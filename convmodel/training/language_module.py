@@ -18,7 +18,7 @@ from convmodel.tokens.conversation_layout import IGNORED
 from convmodel.training.datamodules.base import FilesDataModule, Split
 from convmodel.training.metrics import PerplexityReport, perplexity_card, sum_token_counts
 from convmodel.training.network_module import NetworkModule
-from convmodel.training.sequence_unlikelihood import SequenceUnlikelihood, continue_rows
+from convmodel.training.sequence_unlikelihood import SequenceUnlikelihood, continue_rows, text_tokens
 from convmodel.training.unlikelihood import OwnUnlikelihood, Unlikelihood, find_seen_tokens
 
 ModelT = TypeVar("ModelT", bound=LanguageModel[Any])
@@ -106,9 +106,8 @@ class LanguageModule(NetworkModule[ModelT]):
             hidden, labels, predicted = self._predicted_states(batch)
             ids = batch["input_ids"][:, :-1]
             tokens = predicted.sum()
-            # Neither metadata, nor the separator (also the padding): every turn needs another separator.
-            positions = torch.arange(ids.shape[1], device=ids.device)
-            counted = (positions >= batch["metadata"][:, None]) & (ids != self._required_tokenizer().sep_token_id)
+            # Neither metadata, nor the tokens of the layout: every turn needs another separator.
+            counted = text_tokens(batch, self._required_tokenizer().end_token_ids)[:, :-1]
             criterion = Unlikelihood(labels, find_seen_tokens(ids, counted), predicted, self._alpha)
             total = summed_loss(*self._head(hidden), criterion)
             loss = total.detach() - criterion.penalty
@@ -128,9 +127,9 @@ class LanguageModule(NetworkModule[ModelT]):
         """Return the unlikelihood loss of the model's continuations of the batch, and the number of repeated tokens."""
         assert self.hf_model is not None
         options = self._sequence_unlikelihood
-        sep = self._required_tokenizer().sep_token_id
-        rows = continue_rows(self.hf_model, batch, options, sep_token_id=sep)
-        candidates = rows.candidates(options.ngram, sep_token_id=sep)
+        ends = self._required_tokenizer().end_token_ids
+        rows = continue_rows(self.hf_model, batch, options, end_token_ids=ends)
+        candidates = rows.candidates(options.ngram, end_token_ids=ends)
         predicted = candidates[:, 1:]
         hidden = hidden_states(self.hf_model, rows.input_ids, rows.token_type_ids)[:, :-1][predicted]
         criterion = OwnUnlikelihood(rows.input_ids[:, 1:][predicted])

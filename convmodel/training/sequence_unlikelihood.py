@@ -1,5 +1,6 @@
 """Greedy continuations of a batch's prefixes, for sequence-level unlikelihood training."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -53,20 +54,20 @@ class ContinuedRows:
     token_type_ids: Tensor | None
     written: Tensor
 
-    def candidates(self, n: int, *, sep_token_id: int) -> Tensor:
-        """Return (B, T) the mask of generated tokens that belong to a repeated n-gram; never a separator."""
+    def candidates(self, n: int, *, end_token_ids: Sequence[int]) -> Tensor:
+        """Return (B, T) the mask of generated tokens that belong to a repeated n-gram; never one that ends a turn."""
         repeated = repeated_ngrams(self.input_ids.masked_fill(~self.written, -1), n)
-        return repeated & (self.input_ids != sep_token_id)
+        return repeated & ~_are_ends(self.input_ids, end_token_ids)
 
 
 def continue_rows(
-    model: PreTrainedModel, batch: Batch, options: SequenceUnlikelihood, *, sep_token_id: int
+    model: PreTrainedModel, batch: Batch, options: SequenceUnlikelihood, *, end_token_ids: Sequence[int]
 ) -> ContinuedRows:
     """Continue the prefixes of a batch's rows with a predicted token, greedily and without dropout.
 
     The number of rows is limited so that their continuations fit in the token count of the batch, but is at least one.
-    Token types alternate at each separator, as in conversations: the model continues for both speakers. Without token
-    types, a separator ends the text. The separator is also the padding.
+    Token types alternate at each end token, as in conversations: the model continues for both speakers. Without token
+    types, an end token ends the text.
     """
     predicting = (batch["labels"] != IGNORED).any(1)
     ids = batch["input_ids"][predicting]
@@ -75,36 +76,52 @@ def continue_rows(
     if not len(ids):  # a process with an empty share takes part in the step, and contributes nothing
         nothing = torch.zeros_like(batch["input_ids"], dtype=torch.bool)
         return ContinuedRows(batch["input_ids"], batch.get("token_type_ids"), nothing)
-    stops = (batch["metadata"][predicting] + options.prefix).minimum(_lengths(ids, sep_token_id)).clamp(min=1)
+    stops = (batch["metadata"] + options.prefix).minimum(_lengths(batch, end_token_ids))[predicting].clamp(min=1)
     total = min(context_window(model.config), int(stops.max()) + options.continuation)
     rows = slice(max(1, batch["input_ids"].numel() // total))
-    continued = _allocate_rows(ids[rows], types if types is None else types[rows], total, sep_token_id)
+    continued = _allocate_rows(ids[rows], types if types is None else types[rows], total)
     positions = torch.arange(total, device=ids.device)
     is_prefix = positions < stops[rows, None]
     written = ~is_prefix & (positions < stops[rows, None] + options.continuation)
     with eval_mode(model), torch.no_grad():
-        _fill_greedily(model, continued, is_prefix, sep_token_id)
+        _fill_greedily(model, continued, is_prefix, end_token_ids)
     if types is None:
-        ends = written & (continued.input_ids == sep_token_id)
+        ends = written & _are_ends(continued.input_ids, end_token_ids)
         written &= ends.cumsum(1) - ends.long() == 0
     return ContinuedRows(continued.input_ids, continued.token_type_ids, written)
 
 
-def _lengths(input_ids: Tensor, sep_token_id: int) -> Tensor:
-    """Return (B,) the length of each row up to its last token that is neither a separator nor padding."""
-    positions = torch.arange(1, input_ids.shape[1] + 1, device=input_ids.device)
-    return ((input_ids != sep_token_id) * positions).amax(1)
+def text_tokens(batch: Batch, end_token_ids: Sequence[int]) -> Tensor:
+    """Return (B, T) the mask of the tokens of texts: neither metadata, nor those of the layout, nor padding."""
+    if "texts" in batch:
+        return batch["texts"]
+    ids = batch["input_ids"]
+    positions = torch.arange(ids.shape[1], device=ids.device)
+    return (positions >= batch["metadata"][:, None]) & ~_are_ends(ids, end_token_ids)
 
 
-def _allocate_rows(ids: Tensor, types: Tensor | None, total: int, sep_token_id: int) -> ContinuedRows:
+def _are_ends(ids: Tensor, end_token_ids: Sequence[int]) -> Tensor:
+    return torch.isin(ids, torch.tensor(end_token_ids, dtype=ids.dtype, device=ids.device))
+
+
+def _lengths(batch: Batch, end_token_ids: Sequence[int]) -> Tensor:
+    """Return (B,) the length of each row up to the last token of its metadata and text."""
+    ids = batch["input_ids"]
+    texts = batch["texts"] if "texts" in batch else ~_are_ends(ids, end_token_ids)
+    return (texts * torch.arange(1, ids.shape[1] + 1, device=ids.device)).amax(1)
+
+
+def _allocate_rows(ids: Tensor, types: Tensor | None, total: int) -> ContinuedRows:
     """Pad or cut rows to `total` tokens, with no token marked as generated."""
-    ids = torch.nn.functional.pad(ids[:, :total], (0, max(0, total - ids.shape[1])), value=sep_token_id)
+    ids = torch.nn.functional.pad(ids[:, :total], (0, max(0, total - ids.shape[1])))
     if types is not None:
         types = torch.nn.functional.pad(types[:, :total], (0, max(0, total - types.shape[1])))
     return ContinuedRows(ids, types, torch.zeros_like(ids, dtype=torch.bool))
 
 
-def _fill_greedily(model: PreTrainedModel, rows: ContinuedRows, is_prefix: Tensor, sep_token_id: int) -> None:
+def _fill_greedily(
+    model: PreTrainedModel, rows: ContinuedRows, is_prefix: Tensor, end_token_ids: Sequence[int]
+) -> None:
     """Replace, in place, the tokens after each prefix by the likeliest ones.
 
     Rows are read column by column, so that none needs left padding; within its prefix a row keeps its own tokens.
@@ -121,5 +138,5 @@ def _fill_greedily(model: PreTrainedModel, rows: ContinuedRows, is_prefix: Tenso
         ids[:, position] = torch.where(is_prefix[:, position], ids[:, position], token)
         if types is not None:
             previous = types[:, position - 1]
-            next_type = torch.where(token == sep_token_id, 1 - previous, previous)
+            next_type = torch.where(_are_ends(token, end_token_ids), 1 - previous, previous)
             types[:, position] = torch.where(is_prefix[:, position], types[:, position], next_type)

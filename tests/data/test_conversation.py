@@ -2,6 +2,7 @@
 
 import copy
 import gzip
+import json
 import os
 import pickle
 import random
@@ -256,3 +257,54 @@ def test_the_real_conversations_are_read() -> None:
     if not path.exists():
         pytest.skip(f"{path} is not there")
     assert sum(1 for _ in read_conversations(path)) == 21_726
+
+
+# Speakers
+
+
+def test_named_speakers_are_written_and_read_again(tmp_path: Path) -> None:
+    talks = [
+        Conversation(["a", "b", "c"], ["p"], {"id": 1}, speakers=["Ida", "Ida", "Tom"]),
+        Conversation(["a", "b"], speakers=("Ida", "Tom")),
+        Conversation(["a", "b"], meta={"speakers": 3}),
+        Conversation(["a", "b"]),
+    ]
+    write_conversations(talks, tmp_path / "talks.jsonl")
+    assert list(read_conversations(tmp_path / "talks.jsonl")) == talks
+    read = list(ConversationReader(tmp_path / "talks.jsonl"))
+    assert [talk.turns for talk in read] == [("a\nb", "c"), ("a", "b"), ("a", "b"), ("a", "b")]
+    assert all(talk.speakers is None for talk in read) and read[0].meta == {"id": 1} and read[0].persona == ("p",)
+
+
+def test_the_sides_of_a_group_are_the_last_speaker_and_the_others_with_their_names() -> None:
+    talk = Conversation(["a", "b", "c", "d", "e"], speakers=["Ida", "Tom", "Eve", "Eve", "Tom"])
+    assert talk.alternating() == Conversation(["Ida: a", "b", "Eve: c\nEve: d", "e"])
+    assert talk.reversed().speakers == ("Tom", "Eve", "Eve", "Tom", "Ida")
+    assert Conversation(["a", "b"]).alternating() == Conversation(["a", "b"])
+
+
+def test_speakers_are_checked() -> None:
+    with pytest.raises(ValueError, match="there are 1 speakers for 2 turns; give one name for each turn"):
+        Conversation(["a", "b"], speakers=["Ida"])
+    with pytest.raises(TypeError, match="the speakers are the string 'Ida', not a list"):
+        Conversation(["a", "b"], speakers="Ida")
+
+
+def test_names_of_messages_tell_the_people_of_a_group_apart(tmp_path: Path) -> None:
+    said = [
+        ("user", "Ida", "a"),
+        ("user", "Eve", "b"),
+        ("assistant", None, "c"),
+        ("user", "Ida", "d"),
+        ("user", "Ida", "e"),
+    ]
+    messages = [{"role": role, "content": text} | ({"name": name} if name else {}) for role, name, text in said]
+    lines = [{"messages": [*messages, {"role": "assistant", "content": "f"}]}, {"messages": messages[2:4]}]
+    file = tmp_path / "talks.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in (*lines, messages[:3])))
+    group, two, bare = read_conversations(file)
+    assert group.turns == ("a", "b", "c", "d\ne", "f")
+    assert group.speakers == ("Ida", "Eve", "assistant", "Ida", "assistant")
+    assert (two.turns, two.speakers) == (("c", "d"), None) and bare.speakers == ("Ida", "Eve", "assistant")
+    [folded, *_] = ConversationReader(file)
+    assert folded.turns == ("Ida: a\nEve: b", "c", "Ida: d\ne", "f")

@@ -21,8 +21,8 @@ SEP, POSITIONS = 2, 64
 
 
 def decided(options: dict[str, Any]) -> DecodingConfig:
-    default = complete_config(GenerationConfig(), SEP, reply_budget(POSITIONS))
-    return build_decoding_config(default, options, sep_token_id=SEP, budget=reply_budget(POSITIONS))
+    default = complete_config(GenerationConfig(), [SEP], reply_budget(POSITIONS))
+    return build_decoding_config(default, options, end_token_ids=[SEP], budget=reply_budget(POSITIONS))
 
 
 # Values

@@ -26,11 +26,11 @@ SEP, POSITIONS = 2, 64
 
 
 def default(**options: Any) -> GenerationConfig:
-    return complete_config(GenerationConfig(**options), SEP, reply_budget(POSITIONS))
+    return complete_config(GenerationConfig(**options), [SEP], reply_budget(POSITIONS))
 
 
 def decided(options: dict[str, Any], **defaults: Any) -> DecodingConfig:
-    return build_decoding_config(default(**defaults), options, sep_token_id=SEP, budget=reply_budget(POSITIONS))
+    return build_decoding_config(default(**defaults), options, end_token_ids=[SEP], budget=reply_budget(POSITIONS))
 
 
 # Values
@@ -179,7 +179,7 @@ def test_defaults_are_not_changed_by_a_call() -> None:
     config = default()
     before = config.to_dict()
     options = {"temperature": 2, "num_beams": 2, "eos_token_id": [5], "stop_strings": ["a"], "top_k": None}
-    build_decoding_config(config, options, sep_token_id=SEP, budget=reply_budget(POSITIONS))
+    build_decoding_config(config, options, end_token_ids=[SEP], budget=reply_budget(POSITIONS))
     assert config.to_dict() == before and options["top_k"] is None
 
 

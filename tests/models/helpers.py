@@ -4,6 +4,7 @@ FILES = {
     "README.md",
     "chat_template.jinja",
     "config.json",
+    "conversation.json",
     "generation_config.json",
     "model.safetensors",
     "tokenizer.json",

@@ -1,12 +1,14 @@
 """Replies and scores against plain loops without a cache, one at a time."""
 
+import json
 import random
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import torch
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
+from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel, LogitsProcessor, LogitsProcessorList
 
 from convmodel.generation.options import DECODING_DEFAULTS
 from convmodel.models import conversation_model as module
@@ -14,7 +16,9 @@ from convmodel.models import text_generation as writing
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.text_generation import write
 from convmodel.responders.protocol import Session
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from tests.conftest import MakeModel, random_turns
+from tests.tokens.templates import TEMPLATES, with_template
 
 GREEDY: dict[str, Any] = {"do_sample": False, "max_new_tokens": 12}
 
@@ -313,3 +317,113 @@ def test_a_gold_reply_scores_higher_after_training_on_it(model: ConversationMode
         optimizer.zero_grad()
     after = model.score(["Hello"], ["I am fine.", "No music."]).per_token
     assert after[0] > before[0] and after[0] > after[1]
+
+
+# Chat templates
+
+
+def with_layout(name: str, *, n_positions: int = 200, **options: Any) -> ConversationModel:
+    """Return a model with a chat template, whose replies end by themselves at times."""
+    tokenizer = ConversationTokenizer(with_template(name))
+    torch.manual_seed(0)
+    sizes: dict[str, Any] = {"n_positions": n_positions, "n_layer": 2, "n_head": 2, "n_embd": 16}
+    config = GPT2Config(vocab_size=len(tokenizer), **sizes, initializer_range=0.5, bos_token_id=7, eos_token_id=8)
+    return ConversationModel(GPT2LMHeadModel(config).eval(), tokenizer, **options)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_greedy_reply_by_a_chat_template_is_that_of_transformers(name: str) -> None:
+    model = with_layout(name)
+    tokenizer = model.hf_tokenizer
+    talk = [
+        {"role": role, "content": text} for role, text in (("user", "Hello"), ("assistant", "rain"), ("user", "you"))
+    ]
+    inputs: Any = tokenizer.apply_chat_template(talk, add_generation_prompt=True, enable_thinking=False)
+    ids = torch.tensor([inputs["input_ids"]])
+    ends = [*model.tokenizer.end_token_ids, 8]
+    options: dict[str, Any] = {"do_sample": False, "max_new_tokens": 12, "min_new_tokens": 1, "pad_token_id": 0}
+    expected = cast(Any, model.hf_model).generate(ids, **options, eos_token_id=ends)[0, ids.shape[1] :].tolist()
+    text = tokenizer.decode(expected, skip_special_tokens=True)
+    assert model.generate(["Hello", "rain", "you"], do_sample=False, max_new_tokens=12).responses == [text]
+    config = model.hf_model.config
+    assert (config.bos_token_id, config.eos_token_id) == (7, 8) and set(ends) <= set(
+        cast(list[int], model.generation_config.eos_token_id)
+    )
+
+
+@pytest.mark.parametrize("name", ["chatml", "mistral", "qwen 3", "no end"])
+def test_a_candidate_is_scored_as_the_assistants_text_with_its_end(name: str) -> None:
+    model = with_layout(name)
+    scores = model.score(["Hello", "rain", "you"], ["piano", "I like rain"], persona=["the piano"])
+    for candidate, summed, count in zip(scores.candidates, scores.summed, scores.num_tokens, strict=True):
+        context = model.tokenizer(["Hello", "rain", "you"], persona=["the piano"])["input_ids"]
+        reply = [*model.tokenizer.encode(candidate), model.tokenizer.end_token_ids[0]]
+        logits = model.hf_model(torch.tensor([context + reply])).logits[0, len(context) - 1 : -1].double()
+        expected = logits.log_softmax(-1).gather(1, torch.tensor(reply)[:, None]).sum()
+        assert summed == pytest.approx(float(expected.detach()), abs=1e-3) and count == len(reply)
+
+
+def test_a_saved_model_keeps_its_layout_and_the_template_of_its_tokenizer(tmp_path: Path) -> None:
+    choices: list[dict[str, Any]] = [{}, {"layout": "separators", "token_types": False}, {"layout": "separators"}]
+    for number, options in enumerate(choices):
+        model = with_layout("chatml", **options)
+        model.save_pretrained(tmp_path / f"{number}")
+        again = ConversationModel.from_pretrained(tmp_path / f"{number}", device="cpu", dtype="float32")
+        assert again.tokenizer(["Hello", "you"]) == model.tokenizer(["Hello", "you"])
+        saved = json.loads((tmp_path / f"{number}" / "conversation.json").read_text())
+        assert saved["layout"] == (options or {"layout": "chat_template"})["layout"]
+        assert ("token_type_ids" in again.tokenizer(["Hello"])) == (options == {"layout": "separators"})
+        card = (tmp_path / f"{number}" / "README.md").read_text()
+        assert ("The tokenizer's chat template" in card) == (not options)
+        assert (
+            again.generate(["Hello"], do_sample=False).responses == model.generate(["Hello"], do_sample=False).responses
+        )
+
+
+def test_a_folder_of_separators_without_conversation_json_keeps_them(model: ConversationModel, tmp_path: Path) -> None:
+    model.save_pretrained(tmp_path / "model")
+    (tmp_path / "model" / "conversation.json").unlink()
+    again = ConversationModel.from_pretrained(tmp_path / "model", device="cpu")
+    assert again.tokenizer(["Hello", "you"]) == model.tokenizer(["Hello", "you"])
+
+
+def test_a_folder_with_another_conversation_json_is_refused(model: ConversationModel, tmp_path: Path) -> None:
+    model.save_pretrained(tmp_path / "model")
+    (tmp_path / "model" / "conversation.json").write_text('{"version": 9}')
+    with pytest.raises(ValueError, match=r"conversation\.json: contains .*save the model again"):
+        ConversationModel.from_pretrained(tmp_path / "model")
+
+
+# Named speakers
+
+
+def test_a_reply_in_a_group_is_that_to_its_sides(model: ConversationModel) -> None:
+    turns = ["Hello", "Hi", "I like rain", "And you?"]
+    names = ["Ida", "Tom", "Ida", "Eve"]
+    expected = ["Ida: Hello", "Hi", "Ida: I like rain\nEve: And you?"]
+    reply = model.generate(turns, speakers=names, speaker="Tom", **GREEDY)
+    assert reply.responses == model.generate(expected, **GREEDY).responses and reply.context == expected
+    two = model.generate(turns, speakers=["Ida", "Tom", "Ida", "Ida"], **GREEDY)
+    assert two.context == ["Hello", "Hi", "I like rain\nAnd you?"]
+
+
+@pytest.mark.parametrize(
+    ("speakers", "speaker", "message"),
+    [
+        (None, "Ida", r"speaker='Ida' without speakers; give speakers="),
+        (["Ida", "Tom"], None, "there are 2 speakers for 3 turns; give one name for each turn"),
+        (
+            ["Ida", "Tom", "Eve"],
+            None,
+            "speaker is missing, and the speakers are Ida, Tom, Eve; give the one who replies",
+        ),
+        (["Ida", "Tom", "Eve"], "Eve", "speaker='Eve' spoke the last turn; give another who replies"),
+        (["Ida", "", "Eve"], "Tom", "speaker 2 is empty"),
+        (["Ida", "Tom\nEve", "Eve"], "Tom", "give a name of one line"),
+    ],
+)
+def test_names_that_do_not_say_who_replies_are_refused(
+    model: ConversationModel, speakers: list[str] | None, speaker: str | None, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        model.generate(["Hello", "Hi", "rain"], speakers=speakers, speaker=speaker)

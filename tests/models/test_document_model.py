@@ -15,10 +15,11 @@ from convmodel.models.card import ModelCard
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.document_model import PRESETS, DocumentModel
 from convmodel.models.text_generation import write
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.document_layout import lay_out_document
 from convmodel.tokens.document_tokenizer import DocumentTokenizer
-from tests.conftest import TEXTS, MakeModel
-from tests.models.documents import FAMILIES, RUSSIAN, make
+from tests.conftest import TEXTS
+from tests.models.documents import FAMILIES, RUSSIAN, make, network
 
 GREEDY: dict[str, Any] = {"do_sample": False, "max_new_tokens": 12}
 SAMPLED: dict[str, Any] = {"do_sample": True, "temperature": 1.3, "top_k": 0, "top_p": 0.98, "max_new_tokens": 12}
@@ -352,8 +353,10 @@ def test_an_invalid_document_json_is_refused(model: DocumentModel, tmp_path: Pat
         DocumentModel.from_pretrained(tmp_path / "model")
 
 
-def test_a_plain_gpt2_and_a_conversation_model_load_as_document_models(make_model: MakeModel, tmp_path: Path) -> None:
-    talks = make_model()
+def test_a_plain_gpt2_and_a_conversation_model_load_as_document_models(
+    tokenizer: DocumentTokenizer, tmp_path: Path
+) -> None:
+    talks = ConversationModel(network(tokenizer), ConversationTokenizer(tokenizer.hf_tokenizer))
     setattr(talks.generation_config, "self_repetition_penalty", 0.3)  # noqa: B010 (no field of transformers)
     talks.save_pretrained(tmp_path / "talks")
     model = DocumentModel.from_pretrained(tmp_path / "talks", device="cpu", dtype="float32")

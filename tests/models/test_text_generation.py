@@ -9,9 +9,12 @@ import torch
 from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from convmodel.generation.padded import ModelInput
+from convmodel.generation.request import RequestState
 from convmodel.models.conversation_model import ConversationModel
-from convmodel.models.text_generation import StreamingDetokenizer
+from convmodel.models.text_generation import StreamingDetokenizer, collect_texts, make_job
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+from convmodel.tokens.reasoning import ReasoningTags
 from convmodel.tokens.text_tokenizer import decode
 from tests.conftest import TEXTS, random_text
 from tests.vocabularies import FAMILIES, Letters
@@ -325,3 +328,24 @@ def test_control_tokens_are_left_out_at_any_position() -> None:
         stream = StreamingDetokenizer(tokenizer.hf_tokenizer, ["!"])
         text = "".join(map(stream.feed, ids)) + stream.finish()
         assert text == ("" if ids == [0, 1, 2] else "Hello")
+
+
+# Reasoning
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_reasoning_is_kept_out_of_the_text_and_of_its_pieces(model: ConversationModel, streamed: bool) -> None:
+    ids = model.tokenizer.encode("<think>It rains.</think>\n\nHello you")
+    pieces: list[str] = []
+    row = ModelInput(model.tokenizer(["Hello"])["input_ids"], None)
+    decoding = model.decoding(do_sample=False)
+    sink = pieces.append if streamed else None
+    job = make_job(model.tokenizer, row, decoding, sink=sink, reasoning=ReasoningTags())
+    [request] = job.requests
+    assert (request.stop is not None) == streamed
+    if request.stop is not None:
+        assert not any(map(request.stop, ids))
+    state = RequestState(request, tokens=ids, finish="end")
+    [text] = collect_texts(job, [state])
+    assert (text.text, text.reasoning, text.ids) == ("Hello you", "It rains.", tuple(ids))
+    assert "".join(pieces) == ("Hello you" if streamed else "")

@@ -18,8 +18,10 @@ from convmodel.generation.options import PRESETS
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.responders.protocol import Reply, ReplyHandle, Responder, Session
 from convmodel.responders.writer import Writer
-from convmodel.tokens.conversation_layout import lay_out, truncate_with_hysteresis
+from convmodel.tokens.conversation_layout import lay_out
+from convmodel.tokens.turn_windows import truncate_with_hysteresis
 from tests.conftest import MakeModel, random_turns
+from tests.models.test_conversation_model import with_layout
 
 pytestmark = pytest.mark.machine
 
@@ -619,3 +621,22 @@ def test_eight_threads_at_once_get_the_replies_that_one_gets(small: Conversation
         assert not any(thread.is_alive() for thread in threads)
         wait_until(lambda: idle(writer))
     assert wrong == []
+
+
+@pytest.mark.parametrize("name", ["chatml", "gemma", "mistral, system last"])
+def test_a_session_by_a_chat_template_reads_only_what_is_new_and_replies_as_without(name: str) -> None:
+    model = with_layout(name, n_positions=400)
+    options: dict[str, Any] = {"do_sample": False, "max_new_tokens": 6}
+    with Writer(model) as writer:
+        session = Session()
+        context: list[str] = []
+        for said in ("Hello", "I like rain", "And you?", "the piano"):
+            context.append(said)
+            reply = writer.start(context, persona=["I like rain"], options=options, session=session).result()
+            count = writer.count_tokens(context, ["I like rain"])
+            assert abs(reply.context_tokens - count) <= 8 * len(context)  # ids of replies may differ from their texts'
+            if len(context) == 1:
+                assert reply.text == model.generate(context, persona=["I like rain"], **options).responses[0]
+            if len(context) > 1 and name != "mistral, system last":
+                assert reply.context_tokens - reply.cached_tokens < 30
+            context.append(reply.text if reply.text.strip() else "you")

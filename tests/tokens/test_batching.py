@@ -166,7 +166,7 @@ def test_padding_is_on_the_right_and_has_no_labels(seed: int) -> None:
     rows = [random_row(source) for _ in range(source.randint(1, 6))]
     longest = max(len(row.input_ids) for row in rows)
     batch = pad(rows, pad_token_id=77)
-    assert list(batch) == ["input_ids", "token_type_ids", "labels", "metadata"]
+    assert list(batch) == ["input_ids", "token_type_ids", "labels", "metadata", "texts"]
     assert batch["metadata"].tolist() == [row.metadata for row in rows]
     for name, filler in {"input_ids": 77, "token_type_ids": 0, "labels": IGNORED}.items():
         expected = [getattr(row, name) + [filler] * (longest - len(row.input_ids)) for row in rows]
@@ -181,6 +181,7 @@ def test_an_empty_batch_is_one_row_of_padding() -> None:
         "token_type_ids": [[0]],
         "labels": [[IGNORED]],
         "metadata": [0],
+        "texts": [[False]],
     }
 
 

@@ -8,10 +8,13 @@ import pytest
 
 from convmodel.data.conversation import Conversation
 from convmodel.tokens import conversation_layout as layout
-from convmodel.tokens.conversation_layout import IGNORED, ConversationSequence, TrainOn
+from convmodel.tokens import turn_windows
+from convmodel.tokens.conversation_layout import IGNORED, ConversationSequence, SeparatorLayout
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.conversation_windows import WindowSet
 from convmodel.tokens.store import TokenStore
+from convmodel.tokens.turn_windows import TrainOn
+from tests.tokens.templates import CHANGING, TEMPLATES, with_template
 
 SEP = 0
 TRAIN_ON: list[TrainOn] = ["all", "last", "last_speaker", "first_speaker", "second_speaker"]
@@ -39,7 +42,9 @@ def build_store(folder: Path, conversations: list[Conversation]) -> TokenStore:
 def window_set(
     store: TokenStore, max_length: int, *, train_on: TrainOn = "all", context_share: float = 0.5
 ) -> WindowSet:
-    return WindowSet(store, sep_token_id=SEP, max_length=max_length, train_on=train_on, context_share=context_share)
+    return WindowSet(
+        store, layout=SeparatorLayout(SEP), max_length=max_length, train_on=train_on, context_share=context_share
+    )
 
 
 def random_text(source: random.Random, longest: int) -> str:
@@ -68,10 +73,10 @@ def plain_windows(
     room = max_length - 1 - sum(len(sentence) + 1 for sentence in persona)
     if room < 2:
         return [], []
-    targets = layout.target_turns(train_on, len(turns))
+    targets = turn_windows.target_turns(train_on, len(turns))
     laid_out = []
     predicted = []
-    for window in layout.split_into_windows(
+    for window in turn_windows.split_into_windows(
         [len(t) for t in turns], room, train_on=train_on, context_share=context_share
     ):
         kept = turns[window.first : window.stop]
@@ -224,3 +229,42 @@ def test_an_unknown_train_on_is_rejected(tmp_path: Path) -> None:
     store = build_store(tmp_path, [Conversation(["a", "b"])])
     with pytest.raises(ValueError, match="train_on='none'; allowed are all, last"):
         window_set(store, 10, train_on="none")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("share", SHARES)
+@pytest.mark.parametrize("train_on", TRAIN_ON)
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_with_any_chat_template_every_target_turn_is_predicted_once_in_order(
+    tmp_path: Path, name: str, train_on: TrainOn, share: float
+) -> None:
+    tokenizer = ConversationTokenizer(with_template(name))
+    source = random.Random(f"{name} {train_on} {share}")
+    least = tokenizer.layout.costs.min_context(persona=True)
+    conversations = random_conversations(source, count=12)
+    store = TokenStore.build(conversations, tokenizer, tmp_path / "store")
+    for max_length in (least + 40, least + 120, 2000):
+        windows = WindowSet(
+            store, layout=tokenizer.layout, max_length=max_length, train_on=train_on, context_share=share
+        )
+        rows = windows.read(range(len(windows)))
+        lengths = [len(row.input_ids) for row in rows]
+        assert all(length <= bound <= max_length for length, bound in zip(lengths, windows.lengths, strict=True))
+        assert name in CHANGING or lengths == windows.lengths.tolist()
+        predicted = []
+        for n, row in enumerate(rows):
+            conversation, turns = windows.predicted(n)
+            kept = [span for span in row.spans if any(label != IGNORED for label in row.labels[slice(*span)])]
+            texts = [row.labels[start:stop] for start, stop in kept]
+            predicted += [(conversation, turn, text) for turn, text in zip(turns, texts, strict=True)]
+        expected = []
+        for index, talk in enumerate(conversations):
+            count = len(talk.turns)
+            if index not in windows.counts.dropped:
+                expected += [(index, turn) for turn in turn_windows.target_turns(train_on, count)]
+        assert [(index, turn) for index, turn, _ in predicted] == expected
+        cut = 0
+        for index, turn, text in predicted:
+            ids = tokenizer.encode(conversations[index].turns[turn])
+            assert ids[-len(text) :] == text
+            cut += len(text) < len(ids)
+        assert cut == windows.counts.cut_turns

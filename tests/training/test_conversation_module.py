@@ -1,13 +1,20 @@
 """The inputs of samples, and the inputs for the data module."""
 
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 pytest.importorskip("pytorch_lightning")
 
 from convmodel.data.conversation import Conversation
+from convmodel.models.conversation_model import ConversationModel
 from convmodel.training.conversation_module import ConversationModule
 from convmodel.training.datamodules.base import ModelInputs
 from convmodel.training.samples import SampleRequest
+from tests.models.test_conversation_model import with_layout
+from tests.training.conftest import Workshop
 from tests.training.test_language_module import SIZES
 
 
@@ -25,3 +32,29 @@ def test_the_data_module_gets_the_window_and_the_turns_to_predict() -> None:
     module = ConversationModule(from_scratch=SIZES, train_on="last")
     assert module.inputs == ModelInputs("ConversationDataModule", SIZES.n_positions, "last")
     assert module.tokenizer is None and module.vocab_size == SIZES.vocab_size
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, ("chat_template", False)),
+        ({"model__layout": "separators"}, ("separators", True)),
+        ({"model__layout": "separators", "model__token_types": "false"}, ("separators", False)),
+    ],
+)
+def test_fine_tuning_takes_the_template_of_the_folder_or_the_given_layout(
+    workshop: Workshop, tmp_path: Path, options: dict[str, Any], expected: tuple[str, bool]
+) -> None:
+    with_layout("chatml").save_pretrained(tmp_path / "base")
+    (tmp_path / "base" / "conversation.json").unlink()
+    workshop.train("fit", run="run", model__pretrained_model_name_or_path=tmp_path / "base", **options)
+    folder = workshop.folder / "run" / "model"
+    saved = json.loads((folder / "conversation.json").read_text())
+    assert saved["layout"] == expected[0]
+    encoding = ConversationModel.from_pretrained(folder, device="cpu").tokenizer(["Hello"])
+    assert ("token_type_ids" in encoding) == expected[1]
+
+
+def test_options_of_the_layout_are_checked() -> None:
+    with pytest.raises(ValueError, match="layout='chatml'; allowed are auto, separators, chat_template"):
+        ConversationModule(from_scratch=SIZES, layout="chatml")  # type: ignore[arg-type]

@@ -45,7 +45,7 @@ def loss_by_formula(network: PreTrainedModel, batch: Batch, alpha: float, sep: i
     """Return the loss of arXiv:1908.04319, step by step and without padding, and the number of predicted tokens."""
     loss_sum = torch.zeros((), dtype=torch.float64)
     tokens = 0
-    for ids, types, labels, metadata in zip(*batch.values(), strict=True):
+    for ids, types, labels, metadata, _ in zip(*batch.values(), strict=True):
         logits = network(ids[None], token_type_ids=types[None]).logits[0]
         for step in range(len(ids) - 1):
             target = int(labels[step + 1])
@@ -102,7 +102,7 @@ def test_alpha_0_has_exactly_the_gradients_of_cross_entropy(tokenizer: Conversat
 
 
 def continue_batch(model: PreTrainedModel, batch: Batch, options: SequenceUnlikelihood, sep: int) -> ContinuedRows:
-    return continue_rows(model, batch, options, sep_token_id=sep)
+    return continue_rows(model, batch, options, end_token_ids=[sep])
 
 
 def continue_row(model: PreTrainedModel, ids: list[int], types: list[int] | None, number: int, sep: int) -> list[int]:
@@ -131,7 +131,7 @@ def test_rows_are_continued_as_each_alone(make_model: MakeModel, typed: bool, en
     rows = []
     for length, metadata in ((4, 0), (9, 3), (30, 0), (25, 14), (38, 30)):
         ids = [sep, *(source.randrange(1, 200) for _ in range(length)), sep]
-        rows.append(ConversationSequence(ids, [source.randrange(2) for _ in ids], ids, metadata))
+        rows.append(ConversationSequence(ids, [source.randrange(2) for _ in ids], ids, metadata, [(1, length + 1)]))
     batch = pad(rows * 3, pad_token_id=sep)
     if not typed:
         del batch["token_type_ids"]
@@ -168,7 +168,7 @@ def test_only_generated_tokens_except_separators_are_candidates(model: Conversat
     sep = model.tokenizer.sep_token_id
     batch = batch_of(model.tokenizer, [["you " * 12, "you"]])
     continued = continue_batch(model.hf_model, batch, SequenceUnlikelihood(prefix=9), sep)
-    candidates = continued.candidates(2, sep_token_id=sep)
+    candidates = continued.candidates(2, end_token_ids=[sep])
     assert candidates.any() and not candidates[:, :9].any()
     written = continued.input_ids[0][continued.written[0]].tolist()
     repeated = {
@@ -188,7 +188,7 @@ def test_the_gradients_of_a_step_on_continuations_are_those_of_the_formula(token
     probabilities = network(continued.input_ids, token_type_ids=continued.token_type_ids).logits.softmax(2)
     terms = [
         -(1 - probabilities[0, position - 1, continued.input_ids[0, position]]).log()
-        for position, candidate in enumerate(continued.candidates(2, sep_token_id=sep)[0].tolist())
+        for position, candidate in enumerate(continued.candidates(2, end_token_ids=[sep])[0].tolist())
         if candidate
     ]
     assert len(terms) > 2
@@ -225,7 +225,7 @@ def repeated_share(model: LanguageModel[Any], batch: Batch) -> float:
     """Return the share of repeated 4-grams in the continuations of a model."""
     sep = model.tokenizer.sep_token_id
     continued = continue_batch(model.hf_model, batch, SequenceUnlikelihood(prefix=4, continuation=40), sep)
-    return float(continued.candidates(4, sep_token_id=sep).sum() / continued.written.sum())
+    return float(continued.candidates(4, end_token_ids=[sep]).sum() / continued.written.sum())
 
 
 def repetition_before_and_after(module: LanguageModule[Any], batch: Batch) -> tuple[float, float]:

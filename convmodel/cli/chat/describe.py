@@ -72,9 +72,9 @@ def _stages(candidates: Sequence[Candidate]) -> list[str]:
 
 
 def explain(reply: Reply) -> str:
-    """Return one or two sentences about the ranking; empty if no candidates were compared."""
+    """Return the reasoning, and one or two sentences about the ranking; empty if there is neither."""
     first, *others = reply.candidates
-    lines = []
+    lines = [f"it thought: {reply.reasoning}"] if reply.reasoning else []
     if others and first.score is not None:
         lines.append(_describe_ranking(reply))
     if any(candidate.source != "written" for candidate in reply.candidates):

@@ -185,7 +185,7 @@ COMMANDS = (
     SlashCommand(
         "why",
         "[NUMBER]",
-        "show the candidates of the last reply, their sources and why the first won; a number selects that one",
+        "show reasoning and candidates of the last reply, sources and why the first won; a number selects that one",
         _why,
     ),
     SlashCommand(

@@ -29,7 +29,7 @@ def _run(options: Namespace) -> int:
     if STANDARD in options.source and len(options.source) > 1:
         raise ValueError(f"{STANDARD}: the standard input cannot be read together with files; write it to a file first")
     with input_path(options.source[0]) as first, output_path(options.output) as output:
-        reader = ConversationReader([first, *options.source[1:]], get_reader_options(options))
+        reader = ConversationReader([first, *options.source[1:]], get_reader_options(options), named=True)
         reverse = Conversation.reversed if options.reverse else None
         written = write_conversations(map(reverse, reader) if reverse else reader, output)
         summary = reader.report.summary().replace(first, options.source[0])

@@ -79,6 +79,7 @@ class Record(NamedTuple):
         meta: other fields.
         selections: the responses that have candidates.
         file: the file of the line, where a format reads several files as one.
+        speakers: the names of the speakers of the turns; None if the file has none.
     """
 
     line: int
@@ -87,6 +88,7 @@ class Record(NamedTuple):
     meta: Mapping[str, Any] | None = None
     selections: Sequence[CandidateExample] = ()
     file: str | None = None
+    speakers: Sequence[str] | None = None
 
 
 class Problem(NamedTuple):

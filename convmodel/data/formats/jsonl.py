@@ -9,7 +9,7 @@ from convmodel.data.formats.json import holds_several, looks_like_json
 from convmodel.data.json_text import decode_json, encode_json, parse_json
 from convmodel.data.shapes.reading import WANTED, read_items
 
-_OWN_KEYS = frozenset({"turns", "persona", "meta"})
+_OWN_KEYS = frozenset({"turns", "persona", "meta", "speakers"})
 
 
 def score(head: Head) -> Certainty:
@@ -31,7 +31,12 @@ def read(file: DataFile) -> Iterator[Record | Problem]:
     return read_items(_items(file), file.options, file.notes)
 
 
-def dump(turns: Sequence[str], persona: Sequence[str], meta: Mapping[str, Any] | None) -> str:
+def dump(
+    turns: Sequence[str],
+    persona: Sequence[str],
+    meta: Mapping[str, Any] | None,
+    speakers: Sequence[str] | None = None,
+) -> str:
     """Return a conversation as one line of JSON, without a line end, which `read` parses to an equal conversation.
 
     The line is always an object, never a list, so that other libraries (datasets, pandas) can read the file too.
@@ -39,7 +44,7 @@ def dump(turns: Sequence[str], persona: Sequence[str], meta: Mapping[str, Any] |
     Raises:
         ValueError: when `meta` would change in a round trip through JSON.
     """
-    value: dict[str, Any] = {"turns": turns}
+    value: dict[str, Any] = {"turns": turns} | ({} if speakers is None else {"speakers": speakers})
     if persona:
         value["persona"] = persona
     if meta is not None:

@@ -90,23 +90,26 @@ def build_record(fields: Fields) -> Record:
         persona = [*persona, *split_persona(system)]
     context: Any = None
     response: Any = None
+    speakers: list[str] | None = None
     if "turns" in fields.roles:
         turns = context = fields.pop("turns")
         if isinstance(turns, dict) or (isinstance(turns, list) and turns and isinstance(turns[0], dict)):
-            chat = read_turns(turns, fields.notes)
+            chat = read_turns(turns, fields.notes, named=True)
             turns = context = chat.turns
+            speakers = chat.speakers
             persona = [*persona, *chat.persona] if isinstance(persona, list) else persona
     elif "messages" in fields.roles:
-        chat = read_turns(fields.pop("messages"), fields.notes)
+        chat = read_turns(fields.pop("messages"), fields.notes, named=True)
         turns = context = chat.turns
+        speakers = chat.speakers
         # A persona of the wrong type is passed on: the error is raised when the record is validated.
         persona = [*persona, *chat.persona] if isinstance(persona, list) else persona
     else:
         context, response, turns, persona = _pair(fields, persona)
-    return _finish(fields, turns, persona, _selections(fields, context, response))
+    return _finish(fields, turns, persona, _selections(fields, context, response), speakers)
 
 
-def read_turns(value: Any, notes: Notes) -> ChatTurns:
+def read_turns(value: Any, notes: Notes, *, named: bool = False) -> ChatTurns:
     """Return the turns of a list of messages, utterances or strings; messages of tools are counted in the notes.
 
     Raises:
@@ -116,7 +119,7 @@ def read_turns(value: Any, notes: Notes) -> ChatTurns:
         return ChatTurns(value, [])
     if holds_utterances(value):
         return join_said(read_utterances(value), notes)
-    return count_tools(split_messages(value), notes)
+    return count_tools(split_messages(value, named=named), notes)
 
 
 def _pair(fields: Fields, persona: Any) -> tuple[Any, Any, list[Any], Any]:
@@ -154,8 +157,26 @@ def _selections(fields: Fields, context: Any, response: Any) -> Sequence[Candida
     return ()
 
 
-def _finish(fields: Fields, turns: Any, persona: Any, selections: Sequence[CandidateExample]) -> Record:
+def _finish(
+    fields: Fields,
+    turns: Any,
+    persona: Any,
+    selections: Sequence[CandidateExample],
+    speakers: list[str] | None = None,
+) -> Record:
     meta = fields.values
+    if speakers is None and not selections:
+        speakers = _pop_speakers(meta, turns)
     if meta.keys() == {"meta"} and (meta["meta"] is None or isinstance(meta["meta"], dict)):
-        return Record(fields.number, turns, persona, meta["meta"], selections)
-    return Record(fields.number, turns, persona, meta or None, selections)
+        return Record(fields.number, turns, persona, meta["meta"], selections, speakers=speakers)
+    return Record(fields.number, turns, persona, meta or None, selections, speakers=speakers)
+
+
+def _pop_speakers(values: dict[str, Any], turns: Any) -> list[str] | None:
+    """Return the names beside turns that are strings, if there is one for each turn."""
+    names = values.get("speakers")
+    if not isinstance(names, list) or not isinstance(turns, list) or len(names) != len(turns):
+        return None
+    if not all(isinstance(text, str) for text in [*names, *turns]) or len({*names}) < 2:
+        return None
+    return list(values.pop("speakers"))

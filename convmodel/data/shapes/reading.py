@@ -130,5 +130,5 @@ def _list_record(number: int, value: list[Any], notes: Notes) -> Record:
     if (key := find_identity(value)) is not None:
         option = name_option("columns", f"id={key},speaker=NAME,text=NAME")
         raise ValueError(f"the list seems to hold several conversations, one for each {key!r}; read it with {option}")
-    chat = read_turns(value, notes)
-    return Record(number, chat.turns, chat.persona)
+    chat = read_turns(value, notes, named=True)
+    return Record(number, chat.turns, chat.persona, speakers=chat.speakers)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from convmodel.data.conversation import Conversation, ConversationReader
-from convmodel.tokens.conversation_layout import TrainOn, target_turns
+from convmodel.tokens.turn_windows import TrainOn, target_turns
 
 MINIMA = {
     **dict.fromkeys(("limit", "prompt_words", "overlap", "seed"), 0),

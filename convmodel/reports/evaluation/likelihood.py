@@ -21,10 +21,11 @@ from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.document_model import DocumentModel
 from convmodel.models.linear_cross_entropy import token_losses, token_losses_and_argmax
 from convmodel.tokens.batching import Batch, TokenBudgetSampler, pad, pad_values
-from convmodel.tokens.conversation_layout import IGNORED, TrainOn
+from convmodel.tokens.conversation_layout import IGNORED, label_counts
 from convmodel.tokens.conversation_windows import WindowSet
 from convmodel.tokens.document_windows import DocumentWindows, StoredDocuments, document_segments
 from convmodel.tokens.store import TokenStore
+from convmodel.tokens.turn_windows import TrainOn
 
 LOOKBACK = 128
 """Preceding tokens among which a repetition counts: the middle of the values in arXiv:1908.04319, shown there most."""
@@ -38,7 +39,7 @@ class Likelihoods:
         conversation: index of the conversation in the file, from 1.
         turns: indices of the turns, from 1.
         nats: minus the log-likelihood of each turn and of its end.
-        tokens: predicted tokens, the separator that ends the turn included.
+        tokens: predicted tokens, the one that ends the turn included.
         words: words between white space.
         characters: all characters of the turn.
     """
@@ -97,10 +98,9 @@ def likelihoods(
         ValueError: when a persona leaves no room for a turn, there is no turn to predict, or the losses are not finite.
     """
     read = [Likelihoods(index, [], [], [], [], []) for index in range(1, len(conversations) + 1)]
-    sep = model.tokenizer.sep_token_id
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # Windows cannot delete a mapped file
         store = TokenStore.build(conversations, model.tokenizer, Path(folder) / "tokens")
-        windows = WindowSet(store, sep_token_id=sep, max_length=model.n_positions, train_on=predict)
+        windows = WindowSet(store, layout=model.tokenizer.layout, max_length=model.n_positions, train_on=predict)
         _check_windows(windows, predict, model.n_positions)
         # Windows come from short to long. Those of one conversation overlap in context, never in the predicted turns.
         sums: dict[tuple[int, int], tuple[float, int]] = {}
@@ -130,13 +130,12 @@ def _check_windows(windows: WindowSet, predict: TrainOn, n_positions: int) -> No
 @torch.inference_mode()
 def _turn_sums(model: ConversationModel, windows: WindowSet, indices: np.ndarray) -> list[tuple[float, int]]:
     """Return nats and tokens of each turn that these windows predict, in order."""
-    sep = model.tokenizer.sep_token_id
-    states, labels = _predicted_states(model.hf_model, pad(windows.read(indices), pad_token_id=sep))
+    rows = windows.read(indices)
+    states, labels = _predicted_states(model.hf_model, pad(rows, pad_token_id=model.tokenizer.layout.pad_token_id))
     losses = _checked_nats(token_losses(states, **_head(model.hf_model), labels=labels), "a turn")
-    ends = (labels == sep).cpu().numpy()  # no text is encoded as a separator, so each separator ends a turn
-    turn = np.cumsum(ends) - ends
-    nats = np.bincount(turn, weights=losses)
-    return list(zip(nats.tolist(), np.bincount(turn).tolist(), strict=True))
+    tokens = [count for row in rows for count in label_counts(row)]
+    turn = np.repeat(np.arange(len(tokens)), tokens)
+    return list(zip(np.bincount(turn, weights=losses).tolist(), tokens, strict=True))
 
 
 def next_token_stats(

@@ -4,7 +4,8 @@ import numpy as np
 
 from convmodel.reports.inspection.chunks import Chunk
 from convmodel.tokens.batching import TokenBudgetSampler
-from convmodel.tokens.conversation_windows import WindowPlan
+from convmodel.tokens.conversation_windows import WindowPlan, beside_segments
+from convmodel.tokens.turn_windows import LayoutCosts
 
 LONGEST = 1 << 16
 """Lengths from this one on share one bin."""
@@ -65,24 +66,43 @@ def round_edges(longest: int, *, max_bins: int) -> list[int]:
 class WindowTally:
     """Count the windows of at most `max_length` tokens that training would split the conversations into."""
 
-    def __init__(self, max_length: int) -> None:
+    def __init__(self, max_length: int, costs: LayoutCosts | None = None) -> None:
         self._max_length = max_length
+        self._costs = costs
         self.lengths = Lengths()
         self.split = 0
 
     def add(self, chunk: Chunk, tokens: np.ndarray) -> list[int]:
         """Count the windows of a chunk with (S,) tokens; return its conversations without room beside the persona."""
-        plan = WindowPlan(tokens, first=chunk.first, prefix_segments=chunk.personas, max_length=self._max_length)
+        plan = WindowPlan(
+            tokens, first=chunk.first, prefix_segments=chunk.personas, max_length=self._max_length, costs=self._costs
+        )
         self.lengths.add(plan.lengths)
         self.split += plan.counts.split
         return plan.counts.dropped
 
 
-def cut_turns(chunk: Chunk, tokens: np.ndarray, *, max_length: int) -> np.ndarray:
+def laid_out_tokens(chunk: Chunk, tokens: np.ndarray, costs: LayoutCosts) -> np.ndarray:
+    """Return (S,) the tokens of every segment with those that a layout adds to it."""
+    taken: np.ndarray = tokens + beside_segments(costs, first=chunk.first, prefix_segments=chunk.personas)
+    return taken
+
+
+def conversation_tokens(chunk: Chunk, tokens: np.ndarray, costs: LayoutCosts) -> np.ndarray:
+    """Return (C,) the tokens of every conversation as laid out."""
+    is_odd = (np.diff(chunk.first) - chunk.personas) % 2 == 1
+    edges = costs.edges_of(chunk.personas > 0, is_odd, np.ones_like(is_odd))
+    taken: np.ndarray = np.add.reduceat(laid_out_tokens(chunk, tokens, costs), chunk.first[:-1]) + edges
+    return taken
+
+
+def cut_turns(chunk: Chunk, tokens: np.ndarray, *, max_length: int, costs: LayoutCosts | None = None) -> np.ndarray:
     """Return the segments of turns that do not fit a window with the persona; training cuts off their beginning."""
-    costs = tokens + 1
-    persona = np.bincount(chunk.owners, weights=costs * (chunk.turn_indices < 0)).astype(np.int64)
-    return np.flatnonzero((chunk.turn_indices >= 0) & (costs > max_length - 1 - persona[chunk.owners]))
+    costs = costs or LayoutCosts()
+    taken = laid_out_tokens(chunk, tokens, costs)
+    persona = np.bincount(chunk.owners, weights=taken * (chunk.turn_indices < 0)).astype(np.int64)
+    edges = np.where(chunk.personas > 0, *(costs.edge(persona=has, is_open=False) for has in (True, False)))
+    return np.flatnonzero((chunk.turn_indices >= 0) & (taken > max_length - (edges + persona)[chunk.owners]))
 
 
 def padding_share(lengths: np.ndarray, batches: list[np.ndarray]) -> float:

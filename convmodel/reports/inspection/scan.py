@@ -11,7 +11,14 @@ from convmodel.data.formats.conversations import CONVERSATIONS
 from convmodel.reports.inspection.chunks import Chunk, read_chunks
 from convmodel.reports.inspection.exports import ExportReport, ExportTally
 from convmodel.reports.inspection.findings import EXAMPLES, Finding, FindingExample, Tally, excerpt
-from convmodel.reports.inspection.lengths import Lengths, WindowTally, budget_padding, cut_turns, random_padding
+from convmodel.reports.inspection.lengths import (
+    Lengths,
+    WindowTally,
+    budget_padding,
+    conversation_tokens,
+    cut_turns,
+    random_padding,
+)
 from convmodel.reports.inspection.minhash import Fingerprints
 from convmodel.reports.inspection.scripts import CharacterClasses, ScriptTally
 from convmodel.reports.inspection.speakers import SpeakerTally
@@ -32,7 +39,7 @@ class FileReport:
         characters: number of characters in all turns and persona sentences.
         turns: turns of each conversation.
         turn_tokens: tokens of each turn, without separators.
-        conversation_tokens: tokens of each conversation as laid out, persona and separators included.
+        conversation_tokens: tokens of each conversation as laid out, persona and layout included.
         speaker_tokens: tokens of the first and the second speaker.
         windows: tokens of each window that training would read.
         split: number of conversations longer than a window.
@@ -74,7 +81,8 @@ class FileScan:
         self._texts = TextChecks(self._tally, control_tokens=control_tokens)
         self._speakers = SpeakerTally(self._tally)
         self._scripts = ScriptTally(classes)
-        self._windows = WindowTally(ruler.max_length)
+        self._costs = ruler.tokenizer.layout.costs
+        self._windows = WindowTally(ruler.max_length, self._costs)
         self._export = ExportTally()
         self._turns = Lengths()
         self._turn_tokens = Lengths()
@@ -99,8 +107,8 @@ class FileScan:
         self._export.add(chunk)
         self._turns.add(np.diff(chunk.first) - chunk.personas)
         self._turn_tokens.add(tokens[chunk.turn_indices >= 0])
-        self._conversation_tokens.add(np.add.reduceat(tokens + 1, chunk.first[:-1]) + 1)
-        for segment in cut_turns(chunk, tokens, max_length=self._ruler.max_length).tolist():
+        self._conversation_tokens.add(conversation_tokens(chunk, tokens, self._costs))
+        for segment in cut_turns(chunk, tokens, max_length=self._ruler.max_length, costs=self._costs).tolist():
             self._tally.add_text("cut_turn", chunk, segment)
         for row in self._windows.add(chunk, tokens):
             sentences = " ".join(chunk.conversations[row].persona)

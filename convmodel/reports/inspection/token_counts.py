@@ -13,6 +13,7 @@ import regex
 
 from convmodel.data.conversation import ConversationReader
 from convmodel.generation.causal_lm import context_window
+from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.source import ModelSource
 from convmodel.reports.inspection.settings import VOCABULARY, WINDOW, InspectionSettings
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
@@ -101,6 +102,7 @@ def make_ruler(first: ConversationReader, settings: InspectionSettings) -> Ruler
     if settings.max_length is not None and settings.max_length > positions:
         raise ValueError(f"max_length={settings.max_length}, but {settings.model} reads {positions} tokens at most")
     tokenizer = source.tokenizer(ConversationTokenizer)
+    tokenizer.choose_layout(**ConversationModel.read_extra_config(source.name))
     return Ruler(tokenizer, settings.max_length or positions, f"the tokenizer of {settings.model}")
 
 

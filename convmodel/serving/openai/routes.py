@@ -17,6 +17,7 @@ from convmodel.serving.json_body import json_response
 from convmodel.serving.openai import schemas
 from convmodel.serving.openai.translate import (
     build_extras,
+    build_message,
     build_usage,
     check_model,
     convert_finish_reason,
@@ -152,7 +153,7 @@ class ChatStream(ChoiceStream[CheckedReply]):
 
     def _choice(self, index: int, text: CheckedReply) -> schemas.Choice:
         finish_reason = convert_finish_reason(text)
-        message = schemas.ChoiceMessage(content=text.text)
+        message = build_message(text)
         return schemas.Choice(index=index, message=message, finish_reason=finish_reason, convmodel=build_extras(text))
 
     def _first_deltas(self) -> Iterable[dict[str, Any]]:
@@ -163,6 +164,8 @@ class ChatStream(ChoiceStream[CheckedReply]):
         choice: dict[str, Any] = {"index": index, "delta": {}, "logprobs": None, "finish_reason": None}
         if isinstance(item, str):
             return choice | {"delta": {"content": item}}
+        if item.reply.reasoning:
+            choice["delta"] = {"reasoning_content": item.reply.reasoning}
         return choice | {"finish_reason": convert_finish_reason(item), "convmodel": build_extras(item).model_dump()}
 
 

@@ -259,6 +259,12 @@ class ChoiceMessage(ResponseModel):
     refusal: None = None
 
 
+class ReasonedMessage(ChoiceMessage):
+    """The text of a reply, and the reasoning before it."""
+
+    reasoning_content: str = Field(description="extension, as of other servers: what the model thought before the text")
+
+
 FinishReason = Literal["stop", "length", "content_filter"]
 
 
@@ -277,7 +283,7 @@ class Choice(ResponseModel):
     """One reply."""
 
     index: int
-    message: ChoiceMessage
+    message: ChoiceMessage | ReasonedMessage
     logprobs: None = None
     finish_reason: FinishReason
     convmodel: Extras

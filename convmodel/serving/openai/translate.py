@@ -13,10 +13,12 @@ from convmodel.serving.errors import APIError
 from convmodel.serving.ignored_fields import Report
 from convmodel.serving.openai.schemas import (
     ChatRequest,
+    ChoiceMessage,
     DecodingFields,
     Extras,
     FinishReason,
     Message,
+    ReasonedMessage,
     TokensDetails,
     Usage,
 )
@@ -211,6 +213,16 @@ def convert_finish_reason(reply: CheckedReply | CheckedDocuments) -> FinishReaso
     if reply.finish not in FINISH_REASONS:
         raise APIError(503, "the reply was ended before it was over", code="cancelled")
     return FINISH_REASONS[reply.finish]
+
+
+def build_message(reply: CheckedReply) -> ChoiceMessage:
+    """Return the message of a choice, with the reasoning if there is any."""
+    reasoning = reply.reply.reasoning
+    return (
+        ReasonedMessage(content=reply.text, reasoning_content=reasoning)
+        if reasoning
+        else ChoiceMessage(content=reply.text)
+    )
 
 
 def build_extras(reply: CheckedReply) -> Extras:

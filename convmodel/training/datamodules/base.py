@@ -14,9 +14,9 @@ from convmodel.data.options import ReadOptions, option_style
 from convmodel.data.reader import Reader, Source
 from convmodel.models.devices import best_device
 from convmodel.tokens.batching import Batch, ResumableDataLoader, Shard
-from convmodel.tokens.conversation_layout import TrainOn
 from convmodel.tokens.store import Segments, TokenStore, to_segments
 from convmodel.tokens.text_tokenizer import AnyTokenizer, TextTokenizer
+from convmodel.tokens.turn_windows import TrainOn
 from convmodel.training.datamodules.token_cache import TokenCache
 from convmodel.training.metrics import CorpusStats
 

@@ -1,10 +1,11 @@
 """Lightning data module of conversations, for models that write replies."""
 
-from typing import Any
+from typing import Any, cast
 
 from pytorch_lightning.utilities import rank_zero_info
 
 from convmodel.tokens.batching import Batch, ResumableDataLoader, TokenBudgetSampler
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.conversation_windows import WindowSet
 from convmodel.tokens.store import TokenStore
 from convmodel.tokens.text_tokenizer import TextTokenizer
@@ -98,7 +99,7 @@ class ConversationDataModule(FilesDataModule[WindowSet, Batch]):
         limit = window_length(self._max_length, self._inputs)
         windows = WindowSet(
             store,
-            sep_token_id=self._tokenizer.sep_token_id,
+            layout=cast(ConversationTokenizer, self._tokenizer).layout,
             max_length=limit,
             train_on=self._inputs.train_on,
             context_share=self._window_context,

@@ -67,6 +67,11 @@ def test_the_explanation_says_why_the_first_candidate_won(scores: tuple[float | 
     assert explain(reply) == told
 
 
+def test_the_explanation_begins_with_the_reasoning() -> None:
+    assert explain(Reply((Candidate("Hi"),), reasoning="It is a greeting.")) == "it thought: It is a greeting."
+    assert explain(replace(HYBRID, reasoning="Hm")).startswith("it thought: Hm\n1 has the best score")
+
+
 def test_the_explanation_says_that_all_candidates_were_selected() -> None:
     assert explain(Reply((Candidate("a", 1.0, "chosen", 3),))) == "1 chosen, none written"
 

@@ -13,7 +13,7 @@ from convmodel.__main__ import main
 from convmodel.cli.commands.evaluate import TURNS, parse_decoding
 from convmodel.generation.options import PRESETS
 from convmodel.reports.evaluation import Evaluation
-from convmodel.tokens.conversation_layout import target_turns
+from convmodel.tokens.turn_windows import target_turns
 from tests.reports.evaluation.helpers import pool_lines, save_document_models, save_models, write_lines
 from tests.reports.evaluation.selectors import small_selector
 from tests.test_package import ROOT

@@ -12,8 +12,9 @@ from convmodel.data.document import Document, format_meta
 from convmodel.models.document_model import DocumentModel
 from convmodel.reports.evaluation.likelihood import LOOKBACK, likelihoods, next_token_stats
 from convmodel.reports.evaluation.reply_metrics import likelihood_metrics
-from convmodel.tokens.conversation_layout import TrainOn, target_turns
 from convmodel.tokens.document_windows import DocumentWindows, EncodedDocuments
+from convmodel.tokens.turn_windows import TrainOn, target_turns
+from tests.models.test_conversation_model import with_layout
 from tests.reports.evaluation.helpers import small_model, some_conversations, some_documents
 
 
@@ -53,6 +54,20 @@ def test_the_likelihood_of_a_reply_is_its_score() -> None:
             assert read.tokens[index] == score.num_tokens[0]
         assert read.words == [len(turn.split()) for turn in turns]
         assert read.characters == [len(turn) for turn in turns]
+
+
+@pytest.mark.parametrize("name", ["chatml", "gemma", "no end"])
+def test_by_a_chat_template_too_the_likelihood_of_a_reply_is_its_score(name: str) -> None:
+    model = with_layout(name)
+    turns = ("Hello", "How are you?", "Fine", "And you? I like music.")
+    [read] = likelihoods(model, [Conversation(turns, ("I like rain",))])
+    for index in (1, 3):  # the assistant's
+        score = model.score(turns[:index], [turns[index]], persona=["I like rain"])
+        end = 0.0
+        if name == "no end":  # a score ends with the end of text, which the template does not write
+            end = score.summed[0] + read.nats[index]
+        assert read.nats[index] == pytest.approx(-score.summed[0] + end, rel=1e-4)
+        assert read.tokens[index] == score.num_tokens[0] - (name == "no end")
 
 
 def test_a_persona_belongs_to_the_last_speaker() -> None:

@@ -3,6 +3,10 @@
 import openai
 import pytest
 
+from convmodel.responders.protocol import Candidate, Reply
+from convmodel.serving.openai.schemas import Choice, Extras
+from convmodel.serving.openai.translate import build_message
+from convmodel.serving.reply_jobs import CheckedReply
 from convmodel.serving.service import Service
 from convmodel.serving.settings import Settings
 from tests.fakes import FakeResponder
@@ -77,3 +81,17 @@ def test_temperature_0_overrides_the_servers_sampling() -> None:
         body = {"model": "model", "messages": HELLO, "temperature": 0}
         assert client.post(CHAT, json=body).status_code == 200
     assert fake.asked[0]["options"] == {"num_return_sequences": 1, "do_sample": False}
+
+
+def test_reasoning_is_a_field_of_its_message_where_there_is_any() -> None:
+    plain = build_message(CheckedReply(Reply((Candidate("Hi"),))))
+    assert plain.model_dump() == {"role": "assistant", "content": "Hi", "refusal": None}
+    reasoned = build_message(CheckedReply(Reply((Candidate("Hi"),), reasoning="It is a greeting.")))
+    assert reasoned.model_dump() == plain.model_dump() | {"reasoning_content": "It is a greeting."}
+    choice = Choice(
+        index=0,
+        message=reasoned,
+        finish_reason="stop",
+        convmodel=Extras(seed=None, window=0, turns_dropped=0, tokens_dropped=0, candidates=1, blocked=False),
+    )
+    assert choice.model_dump()["message"] == reasoned.model_dump()

@@ -9,8 +9,8 @@ import torch
 pytest.importorskip("pytorch_lightning")
 
 from convmodel.data.conversation import Conversation, write_conversations
-from convmodel.tokens.conversation_layout import TrainOn
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+from convmodel.tokens.turn_windows import TrainOn
 from convmodel.training.datamodules.base import ModelInputs
 from convmodel.training.datamodules.conversation import ConversationDataModule
 from convmodel.training.metrics import CorpusStats

@@ -1,0 +1,70 @@
+"""Options of a model's layout, and the file beside a model that keeps them: `conversation.json`."""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from convmodel.data.json_file import read_json_object
+from convmodel.tokens.conversation_layout import LayoutName
+
+VERSION = 1
+"""Version of the format of conversation.json."""
+
+LayoutChoice = Literal["auto"] | LayoutName
+"""A layout, or the tokenizer's own chat template if it has one, and separators otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutOptions:
+    """Options of a layout.
+
+    Args:
+        layout: "separators"; "chat_template", the tokenizer's own; or "auto", the template if there is one.
+        token_types: whether separators come with token types; a chat template has none.
+        max_speakers: number of sides that a layout tells apart; two, the one who replies and all others.
+        reasoning: whether a chat template that knows `enable_thinking` lets the model reason before it replies.
+
+    Raises:
+        ValueError: for a value that is not allowed.
+    """
+
+    layout: LayoutChoice = "auto"
+    token_types: bool = True
+    max_speakers: int = 2
+    reasoning: bool = False
+
+    def __post_init__(self) -> None:
+        allowed = ("auto", *get_args(LayoutName))
+        if self.layout not in allowed:
+            raise ValueError(f"layout={self.layout!r}; allowed are {', '.join(allowed)}")
+        for name in ("token_types", "reasoning"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name}={getattr(self, name)!r}; allowed are true and false")
+        if type(self.max_speakers) is not int or self.max_speakers != 2:
+            raise ValueError(f"max_speakers={self.max_speakers!r}; allowed is 2: groups are laid out as two sides")
+
+
+def write_layout_options(options: LayoutOptions, file: Path) -> None:
+    """Write the options of a model's layout."""
+    file.write_text(json.dumps({"version": VERSION} | asdict(options), indent=2) + "\n", encoding="utf-8")
+
+
+def read_layout_options(file: Path) -> dict[str, Any]:
+    """Return the options of a model's layout by name.
+
+    Raises:
+        ValueError: for a file that is not what `write_layout_options` writes.
+    """
+    values = read_json_object(file, remedy="save the model again")
+    names = [field.name for field in fields(LayoutOptions)]
+    if values.keys() != {"version", *names} or values["version"] != VERSION:
+        raise ValueError(
+            f"{file}: contains {json.dumps(values)[:200]}; this convmodel reads an object with "
+            f'"version": {VERSION}, {", ".join(map(json.dumps, names))}; save the model again'
+        )
+    try:
+        options = LayoutOptions(**{name: values[name] for name in names})
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+    return asdict(options)
