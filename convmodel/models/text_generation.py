@@ -1,6 +1,7 @@
 """Text generation jobs: requests to the engine or to transformers' `generate`, and the texts that they produce."""
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -8,8 +9,9 @@ from functools import partial
 import torch
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
-from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from convmodel.generation.decoders import supports_engine
 from convmodel.generation.engine import Engine
 from convmodel.generation.options import DecodingConfig
 from convmodel.generation.padded import ModelInput, generate_in_batches
@@ -229,7 +231,7 @@ ROWS_PER_BATCH = 32
 
 
 def write(
-    model: GPT2LMHeadModel,
+    model: PreTrainedModel,
     tokenizer: TextTokenizer,
     jobs: Sequence[GenerationJob],
     *,
@@ -243,7 +245,7 @@ def write(
         return []
     decoding = jobs[0].decoding
     with eval_mode(model):
-        if not decoding.uses_engine:
+        if not runs_in_engine(model, decoding):
             return _with_transformers(model, tokenizer, jobs, is_cancelled)
         requests = [request for job in jobs for request in job.requests]
         states = Engine(model, max_running=min(ROWS_PER_BATCH, len(requests))).run(requests)
@@ -251,8 +253,35 @@ def write(
         return [collect_texts(job, states[i * n : (i + 1) * n]) for i, job in enumerate(jobs)]
 
 
+WARNED: set[str] = set()
+"""Architectures outside the engine for which the warning was logged."""
+
+
+def runs_in_engine(model: PreTrainedModel, decoding: DecodingConfig) -> bool:
+    """Return whether the engine writes the texts; otherwise transformers' `generate` does.
+
+    A warning names an architecture that the engine does not support, once.
+
+    Raises:
+        ValueError: for options that `generate` does not have.
+    """
+    if not decoding.uses_engine:
+        return False
+    if supports_engine(model):
+        return True
+    architecture = type(model).__name__
+    decoding.check_without_engine(f"take another model than {architecture}, which the engine does not support")
+    if architecture not in WARNED:
+        WARNED.add(architecture)
+        logging.getLogger(__name__).warning(
+            "%s: the engine does not support this architecture; transformers' generate writes, one request at a time",
+            architecture,
+        )
+    return False
+
+
 def _with_transformers(
-    model: GPT2LMHeadModel,
+    model: PreTrainedModel,
     tokenizer: TextTokenizer,
     jobs: Sequence[GenerationJob],
     is_cancelled: Callable[[], bool] | None,
@@ -281,7 +310,7 @@ def _with_transformers(
 
 
 @contextlib.contextmanager
-def eval_mode(model: GPT2LMHeadModel) -> Iterator[None]:
+def eval_mode(model: PreTrainedModel) -> Iterator[None]:
     """Switch a model to evaluation mode inside the block, and back to its previous mode afterwards."""
     training = model.training
     model.eval()
