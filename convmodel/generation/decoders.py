@@ -12,6 +12,7 @@ from transformers import AttentionInterface, GPT2LMHeadModel, PretrainedConfig, 
 
 from convmodel.generation.attention import Attend, AttentionLayer
 from convmodel.generation.gpt2_layers import GPT2Decoder
+from convmodel.generation.llama_layers import LLAMA_LIKE, LlamaDecoder
 from convmodel.generation.products import make_product
 
 IMPLEMENTATION = "convmodel_ragged"
@@ -54,6 +55,8 @@ def make_decoder(model: PreTrainedModel, *, packed: bool = False) -> Decoder:
     """
     if isinstance(model, GPT2LMHeadModel):
         return GPT2Decoder(model, packed=packed)
+    if type(model) in LLAMA_LIKE:
+        return LlamaDecoder(model, packed=packed)
     if not supports_engine(model):
         raise ValueError(f"{type(model).__name__} is not supported by the engine; use the model's own `generate`")
     return TransformersDecoder(model, packed=packed)

@@ -1,6 +1,7 @@
 """Quantise the linear layers of a model to int8, which reads a quarter of the bytes of fp32 weights, on a CPU."""
 
 import warnings
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -32,23 +33,45 @@ class Int8Linear(nn.Module):
                 f'dtype="int8" runs on the CPU with a torch that quantises; here are {weight.device} and torch '
                 f'{torch.__version__}; use dtype="float32", or "bfloat16" on a GPU'
             )
-        self.out_features, self.in_features = weight.shape
         scales = (weight.detach().float().abs().amax(1) / FULL).clamp(min=1e-12)
-        zeros = torch.zeros(self.out_features, dtype=torch.long)
+        zeros = torch.zeros(len(weight), dtype=torch.long)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # torch announces that these functions will move
             whole = torch.quantize_per_channel(weight.detach().float(), scales.double(), zeros, 0, torch.qint8)
-        self._packed = torch.ops.quantized.linear_prepack(whole, None)
-        self._bias = None if bias is None else bias.detach().float().clone()
+        self._fill(whole, None if bias is None else bias.detach().float().clone())
+
+    def _fill(self, weight: Tensor, bias: Tensor | None) -> None:
+        """Keep quantised weights and a bias."""
+        self.out_features, self.in_features = weight.shape
+        self._packed = torch.ops.quantized.linear_prepack(weight, None)
+        self._bias = bias
         # torch rounds all rows with one range; this extra row, and rows scaled to at most 1, make the range constant.
         self._range = torch.zeros(1, self.in_features)
         self._range[0, :2] = torch.tensor([1.0, -1.0])
         # Without VNNI, sums of two full products overflow 16 bits, so x is rounded to 7 bits.
         self._reduce_range = not has_vnni()
 
+    @classmethod
+    def joined(cls, layers: Sequence["Int8Linear"]) -> "Int8Linear":
+        """Return a layer with the outputs of several layers, which all have biases, or none has."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            weights = [torch.ops.quantized.linear_unpack(layer._packed)[0] for layer in layers]
+            whole = torch._make_per_channel_quantized_tensor(
+                torch.cat([weight.int_repr() for weight in weights]),
+                torch.cat([weight.q_per_channel_scales() for weight in weights]),
+                torch.cat([weight.q_per_channel_zero_points() for weight in weights]),
+                0,
+            )
+        biases = [layer._bias for layer in layers if layer._bias is not None]
+        joint = cls.__new__(cls)
+        nn.Module.__init__(joint)
+        joint._fill(whole, torch.cat(biases) if biases else None)
+        return joint
+
     def forward(self, x: Tensor) -> Tensor:
         """Return (..., out) fp32 products of (..., in) fp32 rows, without gradients."""
-        rows = x.detach().reshape(-1, self.in_features)
+        rows = x if x.dim() == 2 and not x.requires_grad else x.detach().reshape(-1, self.in_features)
         if len(rows) <= ROWS_AT_ONCE:
             output = self._multiply(rows)
         else:
@@ -56,13 +79,11 @@ class Int8Linear(nn.Module):
             for first in range(0, len(rows), ROWS_AT_ONCE):
                 part = slice(first, first + ROWS_AT_ONCE)
                 self._multiply(rows[part], out=output[part])
-        return output.view(*x.shape[:-1], self.out_features)
+        return output if rows is x else output.view(*x.shape[:-1], self.out_features)
 
     def _multiply(self, rows: Tensor, out: Tensor | None = None) -> Tensor:
         peaks = rows.abs().amax(1, keepdim=True).clamp_(min=1e-12)
-        scaled = rows.new_empty(len(rows) + 1, self.in_features)
-        scaled[:1] = self._range
-        torch.div(rows, peaks, out=scaled[1:])
+        scaled = torch.cat((self._range, rows / peaks))
         product = torch.ops.quantized.linear_dynamic(scaled, self._packed, self._reduce_range)[1:]
         out = product if out is None else out  # in place, because the output of the head is large
         if self._bias is None:

@@ -1,7 +1,7 @@
 """Compute linear layers, activations and norms of a model, each row in the same way alone and beside any others."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import cast
 
@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.activations import GELUTanh, NewGELUActivation
 from transformers.pytorch_utils import Conv1D
+
+from convmodel.generation.int8 import Int8Linear
 
 Product = Callable[[Tensor], Tensor]
 """A function from (N, in) to (N, out)."""
@@ -31,6 +33,8 @@ def make_product(layer: nn.Module, *, packed: bool = False) -> Product:
             fast for few rows. A row's product is then the same, bit for bit, alone and beside any others. The weights
             must not change any more.
     """
+    if type(layer) is Int8Linear:
+        return layer.forward  # without the checks for hooks
     if type(layer) not in (Conv1D, nn.Linear):
         return layer
     layer = cast(Conv1D | nn.Linear, layer)
@@ -47,6 +51,32 @@ def make_product(layer: nn.Module, *, packed: bool = False) -> Product:
     with torch.inference_mode():
         same = torch.equal(multiply(probe[:1]), multiply(probe)[:1])
     return multiply if same else partial(_packed_twice, multiply)
+
+
+def make_joint_product(layers: Sequence[nn.Module], *, packed: bool = False) -> Product:
+    """Return a function that computes several layers of the same input, whose outputs (N, out) it concatenates.
+
+    With `packed`, and for layers in int8, it is one product of concatenated copies of their weights.
+    """
+    if all(type(layer) is Int8Linear for layer in layers):
+        return Int8Linear.joined(cast(Sequence[Int8Linear], layers)).forward
+    if packed and all(type(layer) is nn.Linear for layer in layers):
+        linear = cast(Sequence[nn.Linear], layers)
+        if all(layer.weight.device.type == "cpu" and layer.weight.dtype == torch.float32 for layer in linear):
+            return make_product(_join(linear), packed=True)
+    products = [make_product(layer, packed=packed) for layer in layers]
+    return lambda x: torch.cat([product(x) for product in products], 1)
+
+
+def _join(layers: Sequence[nn.Linear]) -> nn.Linear:
+    """Return a layer with the outputs of several layers, which all have biases, or none has."""
+    biases: list[Tensor] = [layer.bias for layer in layers if layer.bias is not None]
+    with torch.device("meta"):
+        joint = nn.Linear(layers[0].in_features, sum(layer.out_features for layer in layers), bias=bool(biases))
+    joint.weight = nn.Parameter(torch.cat([layer.weight.detach() for layer in layers]), requires_grad=False)
+    if biases:
+        joint.bias = nn.Parameter(torch.cat(biases).detach(), requires_grad=False)
+    return joint
 
 
 def _conv1d(layer: Conv1D, x: Tensor) -> Tensor:

@@ -9,7 +9,8 @@ from torch.nn.utils import parametrize
 from transformers.activations import ACT2FN
 from transformers.pytorch_utils import Conv1D
 
-from convmodel.generation.products import apply_layer_norm, make_activation, make_product
+from convmodel.generation.int8 import Int8Linear
+from convmodel.generation.products import apply_layer_norm, make_activation, make_joint_product, make_product
 
 
 def layers(width: int, out: int) -> dict[str, nn.Module]:
@@ -62,6 +63,23 @@ def test_an_unpacked_product_sees_later_changes_of_the_weights(kind: str) -> Non
         assert torch.allclose(quick(x), layer(x), atol=1e-5)
         layer.weight = nn.Parameter(torch.randn_like(cast(Tensor, layer.weight)))
         assert torch.allclose(quick(x), layer(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("bias", [False, True], ids=["", "bias"])
+@pytest.mark.parametrize("kind", ["plain", "packed", "int8", "bfloat16"])
+@torch.inference_mode()
+def test_a_joint_product_has_the_outputs_of_all_its_layers(kind: str, bias: bool) -> None:
+    linear = [nn.Linear(32, out, bias=bias) for out in (16, 48, 8)]
+    if kind == "bfloat16":
+        linear = [layer.bfloat16() for layer in linear]
+    layers = [Int8Linear(layer.weight, layer.bias) for layer in linear] if kind == "int8" else linear
+    joint = make_joint_product(layers, packed=kind != "plain")
+    for rows in (0, 1, 7, 300):
+        x = torch.randn(rows, 32, dtype=linear[0].weight.dtype)
+        expected = torch.cat([layer(x) for layer in layers], 1)
+        result = joint(x)
+        assert result.dtype == x.dtype
+        assert result.equal(expected) if kind == "int8" else torch.allclose(result, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_weights_that_are_not_fp32_are_multiplied_in_their_type() -> None:
