@@ -40,7 +40,8 @@ def test_logits_equal_those_of_transformers_own_forward(name: str, number: str) 
     for wanted in (None, torch.tensor([9, 3, len(IDS) - 1]), torch.tensor([], dtype=torch.long)):
         result = compute(ours, wanted)
         assert result.shape == (len(IDS) if wanted is None else len(wanted), 32)
-        torch.testing.assert_close(result, compute(theirs, wanted), atol=1e-4, rtol=1e-4)
+        tolerance = 2e-3 if number == "int8" else 1e-4  # a number near half-way is rounded to the other step
+        torch.testing.assert_close(result, compute(theirs, wanted), atol=tolerance, rtol=tolerance)
 
 
 @pytest.mark.parametrize("name", NAMES)
