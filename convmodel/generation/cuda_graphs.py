@@ -9,9 +9,11 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from convmodel.generation.model_runner import KVCache, ModelRunner, SequenceChunk
+from convmodel.generation.attention import AttentionLayer, attend
+from convmodel.generation.kv_cache import KVCache
+from convmodel.generation.model_runner import ModelRunner
+from convmodel.generation.ragged_attention import SequenceChunk
 
 SHORTEST = 64
 """Smallest attention length of a graph; the others are its doubles."""
@@ -29,13 +31,18 @@ class CUDAGraphRunner:
         self._runner = runner
         self._cache = cache
         self._graphs: dict[tuple[int, int, bool], tuple[Tensor, Callable[[], Tensor]]] = {}
-        self._unused_position = cache.tensor.shape[4] - 1
+        self._unused_position = cache.positions
 
     @torch.inference_mode()
     def read(self, chunks: Sequence[SequenceChunk]) -> Tensor:
         """Read chunks of one token, each of another sequence; see `ModelRunner.read`."""
-        slots = _power_of_two(max(chunk.slot for chunk in chunks) + 1, 1, self._cache.tensor.shape[2])
-        length = _power_of_two(max(chunk.start for chunk in chunks) + 1, SHORTEST, self._unused_position)
+        longest = max(chunk.start for chunk in chunks) + 1
+        self._cache.reserve(longest)
+        if self._cache.positions != self._unused_position:  # the cache is larger now, at another address
+            self._graphs.clear()
+            self._unused_position = self._cache.positions
+        slots = _power_of_two(max(chunk.slot for chunk in chunks) + 1, 1, self._cache.slots)
+        length = _power_of_two(longest, SHORTEST, self._unused_position)
         typed = chunks[0].token_type_ids is not None
         if (slots, length, typed) not in self._graphs:
             self._graphs[slots, length, typed] = self._record(slots, length, typed)
@@ -78,22 +85,28 @@ class CUDAGraphRunner:
 
     def _run(self, inputs: Tensor, length: int, typed: bool) -> Tensor:
         ids, types, positions, targets = inputs.unbind()
-        mask = (torch.arange(length, device=inputs.device)[None] <= positions[:, None])[:, None, None]
+        ages = positions[:, None] - torch.arange(length, device=inputs.device)[None]
         slots = torch.arange(len(ids), device=inputs.device)
-        attend = partial(self._attend, slots, targets, mask, length)
-        hidden = self._runner.hidden(ids, types if typed else None, positions, attend)
-        return self._runner.logits(hidden)
+        attend_all = partial(self._attend, slots, targets, ages[:, None, None])
+        return self._runner.decoder(ids, types if typed else None, positions, attend_all)
 
     def _attend(
-        self, slots: Tensor, targets: Tensor, mask: Tensor, length: int, mixed: Tensor, layer: int, scale: float
+        self,
+        slots: Tensor,
+        targets: Tensor,
+        ages: Tensor,
+        queries: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        layer: AttentionLayer,
     ) -> Tensor:
-        cached = self._cache.tensor[layer]
-        _, _, heads, _, width = cached.shape
-        new = mixed.view(-1, 3, heads, width)
-        cached[:, slots, :, targets] = new[:, 1:]  # indices first: (B, 2, H, D / H)
-        keys, values = cached[:, : len(slots), :, :length]
-        attend = functional.scaled_dot_product_attention
-        return attend(new[:, 0, :, None], keys, values, attn_mask=mask, scale=scale)[:, :, 0].flatten(1)
+        """Compute attention; see `attention.Attend`. Each cached token is so many tokens old as `ages` (B, 1, 1, L)."""
+        cached = self._cache.layer(layer.index, keys, values)
+        for part, new in zip(cached, (keys, values), strict=True):
+            part[slots, :, targets] = new
+        mask = ages >= 0 if layer.window is None else (ages >= 0) & (ages < layer.window)
+        seen_keys, seen_values = (part[: len(slots), :, : ages.shape[-1]] for part in cached)
+        return attend(queries[:, :, None], seen_keys, seen_values, layer, mask)[:, :, 0]
 
 
 def _power_of_two(minimum: int, smallest: int, largest: int) -> int:

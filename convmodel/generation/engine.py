@@ -5,11 +5,14 @@ from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
-from transformers import GPT2LMHeadModel
+from transformers import PreTrainedModel
 
 from convmodel.errors import QueueFull
+from convmodel.generation.causal_lm import context_window, embedding_rows, reads_token_types
 from convmodel.generation.cuda_graphs import CUDAGraphRunner
-from convmodel.generation.model_runner import KVCache, ModelRunner, SequenceChunk
+from convmodel.generation.kv_cache import KVCache
+from convmodel.generation.model_runner import ModelRunner
+from convmodel.generation.ragged_attention import SequenceChunk
 from convmodel.generation.request import NO_TYPE, CacheSlot, Finish, GenerationRequest, RequestState
 from convmodel.generation.sampler import SequenceSampler, sample
 
@@ -28,17 +31,18 @@ class Engine:
     An engine must not be shared between threads, except for `RequestState.cancel`.
 
     Args:
-        model: GPT-2 in evaluation mode, read with or without token types, as each request specifies.
+        model: model in evaluation mode that `decoders.supports_engine`. A GPT-2 is read with or without token types, as
+            each request specifies.
         max_running, max_waiting: maximum numbers of requests; beyond `max_running` they wait. None for no limit.
         max_kept: number of cache slots, including those of running requests, which bounds the memory (see `KVCache`).
         read_per_step: maximum number of context tokens that are read in a step.
-        packed: see `gpt2_layers.make_product`: faster on a CPU, for a model whose weights do not change any more.
+        packed: see `products.make_product`: faster on a CPU, for a model whose weights do not change any more.
         graphs: whether single tokens are read with CUDA graphs; by default on a GPU.
     """
 
     def __init__(
         self,
-        model: GPT2LMHeadModel,
+        model: PreTrainedModel,
         *,
         max_running: int = 32,
         max_kept: int | None = None,
@@ -54,11 +58,12 @@ class Engine:
                 "1 <= max_running <= max_kept, max_waiting >= 0 and read_per_step >= 1"
             )
         self._runner = ModelRunner(model, packed=packed)
-        self._cache = KVCache(model, max_kept)
+        self._n_positions = context_window(model.config)
+        self._cache = KVCache(max_kept, self._n_positions, model.device)
         use_graphs = self._cache.device.type == "cuda" if graphs is None else graphs
         self._graphs = CUDAGraphRunner(self._runner, self._cache) if use_graphs else None
-        self._n_positions = int(model.config.n_positions)
-        self._vocab_size = len(model.transformer.wte.weight)
+        self._vocab_size = embedding_rows(model)
+        self._reads_types = reads_token_types(model)
         self._max_running = max_running
         self._max_waiting = max_waiting
         self._read_per_step = read_per_step
@@ -84,6 +89,8 @@ class Engine:
                 f"{count} ids and {len(request.types)} types; there must be as many of both, "
                 f"from 1 to {self._n_positions - 1}"
             )
+        if request.token_type_ids is not None and not self._reads_types:
+            raise ValueError("token_type_ids: this model reads none; leave them out")
         if self._max_waiting is not None and len(self._waiting) >= self._max_waiting:
             raise QueueFull(f"{len(self._waiting)} requests are waiting, which is the maximum; try again later")
         sampler = SequenceSampler(request, self._cache.device)

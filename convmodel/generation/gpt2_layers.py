@@ -1,29 +1,16 @@
 """Apply the layers of a GPT-2 to the concatenated tokens of many sequences, without padding."""
 
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import GPT2Model
-from transformers.activations import GELUTanh, NewGELUActivation
-from transformers.pytorch_utils import Conv1D
+from transformers import GPT2LMHeadModel, GPT2Model
 
-Product = Callable[[Tensor], Tensor]
-"""A function from (N, in) to (N, out)."""
-
-VECTOR = 32
-"""Maximum number of elements per step of torch's vectorized loops on a CPU (two AVX-512 registers of float32)."""
-
-UNDIVIDED = 6_144
-"""Number of elements up to which torch computes an activation in one thread."""
-
-Attend = Callable[[Tensor, int, float], Tensor]
-"""A function of a layer's queries, keys and values, its index and the scale of its scores; see `RaggedGPT2Layers`."""
+from convmodel.generation.attention import Attend, AttentionLayer
+from convmodel.generation.products import Product, apply_layer_norm, make_activation, make_product
 
 ROWS_AT_ONCE = 256
 """Rows of the wide feed-forward layers that fit in a CPU's cache; more would go to memory and back."""
@@ -39,6 +26,7 @@ class RaggedGPT2Layers:
     def __init__(self, transformer: GPT2Model, *, packed: bool = False) -> None:
         self._transformer = transformer
         config = transformer.config
+        self._heads = config.n_head
         scale = (config.n_embd // config.n_head) ** -0.5 if config.scale_attn_weights else 1.0
         self._blocks = [
             _Block(
@@ -48,7 +36,7 @@ class RaggedGPT2Layers:
                 make_product(block.mlp.c_fc, packed=packed),
                 make_activation(block.mlp.act),
                 make_product(block.mlp.c_proj, packed=packed),
-                scale / (index + 1 if config.scale_attn_by_inverse_layer_idx else 1),
+                AttentionLayer(index, scale / (index + 1 if config.scale_attn_by_inverse_layer_idx else 1)),
             )
             for index, block in enumerate(cast(Iterable[Any], transformer.h))
         ]
@@ -60,7 +48,7 @@ class RaggedGPT2Layers:
 
         Args:
             ids, types, positions: (N,) token ids, types (or None) and positions.
-            attend: maps (N, 3 D) queries, keys and values of a layer, its index and the scale of its scores to (N, D).
+            attend: computes the attention of a layer.
             wanted: (W,) indices of the tokens whose states are needed; the last layer computes no others.
 
         Returns:
@@ -74,7 +62,8 @@ class RaggedGPT2Layers:
         hidden = apply_dropout(transformer.drop, hidden)
         for index, block in enumerate(self._blocks):
             mixed = block.attention_in(apply_layer_norm(block.module.ln_1, hidden))
-            attended = attend(mixed, index, block.scale)
+            queries, keys, values = mixed.view(len(mixed), 3, self._heads, -1).unbind(1)
+            attended = attend(queries, keys, values, block.attention).flatten(1)
             if wanted is not None and index + 1 == len(self._blocks):
                 attended = attended[wanted]
                 hidden = hidden[wanted]
@@ -94,7 +83,7 @@ class _Block:
     inner_in: Product
     activation: Product
     inner_out: Product
-    scale: float
+    attention: AttentionLayer
 
     def inner(self, hidden: Tensor) -> Tensor:
         """Return the states after the feed-forward layers."""
@@ -107,86 +96,16 @@ def apply_dropout(layer: nn.Dropout, x: Tensor) -> Tensor:
     return functional.dropout(x, layer.p) if layer.training and layer.p else x
 
 
-def make_product(layer: nn.Module, *, packed: bool = False) -> Product:
-    """Return a function that computes a layer.
+class GPT2Decoder:
+    """Decoder of a GPT-2; see `decoders.Decoder`. Its rows do not depend on each other on a CPU, bit for bit."""
 
-    Args:
-        layer: a Conv1D or Linear, whose weights may change later. Any other layer, including subclasses of these, is
-            called by its own forward.
-        packed: keep a second copy of fp32 weights in the memory layout that a CPU reads fastest, up to three times as
-            fast for few rows. A row's product is then the same, bit for bit, alone and beside any others. The weights
-            must not change any more.
-    """
-    if type(layer) not in (Conv1D, nn.Linear):
-        return layer
-    layer = cast(Conv1D | nn.Linear, layer)
-    plain = partial(_conv1d, layer) if isinstance(layer, Conv1D) else partial(_linear, layer)
-    reorder = getattr(torch.ops.mkldnn, "_reorder_linear_weight", None)
-    weight = layer.weight.detach()
-    if not packed or reorder is None or weight.device.type != "cpu" or weight.dtype != torch.float32:
-        return plain
-    matrix = (weight.t() if isinstance(layer, Conv1D) else weight).contiguous()
-    ordered = reorder(matrix, 2)
-    multiply = partial(_packed, ordered, cast(Tensor | None, layer.bias))
-    # oneDNN may sum a single row in another order than several rows; then a single row is computed twice.
-    probe = torch.randn(2, matrix.shape[1], generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
-        same = torch.equal(multiply(probe[:1]), multiply(probe)[:1])
-    return multiply if same else partial(_packed_twice, multiply)
+    def __init__(self, model: GPT2LMHeadModel, *, packed: bool = False) -> None:
+        self._layers = RaggedGPT2Layers(model.transformer, packed=packed)
+        self._norm = cast(nn.Module, model.transformer.ln_f)
+        self._head = make_product(model.lm_head, packed=packed)
 
-
-def _conv1d(layer: Conv1D, x: Tensor) -> Tensor:
-    return torch.addmm(cast(Tensor, layer.bias), x, cast(Tensor, layer.weight))
-
-
-def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
-    return functional.linear(x, layer.weight, layer.bias)
-
-
-def _packed(ordered: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
-    output: Tensor = torch.ops.mkldnn._linear_pointwise(x, ordered, bias, "none", [], "")
-    return output
-
-
-def _packed_twice(multiply: Product, x: Tensor) -> Tensor:
-    return multiply(x) if len(x) != 1 else multiply(x.expand(2, -1))[:1]
-
-
-def make_activation(module: nn.Module) -> Product:
-    """Return a GPT-2's activation as a function whose rows do not depend on each other, bit for bit.
-
-    The default one, which transformers computes in seven steps, is replaced by torch's fused GELU.
-    """
-    if type(module) in (NewGELUActivation, GELUTanh):
-        gelu = cast(Product, partial(functional.gelu, approximate="tanh"))
-        return partial(_by_rows, gelu, equally_shared=True)
-    return partial(_by_rows, module, equally_shared=False)
-
-
-def _by_rows(function: Product, x: Tensor, *, equally_shared: bool) -> Tensor:
-    """Apply an elementwise function to (N, D).
-
-    On a CPU, torch computes the remainder at the end of a thread's share with other instructions, whose last bit may
-    differ. So that no share ends within a vector, rows are padded to whole vectors and computed in groups small enough
-    for one thread, or, if torch gives all threads equal shares, in groups that make shares of whole vectors.
-    """
-    if x.device.type != "cpu" or torch.is_grad_enabled():
-        return function(x)
-    width = x.shape[1]
-    whole = functional.pad(x, (0, -width % VECTOR)) if width % VECTOR else x
-    if whole.numel() <= UNDIVIDED:
-        return function(whole)[:, :width]
-    shares = torch.get_num_threads() * VECTOR if equally_shared else 0
-    shared = len(whole) - len(whole) % (shares // math.gcd(whole.shape[1], shares)) if shares else 0
-    if shared == len(whole):
-        return function(whole)[:, :width]
-    few = whole[shared:].split(max(UNDIVIDED // whole.shape[1], 1))
-    parts = [function(whole[:shared])] if shared else []
-    return torch.cat([*parts, *map(function, few)])[:, :width]
-
-
-def apply_layer_norm(layer: nn.Module, x: Tensor) -> Tensor:
-    """Apply a layer norm; a layer that replaces it is called by its own forward."""
-    if type(layer) is not nn.LayerNorm:
-        return cast(Tensor, layer(x))
-    return functional.layer_norm(x, layer.normalized_shape, layer.weight, layer.bias, layer.eps)
+    def __call__(
+        self, ids: Tensor, types: Tensor | None, positions: Tensor, attend: Attend, *, wanted: Tensor | None = None
+    ) -> Tensor:
+        hidden = self._layers(ids, types, positions, attend, wanted=wanted)
+        return self._head(apply_layer_norm(self._norm, hidden)).float()

@@ -112,13 +112,14 @@ class DecodingConfig:
         is_independent = self.config.do_sample or self.num_replies == 1
         if not self.extra_options and is_independent and engine_supports(self.config):
             return True
+        self.check_without_engine("num_beams and what else is done by transformers' generate")
+        return False
+
+    def check_without_engine(self, reason: str) -> None:
+        """Raise ValueError for an option that only the engine supports; `reason` is what else may be left out."""
         engine_only = [name for name in OPTIONS if getattr(self.config, name, None)]
         if engine_only:
-            raise ValueError(
-                f"{engine_only[0]} goes with greedy decoding and sampling only; leave it out, or num_beams and what "
-                "else is done by transformers' generate"
-            )
-        return False
+            raise ValueError(f"{engine_only[0]} goes with greedy decoding and sampling only; leave it out, or {reason}")
 
 
 def complete_config(config: GenerationConfig, end_token_ids: Sequence[int], budget: WindowBudget) -> GenerationConfig:

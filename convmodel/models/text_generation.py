@@ -1,16 +1,17 @@
 """Text generation jobs: requests to the engine or to transformers' `generate`, and the texts that they produce."""
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
 
 import torch
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from convmodel.generation.decoders import supports_engine
 from convmodel.generation.engine import Engine
 from convmodel.generation.options import DecodingConfig
 from convmodel.generation.padded import ModelInput, generate_in_batches
@@ -265,12 +266,39 @@ def write(
         return []
     decoding = jobs[0].decoding
     with eval_mode(model):
-        if not decoding.uses_engine:
+        if not runs_in_engine(model, decoding):
             return _with_transformers(model, tokenizer, jobs, is_cancelled)
         requests = [request for job in jobs for request in job.requests]
-        states = Engine(cast(Any, model), max_running=min(ROWS_PER_BATCH, len(requests))).run(requests)
+        states = Engine(model, max_running=min(ROWS_PER_BATCH, len(requests))).run(requests)
         n = decoding.num_replies
         return [collect_texts(job, states[i * n : (i + 1) * n]) for i, job in enumerate(jobs)]
+
+
+WARNED: set[str] = set()
+"""Architectures outside the engine for which the warning was logged."""
+
+
+def runs_in_engine(model: PreTrainedModel, decoding: DecodingConfig) -> bool:
+    """Return whether the engine writes the texts; otherwise transformers' `generate` does.
+
+    A warning names an architecture that the engine does not support, once.
+
+    Raises:
+        ValueError: for options that `generate` does not have.
+    """
+    if not decoding.uses_engine:
+        return False
+    if supports_engine(model):
+        return True
+    architecture = type(model).__name__
+    decoding.check_without_engine(f"take another model than {architecture}, which the engine does not support")
+    if architecture not in WARNED:
+        WARNED.add(architecture)
+        logging.getLogger(__name__).warning(
+            "%s: the engine does not support this architecture; transformers' generate writes, one request at a time",
+            architecture,
+        )
+    return False
 
 
 def _with_transformers(

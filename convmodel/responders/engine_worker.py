@@ -17,13 +17,14 @@ from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 import torch
 
 from convmodel.errors import QueueFull
+from convmodel.generation.decoders import supports_engine
 from convmodel.generation.engine import Engine
 from convmodel.generation.option_checks import check_names
 from convmodel.generation.options import DecodingConfig, effective_options
 from convmodel.generation.request import SEEDS, RequestState
 from convmodel.models.devices import release_openmp_threads
 from convmodel.models.language_model import LanguageModel
-from convmodel.models.text_generation import GeneratedText, GenerationJob, collect_texts, write
+from convmodel.models.text_generation import GeneratedText, GenerationJob, collect_texts, runs_in_engine, write
 from convmodel.responders.handles import GenerationHandle, Pieces, ResultT, ToResult
 from convmodel.responders.protocol import MAX_RUNNING, MAX_WAITING, ClosesOnExit, Load
 
@@ -35,8 +36,8 @@ AnyModel = TypeVar("AnyModel", bound=LanguageModel[Any])
 class EngineWorker(ClosesOnExit, Generic[AnyModel]):
     """Generates texts for many requests at once, with one model.
 
-    Requests with options that the engine does not support (beam search) run in transformers' `generate`, one at a time,
-    and block the other requests meanwhile.
+    Requests with options that the engine does not support (beam search), and all requests to an architecture that it
+    does not support, run in transformers' `generate`, one at a time, and block the other requests meanwhile.
 
     Args:
         model: a language model; its weights must not change any more.
@@ -172,8 +173,10 @@ class EngineWorker(ClosesOnExit, Generic[AnyModel]):
     def _closed_early(self) -> RuntimeError:
         return RuntimeError(f"the writer was closed before the {self.noun} was written")
 
-    def _new_engine(self) -> Engine:
+    def _new_engine(self) -> Engine | None:
         self._model.hf_model.train(False)
+        if not supports_engine(self._model.hf_model):
+            return None
         return Engine(self._model.hf_model, packed=True, max_waiting=None, **self._sizes)  # type: ignore[arg-type]
 
     def _run(self) -> None:
@@ -190,7 +193,7 @@ class EngineWorker(ClosesOnExit, Generic[AnyModel]):
     def _generate_until_closed(self) -> None:
         while True:
             with self._changed:
-                while not (self._arrived or self._engine.busy or self._closed):
+                while not (self._arrived or self._is_busy or self._closed):
                     self._changed.wait()
                 if self._closed:
                     return
@@ -198,12 +201,17 @@ class EngineWorker(ClosesOnExit, Generic[AnyModel]):
                 self._arrived.clear()
             for handle in arrived:
                 self._begin(handle)
-            if self._engine.busy:
-                self._step()
+            if self._engine is not None and self._engine.busy:
+                self._step(self._engine)
+
+    @property
+    def _is_busy(self) -> bool:
+        return self._engine is not None and self._engine.busy
 
     def _begin(self, handle: GenerationHandle[Any]) -> None:
         try:
-            if handle.job.decoding.uses_engine:
+            uses_engine = runs_in_engine(self._model.hf_model, handle.job.decoding)
+            if uses_engine and self._engine is not None:
                 handle.states = [self._engine.submit(request) for request in handle.job.requests]
                 self._running |= dict.fromkeys(handle.states, handle)
                 if handle.cancelled:
@@ -234,9 +242,9 @@ class EngineWorker(ClosesOnExit, Generic[AnyModel]):
         self._count_tokens(Load(tokens_read=len(handle.job.row.input_ids), tokens_written=written))
         return texts
 
-    def _step(self) -> None:
+    def _step(self, engine: Engine) -> None:
         try:
-            changed = self._engine.step()
+            changed = engine.step()
         except Exception as error:
             self._fail_all(error)
             return
@@ -247,7 +255,7 @@ class EngineWorker(ClosesOnExit, Generic[AnyModel]):
                 del self._running[state]
                 if not any(sibling in self._running for sibling in handle.states):
                     self._finish(handle)
-        self._num_running = len({self._running[state] for state in self._engine.running})
+        self._num_running = len({self._running[state] for state in engine.running})
 
     def _finish(self, handle: GenerationHandle[Any]) -> None:
         try:
@@ -274,8 +282,10 @@ class EngineWorker(ClosesOnExit, Generic[AnyModel]):
             self._finished_load = _add_loads(self._finished_load, load)
 
 
-def _load_of(engine: Engine) -> Load:
-    """Return the token counts of an engine."""
+def _load_of(engine: Engine | None) -> Load:
+    """Return the token counts of an engine, if there is one."""
+    if engine is None:
+        return Load()
     return Load(
         tokens_read=engine.context_tokens_read,
         tokens_written=engine.reply_tokens_written,

@@ -7,7 +7,9 @@ import torch
 from transformers import GPT2LMHeadModel
 
 from convmodel.generation.cuda_graphs import CUDAGraphRunner
-from convmodel.generation.model_runner import KVCache, ModelRunner, SequenceChunk
+from convmodel.generation.kv_cache import KVCache
+from convmodel.generation.model_runner import ModelRunner
+from convmodel.generation.ragged_attention import SequenceChunk
 from tests.generation.helpers import END, POSITIONS
 
 
@@ -15,8 +17,8 @@ from tests.generation.helpers import END, POSITIONS
 def test_single_tokens_have_the_logits_of_the_runner_without_graphs(network: GPT2LMHeadModel, typed: bool) -> None:
     source = random.Random(typed)
     runner = ModelRunner(network)
-    cache = KVCache(network, 6)
-    graphs = CUDAGraphRunner(runner, KVCache(network, 6))
+    cache = KVCache(6, POSITIONS, network.device)
+    graphs = CUDAGraphRunner(runner, KVCache(6, POSITIONS, network.device))
     for position in range(POSITIONS - 1):
         slots = source.sample(range(6), source.randint(1, 6)) if position % 2 else range(6)
         chunks = [

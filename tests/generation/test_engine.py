@@ -8,13 +8,16 @@ from typing import Any, cast
 
 import pytest
 import torch
-from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
+from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
 from convmodel.errors import QueueFull
 from convmodel.generation.engine import WORTH_WAITING, Engine
-from convmodel.generation.model_runner import KVCache, ModelRunner, SequenceChunk
+from convmodel.generation.kv_cache import KVCache
+from convmodel.generation.model_runner import ModelRunner
 from convmodel.generation.options import engine_supports
-from convmodel.generation.request import GenerationRequest, RequestState
+from convmodel.generation.ragged_attention import SequenceChunk
+from convmodel.generation.request import NO_TYPE, GenerationRequest, RequestState
+from tests.generation.architectures import make_network
 
 pytestmark = pytest.mark.machine
 
@@ -23,8 +26,10 @@ POSITIONS = 48
 
 
 @pytest.fixture(params=["GPT-2", "scaled by layer"])
-def network(request: pytest.FixtureRequest) -> GPT2LMHeadModel:
-    """A GPT-2 of two layers whose replies end now and then."""
+def network(request: pytest.FixtureRequest) -> PreTrainedModel:
+    """A model of two or three layers whose replies end now and then: a GPT-2, if a test does not ask for another."""
+    if request.param in ("llama", "gemma3"):
+        return make_network(request.param)
     torch.manual_seed(3)
     by_layer = request.param == "scaled by layer"
     config = GPT2Config(
@@ -49,13 +54,20 @@ def config(**options: Any) -> GenerationConfig:
     return GenerationConfig(**{"do_sample": False, "max_new_tokens": 12, "eos_token_id": [END]} | options)
 
 
-def logits_of(network: GPT2LMHeadModel, ids: Sequence[int], types: Sequence[int]) -> torch.Tensor:
-    """The whole sequence in one pass, nothing cached: (V,) after its last token."""
-    with torch.no_grad():
-        return network(torch.tensor([ids]), token_type_ids=torch.tensor([types]), use_cache=False).logits[0, -1]
+@torch.no_grad()
+def all_logits(network: PreTrainedModel, ids: Sequence[int], types: Sequence[int]) -> torch.Tensor:
+    """The whole sequence in one pass, nothing cached: (T, V) after each token."""
+    given = {} if NO_TYPE in types else {"token_type_ids": torch.tensor([types])}
+    logits: torch.Tensor = cast(Any, network)(torch.tensor([ids]), use_cache=False, **given).logits[0]
+    return logits
 
 
-def greedy(network: GPT2LMHeadModel, request: GenerationRequest) -> tuple[list[int], str]:
+def logits_of(network: PreTrainedModel, ids: Sequence[int], types: Sequence[int]) -> torch.Tensor:
+    """(V,) after the last token."""
+    return all_logits(network, ids, types)[-1]
+
+
+def greedy(network: PreTrainedModel, request: GenerationRequest) -> tuple[list[int], str]:
     """The reply of a plain loop, and why it is over."""
     ids, types, reply = list(request.input_ids), list(request.types), list[int]()
     while True:
@@ -69,14 +81,12 @@ def greedy(network: GPT2LMHeadModel, request: GenerationRequest) -> tuple[list[i
         types.append(types[-1])
 
 
-def check_greedy(network: GPT2LMHeadModel, ticket: RequestState) -> None:
+def check_greedy(network: PreTrainedModel, ticket: RequestState) -> None:
     """That a reply is the greedy one, and is over for the right reason, from one uncached pass over all of it."""
     request, reply = ticket.request, ticket.tokens
     ids = [*request.input_ids, *reply][:POSITIONS]
     types = [*request.types, *[request.types[-1]] * len(reply)][:POSITIONS]
-    with torch.no_grad():
-        logits = network(torch.tensor([ids]), token_type_ids=torch.tensor([types]), use_cache=False).logits[0]
-    likeliest = logits[len(request.input_ids) - 1 :].argmax(-1).tolist()
+    likeliest = all_logits(network, ids, types)[len(request.input_ids) - 1 :].argmax(-1).tolist()
     assert reply == likeliest[: len(reply)] and END not in reply
     full = len(reply) == request.config.max_new_tokens or len(request.input_ids) + len(reply) > POSITIONS
     if ticket.finish == "end":
@@ -97,9 +107,9 @@ def random_request(source: random.Random, longest: int = POSITIONS - 14, **optio
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_logits_are_those_of_the_uncached_model_however_the_rows_are_cut(network: GPT2LMHeadModel, seed: int) -> None:
+def test_logits_are_those_of_the_uncached_model_however_the_rows_are_cut(network: PreTrainedModel, seed: int) -> None:
     source = random.Random(seed)
-    cache, reader = KVCache(network, 4), ModelRunner(network)
+    cache, reader = KVCache(4, POSITIONS, network.device), ModelRunner(network)
     rows = [random_request(source, POSITIONS) for _ in range(4)]
     read = [0] * 4
     while any(read[n] < len(rows[n].input_ids) for n in range(4)):
@@ -123,7 +133,7 @@ def test_logits_are_those_of_the_uncached_model_however_the_rows_are_cut(network
 
 @pytest.mark.parametrize(("running", "kept", "pieces"), [(1, 1, 1), (3, 3, 5), (8, 11, 256)])
 def test_greedy_replies_are_those_of_a_plain_loop(
-    network: GPT2LMHeadModel, running: int, kept: int, pieces: int
+    network: PreTrainedModel, running: int, kept: int, pieces: int
 ) -> None:
     source = random.Random(running)
     requests = [random_request(source, max_new_tokens=source.randint(1, 20)) for _ in range(40)]
@@ -137,8 +147,9 @@ def test_greedy_replies_are_those_of_a_plain_loop(
 class Talk:
     """A conversation that goes on: its reply is kept, and another turn follows."""
 
-    def __init__(self, source: random.Random) -> None:
+    def __init__(self, source: random.Random, *, typed: bool = True) -> None:
         self.source = source
+        self.typed = typed
         self.ids: list[int] = [END]
         self.types: list[int] = [0]
         self.ticket: RequestState | None = None
@@ -151,7 +162,8 @@ class Talk:
         kind = self.types[-1]
         self.ids += [*turn, END]
         self.types += [*[kind] * len(turn), 1 - kind]
-        return GenerationRequest(tuple(self.ids), tuple(self.types), config(max_new_tokens=self.source.randint(1, 10)))
+        types = tuple(self.types) if self.typed else None
+        return GenerationRequest(tuple(self.ids), types, config(max_new_tokens=self.source.randint(1, 10)))
 
     def hear(self, reply: list[int]) -> None:
         """Takes the reply, as the next context holds it."""
@@ -184,16 +196,24 @@ class Counting(Engine):
 
 
 @pytest.mark.parametrize(
-    ("running", "kept", "pieces", "talks", "packed", "graphs"),
-    [(1, 2, 3, 6, False, False), (4, 4, 7, 12, True, False), (3, 9, 40, 14, False, True), (12, 16, 13, 30, True, True)],
+    ("network", "running", "kept", "pieces", "talks", "packed", "graphs"),
+    [
+        ("GPT-2", 1, 2, 3, 6, False, False),
+        ("scaled by layer", 4, 4, 7, 12, True, False),
+        ("scaled by layer", 3, 9, 40, 14, False, True),
+        ("GPT-2", 12, 16, 13, 30, True, True),
+        pytest.param("llama", 4, 6, 7, 12, True, False, marks=pytest.mark.slow),
+        pytest.param("gemma3", 4, 6, 13, 12, True, True, marks=pytest.mark.slow),
+    ],
+    indirect=["network"],
 )
 def test_thousands_of_joins_leaves_cancellations_and_evictions_change_no_reply(
-    network: GPT2LMHeadModel, running: int, kept: int, pieces: int, talks: int, packed: bool, graphs: bool
+    network: PreTrainedModel, running: int, kept: int, pieces: int, talks: int, packed: bool, graphs: bool
 ) -> None:
     """Conversations of many turns, more of them than rows; some replies are given up, waiting or half-way."""
     source = random.Random(f"{running} {kept} {packed}")
     engine = Counting(network, max_running=running, max_kept=kept, read_per_step=pieces, packed=packed, graphs=graphs)
-    talking = [Talk(source) for _ in range(talks)]
+    talking = [Talk(source, typed=isinstance(network, GPT2LMHeadModel)) for _ in range(talks)]
     ended: Counter[str] = Counter()
     for _ in range(700):
         for talk in talking:
@@ -214,7 +234,7 @@ def test_thousands_of_joins_leaves_cancellations_and_evictions_change_no_reply(
     assert engine.happened["went on"] + engine.happened["copied"] > 50, engine.happened
 
 
-def test_the_next_turn_of_a_conversation_only_reads_what_is_new(network: GPT2LMHeadModel) -> None:
+def test_the_next_turn_of_a_conversation_only_reads_what_is_new(network: PreTrainedModel) -> None:
     engine = Engine(network, max_running=2, max_kept=2)
     talk = Talk(random.Random(0))
     for _ in range(6):
@@ -228,7 +248,7 @@ def test_the_next_turn_of_a_conversation_only_reads_what_is_new(network: GPT2LMH
         talk.hear(ticket.tokens)
 
 
-def test_a_shared_beginning_is_read_once(network: GPT2LMHeadModel) -> None:
+def test_a_shared_beginning_is_read_once(network: PreTrainedModel) -> None:
     """Many replies to one context: the first row reads it, the others copy."""
     engine = Engine(network, max_running=1, max_kept=4)
     request = random_request(random.Random(5), 30)
@@ -237,7 +257,7 @@ def test_a_shared_beginning_is_read_once(network: GPT2LMHeadModel) -> None:
     assert engine.tokens_read <= len(request.input_ids) + 3 + 4 * 4
 
 
-def test_a_sample_depends_on_its_seed_alone(network: GPT2LMHeadModel) -> None:
+def test_a_sample_depends_on_its_seed_alone(network: PreTrainedModel) -> None:
     source = random.Random(9)
     options: dict[str, Any] = {"do_sample": True, "temperature": 1.5, "top_k": 20, "top_p": 0.95, "max_new_tokens": 16}
     requests = [replace(random_request(source, 30, **options), seed=seed) for seed in range(32)]
@@ -260,7 +280,7 @@ def test_a_sample_depends_on_its_seed_alone(network: GPT2LMHeadModel) -> None:
     ],
     ids=" ".join,
 )
-def test_greedy_options_do_what_they_do_in_transformers(network: GPT2LMHeadModel, options: dict[str, Any]) -> None:
+def test_greedy_options_do_what_they_do_in_transformers(network: PreTrainedModel, options: dict[str, Any]) -> None:
     source = random.Random(1)
     requests = [random_request(source, 20, **options) for _ in range(12)]
     for request, ticket in zip(requests, Engine(network, max_running=5).run(requests), strict=True):
@@ -285,7 +305,7 @@ def test_the_engine_knows_which_options_it_does_not_support() -> None:
         assert not engine_supports(config(**options))
 
 
-def test_a_cancelled_request_frees_its_slot_at_the_next_step(network: GPT2LMHeadModel) -> None:
+def test_a_cancelled_request_frees_its_slot_at_the_next_step(network: PreTrainedModel) -> None:
     engine = Engine(network, max_running=1, max_kept=1)
     first, second = (engine.submit(random_request(random.Random(n), 5, min_new_tokens=8)) for n in range(2))
     waiting = engine.submit(random_request(random.Random(3), 5))
@@ -298,7 +318,7 @@ def test_a_cancelled_request_frees_its_slot_at_the_next_step(network: GPT2LMHead
     assert len(second.tokens) == 1
 
 
-def test_the_queue_is_bounded_and_bad_requests_are_refused(network: GPT2LMHeadModel) -> None:
+def test_the_queue_is_bounded_and_bad_requests_are_refused(network: PreTrainedModel) -> None:
     engine = Engine(network, max_running=1, max_waiting=2)
     request = random_request(random.Random(0), 5)
     for _ in range(2):
@@ -314,7 +334,7 @@ def test_the_queue_is_bounded_and_bad_requests_are_refused(network: GPT2LMHeadMo
 
 
 @pytest.mark.parametrize("pieces", [4, 256])
-def test_several_replies_to_one_context_read_it_once(network: GPT2LMHeadModel, pieces: int) -> None:
+def test_several_replies_to_one_context_read_it_once(network: PreTrainedModel, pieces: int) -> None:
     """At once, while the first of them is still reading it."""
     request = random_request(random.Random(5), 30, do_sample=True, temperature=2.0, max_new_tokens=4)
     request = replace(request, input_ids=[3] * 30, token_type_ids=[0] * 30)
@@ -326,7 +346,7 @@ def test_several_replies_to_one_context_read_it_once(network: GPT2LMHeadModel, p
     assert len({tuple(ticket.tokens) for ticket in tickets}) > 4
 
 
-def test_requests_that_wait_for_a_cancelled_one_read_the_context_themselves(network: GPT2LMHeadModel) -> None:
+def test_requests_that_wait_for_a_cancelled_one_read_the_context_themselves(network: PreTrainedModel) -> None:
     request = GenerationRequest([3] * 30, [0] * 30, config())
     engine = Engine(network, max_running=4, read_per_step=5)
     tickets = [engine.submit(request) for _ in range(3)]
@@ -338,7 +358,7 @@ def test_requests_that_wait_for_a_cancelled_one_read_the_context_themselves(netw
     assert [ticket.tokens for ticket in tickets] == [[], *[greedy(network, request)[0]] * 2]
 
 
-def test_the_likelihood_of_a_reply_is_that_of_its_tokens_and_its_end(network: GPT2LMHeadModel) -> None:
+def test_the_likelihood_of_a_reply_is_that_of_its_tokens_and_its_end(network: PreTrainedModel) -> None:
     """Under the model itself: penalties and temperatures that chose the tokens do not count."""
     source = random.Random(2)
     options: dict[str, Any] = {"do_sample": True, "temperature": 1.8, "repetition_penalty": 1.4, "max_new_tokens": 6}
@@ -363,7 +383,7 @@ def test_the_likelihood_of_a_reply_is_that_of_its_tokens_and_its_end(network: GP
     assert finishes == {"end", "length", "stop"}
 
 
-def test_stop_is_called_with_every_token_and_ends_the_reply(network: GPT2LMHeadModel) -> None:
+def test_stop_is_called_with_every_token_and_ends_the_reply(network: PreTrainedModel) -> None:
     source = random.Random(8)
     stopped = 0
     for _ in range(30):
@@ -398,7 +418,7 @@ def test_stop_is_called_with_every_token_and_ends_the_reply(network: GPT2LMHeadM
     ids=str,
 )
 def test_an_end_token_of_one_request_does_not_end_other_replies(
-    network: GPT2LMHeadModel, options: dict[str, Any]
+    network: PreTrainedModel, options: dict[str, Any]
 ) -> None:
     source = random.Random(4)
     other, odd = random_request(source, 20), random_request(source, 20, **options)
@@ -407,7 +427,7 @@ def test_an_end_token_of_one_request_does_not_end_other_replies(
     assert strange.finish in ("end", "length")
 
 
-def test_ids_outside_the_vocabulary_fail_only_their_own_request(network: GPT2LMHeadModel) -> None:
+def test_ids_outside_the_vocabulary_fail_only_their_own_request(network: PreTrainedModel) -> None:
     engine = Engine(network)
     with pytest.raises(ValueError, match=r"The model vocabulary size is 32.*\[99\]"):
         engine.submit(random_request(random.Random(0), 5, bad_words_ids=[[1, 99]]))

@@ -55,6 +55,23 @@ def test_an_int8_product_equals_a_few_plain_lines(width: int, out: int) -> None:
     assert ((layer(x) - exact).abs() <= 4 * width**0.5 * step + 1e-5).all()
 
 
+@torch.inference_mode()
+def test_a_precise_product_of_rows_with_large_values_has_twice_the_digits() -> None:
+    torch.manual_seed(0)
+    weight, bias = torch.randn(48, 200), torch.randn(48)
+    x = torch.randn(300, 200)
+    x[:, 3] *= 300
+    whole = Int8Linear(weight, None)
+    scale = weight.abs().amax(1, keepdim=True) / 127
+    exact = x.double() @ ((weight / scale).round() * scale).double().t()
+    coarse = (whole(x) - exact).abs().max()
+    for rows in (1, 7, 300):
+        fine = Int8Linear(weight, bias, precise=True)(x[:rows]) - bias
+        assert (fine - exact[:rows]).abs().max() < coarse / 60
+    joint = Int8Linear.joined([Int8Linear(weight[:9], None, precise=True), Int8Linear(weight[9:], None, precise=True)])
+    assert joint(x).equal(Int8Linear(weight, None, precise=True)(x))
+
+
 def odd_rows(source: random.Random, width: int) -> Tensor:
     """Rows of very different sizes, zeros and single peaks among them."""
     rows = []
@@ -72,10 +89,11 @@ def odd_rows(source: random.Random, width: int) -> Tensor:
     return torch.stack(rows)
 
 
+@pytest.mark.parametrize("precise", [False, True], ids=["", "precise"])
 @torch.inference_mode()
-def test_a_row_gives_the_same_bits_alone_and_with_any_other_rows() -> None:
+def test_a_row_gives_the_same_bits_alone_and_with_any_other_rows(precise: bool) -> None:
     torch.manual_seed(0)
-    layer, source = Int8Linear(torch.randn(40, 24), torch.randn(40)), random.Random(0)
+    layer, source = Int8Linear(torch.randn(40, 24), torch.randn(40), precise=precise), random.Random(0)
     own = torch.cat([torch.randn(4, 24), torch.zeros(1, 24), 1e30 * torch.randn(1, 24), 1e-30 * torch.randn(1, 24)])
     alone = torch.cat([layer(row[None]) for row in own])
     for _ in range(60):

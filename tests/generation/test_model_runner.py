@@ -8,9 +8,9 @@ import pytest
 import torch
 from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 
+from convmodel.generation.attention import FUSED
 from convmodel.generation.engine import Engine
 from convmodel.generation.int8 import to_int8
-from convmodel.generation.model_runner import FUSED, num_keys
 from convmodel.generation.request import GenerationRequest, RequestState
 
 pytestmark = [pytest.mark.machine, pytest.mark.slow]
@@ -74,12 +74,3 @@ def test_a_request_gives_the_same_bits_alone_and_in_any_batch(
         engine = Engine(model, packed=True, **company)
         assert outcome(engine.run(asked)) == alone
         assert outcome(engine.run(asked[::-1])) == alone[::-1]  # with what was kept of the first time
-
-
-def test_the_number_of_keys_covers_the_token_and_keeps_every_thread_aligned() -> None:
-    for width in (4, 16, 64, 80, 128):
-        read = [num_keys(position, width) for position in range(2_000)]
-        for position, keys in enumerate(read):
-            assert keys is None or (position < keys <= 512 and (keys + 2 + width) % 16 == 0)
-        assert read[0] is not None and read[512] is None
-        assert read.index(None) > 380 and not any(read[read.index(None) :])

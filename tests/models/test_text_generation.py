@@ -1,5 +1,6 @@
 """Seeds, the state that generating leaves behind, and streamed texts against the text of all ids at once."""
 
+import logging
 import random
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -7,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models
-from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import MambaConfig, MambaForCausalLM, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from convmodel.generation.padded import ModelInput
 from convmodel.generation.request import RequestState
 from convmodel.models.conversation_model import ConversationModel
-from convmodel.models.text_generation import StreamingDetokenizer, collect_texts, make_job
+from convmodel.models.text_generation import StreamingDetokenizer, collect_texts, make_job, write
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.reasoning import ReasoningTags
 from convmodel.tokens.text_tokenizer import decode
@@ -29,6 +30,25 @@ def test_dropout_is_off_while_replying_and_the_model_is_left_as_it_was(model: Co
     model.hf_model.eval()
     model.generate(["Hello"], **GREEDY)
     assert not model.hf_model.training
+
+
+def test_an_architecture_outside_the_engine_is_written_by_generate_and_named_once(
+    model: ConversationModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    tokenizer = model.tokenizer
+    sizes = MambaConfig(vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=2, state_size=4)
+    network = MambaForCausalLM(sizes).eval()
+    row = ModelInput(tokenizer.encode("Hello"), None)
+    expected = network.generate(
+        input_ids=torch.tensor([row.input_ids]), generation_config=model.decoding(**GREEDY).config
+    )
+    with caplog.at_level(logging.WARNING):
+        texts = [write(network, tokenizer, [make_job(tokenizer, row, model.decoding(**GREEDY))]) for _ in range(2)]
+    assert texts[0] == texts[1] and texts[0][0][0].ids == tuple(expected[0, len(row.input_ids) :].tolist())
+    [record] = [record for record in caplog.records if record.name.startswith("convmodel")]
+    assert record.getMessage().startswith("MambaForCausalLM: the engine does not support this architecture")
+    with pytest.raises(ValueError, match=r"no_repeat_context_ngram_size goes with .* leave it out, or take another"):
+        write(network, tokenizer, [make_job(tokenizer, row, model.decoding(no_repeat_context_ngram_size=2))])
 
 
 DRAWN: list[dict[str, Any]] = [

@@ -52,7 +52,7 @@ def wait_until(true: Callable[[], bool]) -> None:
 
 
 def idle(writer: Writer) -> bool:
-    return not writer._running and not writer._engine.busy and not writer._arrived
+    return not writer._running and not writer._is_busy and not writer._arrived
 
 
 def contexts(count: int) -> list[list[str]]:
@@ -331,10 +331,10 @@ def test_the_next_turn_of_a_session_only_reads_what_is_new(small: ConversationMo
         session, turns = Session(), ["Hello"]
         writer_read = []
         for _ in range(3):
-            before = writer._engine.tokens_read
+            before = writer.load.tokens_read
             reply = writer.start(turns, session=session).result()
             wait_until(lambda: idle(writer))
-            writer_read.append(writer._engine.tokens_read - before)
+            writer_read.append(writer.load.tokens_read - before)
             turns += [reply.text, "a"]
         assert turns[-1] == "a" and all(turn.strip() for turn in turns)
         # The reply's last token, its end, the new turn and its end; then the reply but for its last token.

@@ -16,7 +16,9 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from transformers import GPT2Model
 
-from convmodel.generation.gpt2_layers import RaggedGPT2Layers, apply_layer_norm
+from convmodel.generation.attention import AttentionLayer
+from convmodel.generation.gpt2_layers import RaggedGPT2Layers
+from convmodel.generation.products import apply_layer_norm
 from convmodel.models.selection.layout import EncoderInput
 
 TOKENS_PER_CHUNK = 2_048
@@ -106,10 +108,10 @@ class _Runs:
         single = slice(int(starts[0]), int(starts[0] + lengths[0])) if len(starts) == 1 else None
         return cls(torch.from_numpy(indices).to(device), mask, positions, single)
 
-    def gather(self, split: Tensor) -> tuple[Tensor, ...]:
-        """Gather the runs of (N, K, H, D / H) values of all tokens as K padded tensors (R, H, T, D / H)."""
-        rows = split[self.indices] if self.single is None else split[None, self.single]
-        return rows.permute(2, 0, 3, 1, 4).unbind()
+    def gather(self, states: Tensor) -> Tensor:
+        """Gather the runs of (N, H, D / H) states of all tokens as a padded tensor (R, H, T, D / H)."""
+        rows = states[self.indices] if self.single is None else states[None, self.single]
+        return rows.transpose(1, 2)
 
     def flatten(self, padded: Tensor) -> Tensor:
         """Remove the padding of (R, H, T, ...) values: (N, H, ...) values of the tokens, run after run."""
@@ -145,7 +147,6 @@ class _Chunk:
         self._own = [_Runs.of(starts[group], lengths[group], device) for group in order]
         grouped = np.concatenate([runs.indices.flatten()[runs.positions].cpu().numpy() for runs in self._own])
         self._inverse = torch.from_numpy(np.argsort(grouped)).to(device)
-        self._heads = transformer.config.n_head
         self._transformer = transformer
 
     def forward(self, layers: RaggedGPT2Layers) -> Tensor:
@@ -153,29 +154,29 @@ class _Chunk:
         hidden = layers(self._ids, self._types, self._positions, self._attend, wanted=self._ends)
         return apply_layer_norm(self._transformer.ln_f, hidden)
 
-    def _attend(self, mixed: Tensor, layer: int, scale: float) -> Tensor:
-        """Compute the attention of one layer, see `RaggedGPT2Layers`."""
-        split = mixed.view(len(mixed), 3, self._heads, -1)
+    def _attend(self, queries: Tensor, keys: Tensor, values: Tensor, layer: AttentionLayer) -> Tensor:
+        """Compute the attention of one layer, see `attention.Attend`."""
         config = self._transformer.config
         drop = config.attn_pdrop if self._transformer.training else 0.0
-        queries, keys, values = self._contexts.gather(split)
+        context_queries, context_keys, context_values = map(self._contexts.gather, (queries, keys, values))
         context_states = functional.scaled_dot_product_attention(
-            queries, keys, values, is_causal=True, dropout_p=drop, scale=scale
+            context_queries, context_keys, context_values, is_causal=True, dropout_p=drop, scale=layer.scale
         )
-        [candidate_queries] = self._candidates.gather(split[:, :1])
+        candidate_queries = self._candidates.gather(queries)
         mask = None if self._contexts.mask is None else self._contexts.mask[:, None, None]
-        to_context = _attention_and_weight(candidate_queries, keys, values, mask, scale, drop)
+        to_context = _attention_and_weight(candidate_queries, context_keys, context_values, mask, layer.scale, drop)
         attended_context, context_weight = map(self._candidates.flatten, to_context)
         parts = []
         for runs in self._own:
-            queries, keys, values = runs.gather(split)
-            causal = torch.ones(queries.shape[2], queries.shape[2], dtype=torch.bool, device=mixed.device).tril()
-            to_own = _attention_and_weight(queries, keys, values, causal, scale, drop)
+            own_queries, own_keys, own_values = map(runs.gather, (queries, keys, values))
+            size = own_queries.shape[2]
+            causal = torch.ones(size, size, dtype=torch.bool, device=queries.device).tril()
+            to_own = _attention_and_weight(own_queries, own_keys, own_values, causal, layer.scale, drop)
             parts.append([runs.flatten(part) for part in to_own])
-        own, own_weight = (torch.cat(part)[self._inverse] for part in zip(*parts, strict=True))
-        share = (context_weight - own_weight).sigmoid().to(own.dtype)
-        candidate_states = torch.lerp(own, attended_context, share[..., None])
-        return torch.cat([self._contexts.flatten(context_states), candidate_states]).flatten(1)
+        own_states, own_weight = (torch.cat(part)[self._inverse] for part in zip(*parts, strict=True))
+        share = (context_weight - own_weight).sigmoid().to(own_states.dtype)
+        candidate_states = torch.lerp(own_states, attended_context, share[..., None])
+        return torch.cat([self._contexts.flatten(context_states), candidate_states])
 
 
 def _attention_and_weight(

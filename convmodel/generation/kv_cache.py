@@ -1,0 +1,81 @@
+"""Keys and values of the tokens that were read, of any number of sequences and layers."""
+
+import math
+
+import torch
+from torch import Tensor
+
+ALIGNED = 16
+"""Number of float32 values in 64 bytes."""
+
+FUSED = 512
+"""Maximum number of keys that the CPU's attention kernel reads in one block."""
+
+RESERVED = 1_024
+"""Number of tokens of each slot for which memory is allocated at first on a GPU; it doubles when they are too few."""
+
+
+def num_keys(position: int, width: int) -> int | None:
+    """Return the number of keys that the token at a position reads on a CPU; None if exactly those up to its own.
+
+    The order of the sums in the CPU's kernel depends on the number of keys, and on the alignment of a thread's working
+    memory, which takes keys + 2 + width values for up to `FUSED` keys. If these are a multiple of 32, every thread's
+    memory is aligned, and the sums of a token do not depend on the thread that computes them.
+    """
+    keys = math.ceil((position + 3 + width) / 32) * 32 - 2 - width
+    return keys if keys <= FUSED else None
+
+
+class KVCache:
+    """Keys and values of the tokens read so far, for a fixed number of slots.
+
+    A layer's memory is allocated when its first keys come, with their number of heads, width, dtype and device. On a
+    CPU the system provides it as slots fill; on a GPU all slots take the length of the longest sequence so far.
+
+    Args:
+        slots: number of slots. Each takes, for each of its tokens and each layer, 2 x heads x width values.
+        positions: maximum number of tokens of a slot.
+        device: device of the model.
+    """
+
+    def __init__(self, slots: int, positions: int, device: torch.device) -> None:
+        self.slots = slots
+        self.device = device
+        self._limit = positions
+        self._layers: dict[int, tuple[Tensor, Tensor]] = {}
+        self.positions = positions if device.type == "cpu" else min(positions, RESERVED)
+        """Number of tokens for which a slot has memory. The position after the last takes unused writes."""
+
+    def layer(self, index: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the keys and values (R, K, P, D) of a layer; `keys` and `values` (N, K, D) are new ones."""
+        if index not in self._layers:
+            self._layers[index] = (self._allocate(keys), self._allocate(values))
+        return self._layers[index]
+
+    def _allocate(self, new: Tensor) -> Tensor:
+        # Zeros, because masked values are still multiplied, by 0.
+        # All slots and heads begin at a multiple of 64 bytes, because sums on a CPU depend on the alignment of memory.
+        _, heads, width = new.shape
+        positions = max(self.positions + 1, num_keys(self.positions - 1, width) or 0)
+        positions = math.ceil(positions / ALIGNED) * ALIGNED
+        return new.new_zeros(self.slots, heads, positions, width)
+
+    @torch.inference_mode()
+    def reserve(self, positions: int) -> None:
+        """Provide memory for a number of tokens in each slot."""
+        if positions <= self.positions:
+            return
+        old = self.positions
+        self.positions = min(max(positions, 2 * old), self._limit)
+        for index, layer in self._layers.items():
+            keys, values = (self._allocate(part[0].transpose(0, 1)) for part in layer)
+            for new, part in zip((keys, values), layer, strict=True):
+                new[:, :, :old] = part[:, :, :old]
+            self._layers[index] = (keys, values)
+
+    @torch.inference_mode()
+    def copy(self, source: int, target: int, length: int) -> None:
+        """Copy the first `length` tokens of slot `source` to slot `target`."""
+        for layer in self._layers.values():
+            for part in layer:
+                part[target, :, :length] = part[source, :, :length]

@@ -1,0 +1,52 @@
+"""Memory of keys and values: sizes, growth and copies."""
+
+import torch
+
+from convmodel.generation.kv_cache import RESERVED, KVCache, num_keys
+
+
+def test_the_number_of_keys_covers_the_token_and_keeps_every_thread_aligned() -> None:
+    for width in (4, 16, 64, 80, 128):
+        read = [num_keys(position, width) for position in range(2_000)]
+        for position, keys in enumerate(read):
+            assert keys is None or (position < keys <= 512 and (keys + 2 + width) % 16 == 0)
+        assert read[0] is not None and read[512] is None
+        assert read.index(None) > 380 and not any(read[read.index(None) :])
+
+
+def test_a_layer_has_the_shape_and_type_of_its_own_keys() -> None:
+    cache = KVCache(3, 40, torch.device("cpu"))
+    for index, (heads, width, dtype) in enumerate([(2, 8, torch.float32), (1, 16, torch.bfloat16)]):
+        new = torch.ones(5, heads, width, dtype=dtype)
+        keys, values = cache.layer(index, new, new[..., : width // 2])
+        assert keys.shape[:2] == (3, heads) and keys.shape[2] > 40 and keys.shape[3] == width
+        assert values.shape[3] == width // 2 and keys.dtype == values.dtype == dtype
+        assert cache.layer(index, new, new) == (keys, values)
+
+
+def test_growing_keeps_what_was_written() -> None:
+    cache = KVCache(2, 4 * RESERVED, torch.device("cpu"))
+    cache.positions = RESERVED  # as on a GPU
+    new = torch.ones(1, 2, 4)
+    keys, _ = cache.layer(0, new, new)
+    keys[1, :, :RESERVED] = torch.arange(RESERVED)[:, None]
+    cache.reserve(RESERVED)
+    assert cache.layer(0, new, new)[0] is keys
+    cache.reserve(RESERVED + 1)
+    grown, _ = cache.layer(0, new, new)
+    assert cache.positions == 2 * RESERVED < grown.shape[2]
+    assert grown[1, :, :RESERVED].equal(keys[1, :, :RESERVED]) and not grown[1, :, RESERVED:].any()
+    cache.reserve(4 * RESERVED)
+    assert cache.positions == 4 * RESERVED
+
+
+def test_a_copy_has_the_first_tokens_of_all_layers() -> None:
+    cache = KVCache(2, 8, torch.device("cpu"))
+    layers = [cache.layer(index, torch.ones(1, 1, 4), torch.ones(1, 1, 4)) for index in range(2)]
+    for keys, values in layers:
+        keys[0] = 1
+        values[0] = 2
+    cache.copy(0, 1, 5)
+    for keys, values in layers:
+        assert keys[1, 0, :, 0].tolist() == [1] * 5 + [0] * (keys.shape[2] - 5)
+        assert values[1, :, :5].eq(2).all() and not values[1, :, 5:].any()
