@@ -8,9 +8,9 @@ import pytest
 import torch
 from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 
-from convmodel.generation.attention import FUSED
 from convmodel.generation.engine import Engine
 from convmodel.generation.int8 import to_int8
+from convmodel.generation.kv_cache import FUSED
 from convmodel.generation.request import GenerationRequest, RequestState
 
 pytestmark = [pytest.mark.machine, pytest.mark.slow]
