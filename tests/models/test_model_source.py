@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, BertConfig, LlamaConfig, T5Config
 
-from convmodel.models.source import ModelSource
+from convmodel.models.source import open_source
 
 
 def test_a_llama_is_loaded_with_its_configuration(tmp_path: Path) -> None:
@@ -15,7 +15,7 @@ def test_a_llama_is_loaded_with_its_configuration(tmp_path: Path) -> None:
     )
     saved = AutoModelForCausalLM.from_config(config)
     saved.save_pretrained(tmp_path)
-    source = ModelSource.open(tmp_path)
+    source = open_source(tmp_path)
     loaded = source.load(source.config(), dtype=torch.float32)
     assert loaded.config.model_type == "llama"
     for name, values in saved.state_dict().items():
@@ -27,4 +27,4 @@ def test_a_model_that_does_not_write_is_refused(tmp_path: Path, config: BertConf
     config.save_pretrained(tmp_path)
     (tmp_path / "model.safetensors").touch()
     with pytest.raises(ValueError, match=f"holds a '{config.model_type}' model, which does not write"):
-        ModelSource.open(tmp_path).config()
+        open_source(tmp_path).config()
