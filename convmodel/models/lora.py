@@ -157,7 +157,7 @@ def merge_adapter(model: PreTrainedModel, folder: Path, *, title: str, base: str
             _untie(model, config)
             adapted: Any = get_peft_model(cast(Any, model), config)
             report: Any = set_peft_model_state_dict(adapted, weights)
-            missing = [name for name in report.missing_keys if _is_of_adapter(name)]
+            missing = _missing(adapted, report.missing_keys)
             if missing or report.unexpected_keys:
                 raise ValueError(f"no place for {first_names(sorted(report.unexpected_keys) or missing)}")
             merged: PreTrainedModel = adapted.merge_and_unload()
@@ -169,8 +169,12 @@ def merge_adapter(model: PreTrainedModel, folder: Path, *, title: str, base: str
     return cast(PreTrainedModel, cast(nn.Module, merged).requires_grad_(True))
 
 
-def _is_of_adapter(name: str) -> bool:
-    return any(part in name for part in ("lora_", "trainable_tokens_delta", "modules_to_save"))
+def _missing(adapted: nn.Module, names: Iterable[str]) -> list[str]:
+    """Return the names of weights of an adapter that were not loaded, by another name of theirs either."""
+    weights = dict(adapted.named_parameters(remove_duplicate=False))
+    loaded = {id(weight) for name, weight in weights.items() if name not in {*names}}
+    parts = ("lora_", "trainable_tokens_delta", "modules_to_save")
+    return [name for name in names if any(part in name for part in parts) and id(weights.get(name)) not in loaded]
 
 
 def _check_new_rows(title: str, base: str, weights: dict[str, Tensor], config: Any, new_rows: range) -> None:

@@ -16,7 +16,7 @@ def open_source(name_or_path: Name, *, base: Name | None = None) -> ModelSource:
     """Return a source that is checked.
 
     Args:
-        base: the model under an adapter; by default the one that the adapter's configuration names.
+        base: the model under an adapter; by default that of the adapter's configuration.
 
     Raises:
         FileNotFoundError, ValueError: see `folder.checked_source` and `gguf_source.check_gguf`; and for a base that is
