@@ -151,7 +151,9 @@ def _check_folder(folder: Path, needs: str) -> None:
     if pickles := sorted(name for name in names if PICKLES.fullmatch(name)):
         raise ValueError(
             f"{folder}: its weights are the pickle {pickles[0]}, which could run anything and is not read; "
-            "save the model as safetensors with software you trust it to"
+            f"convert it: python -m convmodel convert-weights {folder} OUT, or, where you trust it, in Python: "
+            f"from transformers import AutoModelForCausalLM; AutoModelForCausalLM.from_pretrained({str(folder)!r}, "
+            f"use_safetensors=False).save_pretrained({str(folder)!r})"
         )
     raise ValueError(f"{folder}: holds no weights (*.safetensors)")
 

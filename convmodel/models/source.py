@@ -20,7 +20,7 @@ def open_source(name_or_path: Name, *, base: Name | None = None) -> ModelSource:
 
     Raises:
         FileNotFoundError, ValueError: see `folder.checked_source` and `gguf_source.check_gguf`; and for a base that is
-            missing, or given to a model that is no adapter.
+            missing, or given to a whole model.
     """
     name = os.fspath(name_or_path)
     if is_adapter(name):

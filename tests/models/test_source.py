@@ -12,6 +12,7 @@ from convmodel.models.source import open_source
 from tests.models.gguf_files import tiny_llama, write_gguf
 
 
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
 def test_each_kind_is_opened_as_itself(tmp_path: Path) -> None:
     pytest.importorskip("gguf")
     pytest.importorskip("peft")
