@@ -3,8 +3,6 @@
 import json
 import os
 import pickle
-import subprocess
-import sys
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,6 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
-from convmodel.models import unpickling
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.pickle_conversion import convert_weights
 
@@ -136,13 +133,3 @@ def test_folders_that_cannot_be_converted_are_told(pickled: Path, model: Convers
         convert_weights(tmp_path / "whole", tmp_path / "out")
     with pytest.raises(FileNotFoundError, match="nowhere: no such folder; download"):
         convert_weights(tmp_path / "nowhere", tmp_path / "out")
-
-
-def test_the_reading_process_has_no_network() -> None:
-    code = (
-        f"import runpy, socket; module = runpy.run_path({unpickling.__file__!r}); module['leave_network']()\n"
-        "try: socket.create_connection(('127.0.0.1', 9))\n"
-        "except OSError as error: print(error)"
-    )
-    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True)
-    assert done.stdout == "this process has no network\n"

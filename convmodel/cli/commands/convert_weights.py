@@ -17,9 +17,7 @@ def _run(options: Namespace) -> int:
     place = "without network" if result.isolated else "with sockets disabled (the system has no isolation of networks)"
     print(f"{options.output}: {result.tensors} tensors converted, read in a process {place}")
     print(f"next: python -m convmodel chat --model {options.output}")
-    print(
-        f"      python -m convmodel.trainer --config config.yaml --model.pretrained_model_name_or_path {options.output}"
-    )
+    print(f"or fine-tune it: --model.pretrained_model_name_or_path {options.output}")
     return 0
 
 
