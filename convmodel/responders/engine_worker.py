@@ -91,10 +91,12 @@ class EngineWorker(ClosesOnExit, Generic[AnyModel]):
         *,
         device: str | torch.device | None = None,
         dtype: str | torch.dtype = "auto",
+        base: str | os.PathLike[str] | None = None,
         **options: Any,
     ) -> Self:
         """Load a model as its own `from_pretrained` does; `options` are the arguments of the class."""
-        return cls(cast(AnyModel, cls.model_class.from_pretrained(name_or_path, device=device, dtype=dtype)), **options)
+        model = cls.model_class.from_pretrained(name_or_path, device=device, dtype=dtype, base=base)
+        return cls(cast(AnyModel, model), **options)
 
     @property
     def model(self) -> AnyModel:
