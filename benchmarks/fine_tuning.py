@@ -6,13 +6,11 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 import yaml
 
 from benchmarks.common import (
-    Ratio,
     add_common_options,
     add_data_option,
     conversation_files,
@@ -23,26 +21,15 @@ from benchmarks.common import (
     tell,
     write_report,
 )
-from benchmarks.fine_tuning_job import EXAMPLE, Tuning, trained
+from benchmarks.fine_tuning_aims import LABELS, PERPLEXITY, rates_cells, ratios, shown
+from benchmarks.fine_tuning_job import EXAMPLE, Found, Tuning, trained
 from benchmarks.fine_tuning_persona import persona_report
 from benchmarks.fine_tuning_talk import transcripts
 from benchmarks.quality import SIZES, tested
 from convmodel.models.conversation_model import ConversationModel
 
-PERPLEXITY = "test_perplexity_per_word"
-AT_MOST = 40.0
-AIM = 36.0
-TIMES_TRL = 1.2
 CONTENDERS = ("zero", "ours", "scratch", "trl")
-LABELS = {
-    "zero": "zero-shot",
-    "ours": "ours, LoRA",
-    "scratch": "GPT-2 from scratch",
-    "trl": "TRL's SFTTrainer with peft",
-}
 WAYS = [(kind, optimizer) for kind in ("gpt2", "llama") for optimizer in ("adamw", "muon")]
-
-Found = dict[str, Any]
 
 
 def read_example() -> Found:
@@ -146,43 +133,6 @@ def contenders_report(runs: Runs) -> tuple[Found, str]:
     return found, shown(found)
 
 
-def shown(found: Found) -> str:
-    """Return a table with a row for each contender, and the aims."""
-    header = ["", "perplexity per word", "steps", "minutes", "tokens read/s", "useful tokens/s"]
-    rows = [[LABELS.get(name, name), f"{one[PERPLEXITY]:.2f}", *_rates(one)] for name, one in found.items()]
-    return "\n".join([table(header, rows), "", *(f"- {text}" for text in verdicts(found))])
-
-
-def _rates(one: Found) -> list[str]:
-    if "steps" not in one:
-        return [""] * 4
-    names = ("tokens_read_per_second", "useful_tokens_per_second")
-    return [f"{one['steps']:,}", f"{one['seconds'] / 60:.1f}", *(f"{one[name]:,.0f}" for name in names)]
-
-
-def verdicts(found: Found) -> list[str]:
-    """Return what came of the aims."""
-    if "ours" not in found:
-        return []
-    ours = found["ours"]
-    reached = {True: "reached", False: "MISSED"}
-    word = ours[PERPLEXITY]
-    lines = [f"at most {AT_MOST:g}: {reached[word <= AT_MOST]}; aim {AIM:g}: {reached[word <= AIM]}"]
-    if "trl" in found:
-        lines.append(f"no higher perplexity than TRL: {reached[word <= found['trl'][PERPLEXITY]]}")
-        speed = ratios(found, claimed=True)[0]
-        lines.append(f"useful tokens/s: {speed.median:.2f}x TRL, at least {TIMES_TRL:g}x: {speed.verdict}")
-    return lines
-
-
-def ratios(found: Found, *, claimed: bool) -> list[Ratio]:
-    """Return ours against TRL in useful tokens per second."""
-    if not {"ours", "trl"} <= set(found):
-        return []
-    speeds = [[max(found[name]["useful_tokens_per_second"], 1e-9)] for name in ("ours", "trl")]
-    return [Ratio.of("useful tokens/s, against TRL", *speeds, at_least=TIMES_TRL if claimed else None)]
-
-
 def four_ways_report(runs: Runs) -> tuple[Found, str]:
     """Train GPT-2 and Llama with AdamW and Muon at equal minutes and parameters."""
     found: Found = {}
@@ -195,7 +145,9 @@ def four_ways_report(runs: Runs) -> tuple[Found, str]:
         parameters = {"parameters": model.hf_model.num_parameters()}
         found[f"{kind}, {optimizer}"] = parameters | rates | tested(model, runs.files["test"])
     header = ["", "parameters", "perplexity per word", "steps", "minutes", "tokens read/s", "useful tokens/s"]
-    rows = [[name, f"{one['parameters']:,}", f"{one[PERPLEXITY]:.2f}", *_rates(one)] for name, one in found.items()]
+    rows = [
+        [name, f"{one['parameters']:,}", f"{one[PERPLEXITY]:.2f}", *rates_cells(one)] for name, one in found.items()
+    ]
     return found, table(header, rows)
 
 
