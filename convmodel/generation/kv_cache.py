@@ -1,6 +1,7 @@
 """Keys and values of the tokens that were read, of any number of sequences and layers."""
 
 import math
+import mmap
 
 import torch
 from torch import Tensor
@@ -58,7 +59,8 @@ class KVCache:
         _, heads, width = new.shape
         positions = max(self.positions + 1, num_keys(self.positions - 1, width) or 0)
         positions = math.ceil(positions / ALIGNED) * ALIGNED
-        return new.new_zeros(self.slots, heads, positions, width)
+        shape = (self.slots, heads, positions, width)
+        return _lazy_zeros(shape, new.dtype) if self.device.type == "cpu" else new.new_zeros(shape)
 
     @torch.inference_mode()
     def reserve(self, positions: int) -> None:
@@ -79,3 +81,9 @@ class KVCache:
         for layer in self._layers.values():
             for part in layer:
                 part[target, :, :length] = part[source, :, :length]
+
+
+def _lazy_zeros(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Return zeros whose memory the system provides when it is first written; `torch.zeros` writes all of it."""
+    memory = mmap.mmap(-1, math.prod(shape) * dtype.itemsize)
+    return torch.frombuffer(memory, dtype=dtype).view(shape)

@@ -1,5 +1,8 @@
 """Memory of keys and values: sizes, growth and copies."""
 
+from pathlib import Path
+
+import pytest
 import torch
 
 from convmodel.generation.kv_cache import RESERVED, KVCache, num_keys
@@ -50,3 +53,18 @@ def test_a_copy_has_the_first_tokens_of_all_layers() -> None:
     for keys, values in layers:
         assert keys[1, 0, :, 0].tolist() == [1] * 5 + [0] * (keys.shape[2] - 5)
         assert values[1, :, :5].eq(2).all() and not values[1, :, 5:].any()
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the memory of the process from Linux")
+def test_slots_take_memory_only_as_they_fill() -> None:
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+    cache = KVCache(32, 8_192, torch.device("cpu"))
+    new = torch.ones(1, 4, 64)
+    before = resident()
+    keys, values = cache.layer(0, new, new)
+    keys[3, :, :10] = values[3, :, :10] = 1.0
+    assert keys.nbytes == values.nbytes > 2**28
+    assert resident() - before < 2**24
+    assert keys.data_ptr() % 64 == 0 and not keys[5, 1, 7_000].any()
