@@ -262,7 +262,7 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
             raise ValueError("there are no candidates; give at least one")
         layout = self._tokenizer.layout
         turns, sentences = self._tokenizer.encode_context(context, persona)
-        replies = self._tokenizer.encode_many(candidates)
+        replies = self._tokenizer.encode_turns(candidates)
         if cut:  # leave room for the smallest context, and the end of the reply
             least = layout.costs.persona_length(sentences) + layout.costs.min_context(persona=bool(sentences)) + 1
             replies = [ids[: max(1, self.n_positions - least)] for ids in replies]

@@ -11,9 +11,10 @@ from transformers import PreTrainedTokenizerBase
 from convmodel.data.conversation import check_turns
 from convmodel.data.messages import ROLES
 from convmodel.tokens.chat_template import ChatTemplate
-from convmodel.tokens.conversation_layout import ConversationLayout, SeparatorLayout
+from convmodel.tokens.conversation_layout import ConversationLayout
 from convmodel.tokens.layout_options import LayoutOptions
 from convmodel.tokens.reasoning import find_tags
+from convmodel.tokens.separator_layout import SeparatorLayout
 from convmodel.tokens.template_layout import TemplateLayout
 from convmodel.tokens.text_tokenizer import TextTokenizer
 
@@ -162,8 +163,12 @@ class ConversationTokenizer(TextTokenizer):
         """Return the token ids of each turn and of each persona sentence; errors as for calling the tokenizer."""
         turns = check_turns(turns)
         persona = check_turns(persona, what="persona sentence")
-        encoded = self.encode_many([*persona, *turns])
+        encoded = self.encode_turns([*persona, *turns])
         return encoded[len(persona) :], encoded[: len(persona)]
+
+    def encode_turns(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of turns or persona sentences, as the layout writes them."""
+        return self.encode_many([text.strip() for text in texts] if self.layout.trims else texts)
 
     def encode_ids(
         self,

@@ -14,12 +14,13 @@ import numpy as np
 from convmodel.data.atomic import atomic_folder
 from convmodel.data.conversation import Conversation
 from convmodel.data.selection_example import SelectionExample
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.text_tokenizer import TextTokenizer
 
 ARRAYS = ("ids", "ends", "words", "bytes", "conversations")
 """Names of the array files of a store."""
 
-VERSION = 3
+VERSION = 4
 """Part of every key: incremented when the format changes, so that folders of the old format are not read."""
 
 Item = TypeVar("Item")
@@ -133,18 +134,20 @@ def store_key(source_digest: str, tokenizer: TextTokenizer, **options: object) -
         json.dumps(vocabulary, sort_keys=True),
         tokenizer.sep_token_id,
         tokenizer.hf_tokenizer.all_special_ids,
+        isinstance(tokenizer, ConversationTokenizer) and tokenizer.layout.trims,
         sorted(options.items()),
     ]
     return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
 
 def _write(conversations: Iterable[Segments], tokenizer: TextTokenizer, folder: Path, dtype: str) -> int:
+    encode = getattr(tokenizer, "encode_turns", tokenizer.encode_many)
     segments = tokens = count = 0
     with ExitStack() as stack:
         files = {name: stack.enter_context(open(folder / f"{name}.bin", "wb")) for name in ARRAYS}
         for chunk in _chunks(conversations):
             texts = [text for item in chunk for part in item for text in part]
-            encoded = tokenizer.encode_many(texts)
+            encoded = encode(texts)
             sizes = np.fromiter(map(len, encoded), dtype=np.int64, count=len(encoded))
             ends = tokens + np.cumsum(sizes)
             flat = np.fromiter(chain.from_iterable(encoded), dtype=dtype, count=int(sizes.sum()))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from convmodel.generation.causal_lm import type_reads_token_types
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.layout_options import LayoutChoice, LayoutOptions
@@ -55,7 +56,8 @@ class ConversationModule(LanguageModule[ConversationModel]):
     @property
     def extra_config(self) -> dict[str, Any]:
         """Options of the layout: those of the checkpoint or the pretrained folder, and over them the given ones."""
-        return super().extra_config | self._layout_options
+        types = {} if type_reads_token_types(self.model_type) else {"token_types": False}
+        return super().extra_config | self._layout_options | types
 
     def use_inputs(self, inputs: ModelInputs) -> None:
         """Choose the layout before the data are laid out."""
