@@ -50,6 +50,7 @@ class ConversationLayout(ABC):
         description: the layout in a sentence or two, for a model card.
         reasoning: the tags of the reasoning at the beginning of a reply; None for a model that never reasons.
         trims: whether texts stand without the white space around them.
+        max_speakers: number of speakers that the layout tells apart. At 2 it takes the turns of two alternating sides.
     """
 
     name: ClassVar[LayoutName]
@@ -60,6 +61,7 @@ class ConversationLayout(ABC):
     description: str
     reasoning: ReasoningTags | None = None
     trims: bool = False
+    max_speakers: int = 2
 
     @abstractmethod
     def lay_out(
@@ -70,6 +72,7 @@ class ConversationLayout(ABC):
         last_is_reply: bool = False,
         predicted: Sequence[bool] | None = None,
         cut: int = 0,
+        speakers: Sequence[int] | None = None,
     ) -> ConversationSequence:
         """Lay out turns that fit.
 
@@ -79,6 +82,8 @@ class ConversationLayout(ABC):
             predicted: for each turn, whether its tokens and the token that ends it are labels; without it the turns are
                 a context, which ends where the reply begins.
             cut: number of tokens to cut from the start of the newest turn.
+            speakers: number of the speaker of each turn and, at the end, of the one who replies and whom the persona
+                describes, in a layout that tells more than two apart; None if two alternate.
         """
 
     @abstractmethod
@@ -93,13 +98,15 @@ class ConversationLayout(ABC):
         max_length: int | None = None,
         reserved: int = 0,
         keep: float = 1.0,
+        speakers: Sequence[int] | None = None,
     ) -> tuple[ConversationSequence, Window]:
         """Drop the oldest turns of a context until it fits; return its layout, and its window of turns.
 
-        For arguments and errors see `fit_context`.
+        For arguments and errors see `fit_context` and `lay_out`.
         """
         window = self.fit_turns(turns, persona=persona, max_length=max_length, reserved=reserved, keep=keep)
-        return self.lay_out(turns[window.first :], persona=persona, cut=window.cut), window
+        kept = None if speakers is None else speakers[window.first :]
+        return self.lay_out(turns[window.first :], persona=persona, cut=window.cut, speakers=kept), window
 
     def fit_turns(self, turns: Sequence[Ids], **limits: Any) -> Window:
         """Return the window of a context's newest turns that fit; for arguments and errors see `fit_context`."""

@@ -122,6 +122,7 @@ class TemplateLayout(ConversationLayout):
         last_is_reply: bool = False,
         predicted: Sequence[bool] | None = None,
         cut: int = 0,
+        speakers: Sequence[int] | None = None,
     ) -> ConversationSequence:
         shape = TurnShape(bool(persona), len(turns), last_is_reply, predicted is None)
         pieces = self._pieces(shape)
