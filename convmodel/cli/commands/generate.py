@@ -91,6 +91,8 @@ def _digest(options: Namespace) -> str:
     from convmodel.cli.bulk.job import files_digest, folder_digest
 
     digests = [f"{folder_digest(cli_options.writer_name(options) or 'none')} {options.dtype}"]
+    if options.reasoning:
+        digests.append("reasoning")
     if options.selector is not None or options.reranker is not None:
         candidates = options.index or options.candidates
         digests.append(folder_digest(options.selector or "none"))
