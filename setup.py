@@ -17,6 +17,7 @@ TRAIN = [
     "peft>=0.18,<1",
     "accelerate>=1.10,<2",
 ]
+GGUF = ["gguf>=0.19,<1", "accelerate>=1.10,<2"]
 CHAT = ["rich>=14", "prompt_toolkit>=3.0.50,<4", "wcwidth>=0.6", "tqdm>=4.60"]
 EVALUATE = ["sacrebleu>=2.4,<3", "matplotlib>=3.9,<4", "Jinja2>=3.1", "rich>=14", "regex", "tqdm>=4.60"]
 INSPECT = ["rich>=14", "tqdm>=4.60", "ftfy>=6.2,<7", "regex", "matplotlib>=3.9,<4", "Jinja2>=3.1"]
@@ -35,7 +36,7 @@ SERVE = [
 ]
 POSTGRES = ["psycopg[binary]>=3.2,<4"]
 TELEGRAM = [*SERVE, "aiogram>=3.31,<4", "aiohttp>=3.9"]
-EVERYTHING = sorted({*TRAIN, *CHAT, *EVALUATE, *INSPECT, *INDEX, *SERVE, *POSTGRES, *TELEGRAM})
+EVERYTHING = sorted({*TRAIN, *CHAT, *EVALUATE, *INSPECT, *INDEX, *SERVE, *POSTGRES, *TELEGRAM, *GGUF})
 TEST = [
     *EVERYTHING,
     "pytest>=8,<10",
@@ -98,6 +99,7 @@ setup(
         "serve": SERVE,
         "postgres": POSTGRES,
         "telegram": TELEGRAM,
+        "gguf": GGUF,
         "all": EVERYTHING,
         "test": TEST,
     },

@@ -3,11 +3,23 @@
 import argparse
 import sys
 
-from convmodel.cli.commands import chat, convert, evaluate, generate, index, inspect, keys, mine, serve, telegram
+from convmodel.cli.commands import (
+    chat,
+    convert,
+    convert_weights,
+    evaluate,
+    generate,
+    index,
+    inspect,
+    keys,
+    mine,
+    serve,
+    telegram,
+)
 
 COMMANDS = [
     *(chat.COMMAND, serve.COMMAND, keys.COMMAND, generate.COMMAND, index.COMMAND, evaluate.COMMAND),
-    *(telegram.COMMAND, inspect.COMMAND, mine.COMMAND, convert.COMMAND),
+    *(telegram.COMMAND, inspect.COMMAND, mine.COMMAND, convert.COMMAND, convert_weights.COMMAND),
 ]
 """The commands in the order of the help, after `train`, which has a separate command line."""
 

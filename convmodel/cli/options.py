@@ -1,7 +1,7 @@
 """Command-line options of models: responders, decoding, and the moderation policy."""
 
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, _ActionsContainer
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from convmodel.responders.writer import Writer
 
 
-PARTS = ("selector", "index", "candidates", "reranker", "device", "dtype", "reasoning")
+PARTS = ("base", "selector", "index", "candidates", "reranker", "device", "dtype", "reasoning")
 
 
 def add_responder_options(
@@ -28,7 +28,9 @@ def add_responder_options(
     """Add the options of a responder; `preset` describes the default preset in the help."""
     model = parser.add_argument_group("models")
     add = model.add_argument
-    add("--model", metavar="DIR", help="the folder of a generative model (default: model, or none with --selector)")
+    text = "the folder of a generative model, or a GGUF file (default: model, or none with --selector)"
+    add("--model", metavar="DIR", help=text)
+    add_base_option(model)
     add("--selector", metavar="DIR", help="the folder of a selector; without candidates it ranks generated replies")
     candidates = model.add_mutually_exclusive_group()
     candidates.add_argument("--index", metavar="DIR", help="an index of candidates, made by convmodel index")
@@ -52,6 +54,12 @@ def add_responder_options(
     text = "select N candidates and take the best (default: 10)"
     add("--num_candidates", type=positive_int, metavar="N", help=text)
     add_repeatable(decoding, "--persona", "TEXT", "a sentence about the replying side")
+
+
+def add_base_option(group: _ActionsContainer) -> None:
+    """Add the option for the model under an adapter."""
+    text = "if --model is the folder of a LoRA adapter: the model under it (default: the one that the adapter names)"
+    group.add_argument("--base", metavar="DIR", help=text)
 
 
 def add_load_options(parser: ArgumentParser) -> None:

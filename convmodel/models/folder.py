@@ -57,7 +57,9 @@ def checked_source(name_or_path: str | os.PathLike[str], *, needs: str = "config
         _check_folder(folder, needs)
         return name
     if folder.exists():
-        raise FileNotFoundError(f"{name}: is a file, and no such folder; give the folder of a saved model")
+        raise FileNotFoundError(
+            f"{name}: is a file, and no such folder; give the folder of a saved model, or a .gguf file"
+        )
     if not may_be_on_hub(name):
         raise FileNotFoundError(
             f"{name}: no such folder here, and names on the Hub are OWNER/NAME, gpt2, bert-base-uncased and the like; "
@@ -140,6 +142,8 @@ def local_file(source: str | os.PathLike[str], name: str) -> Path | None:
 
 def _check_folder(folder: Path, needs: str) -> None:
     names = [file.name for file in folder.iterdir()]
+    if needs not in names and (files := sorted(name for name in names if name.endswith(".gguf"))):
+        raise ValueError(f"{folder}: holds GGUF files and no {needs}; give one of them, such as {folder / files[0]}")
     if needs not in names:
         raise ValueError(f"{folder}: {_describe_contents(names, needs)}; give one made by save_pretrained")
     if any(name.endswith(".safetensors") for name in names):
@@ -147,7 +151,9 @@ def _check_folder(folder: Path, needs: str) -> None:
     if pickles := sorted(name for name in names if PICKLES.fullmatch(name)):
         raise ValueError(
             f"{folder}: its weights are the pickle {pickles[0]}, which could run anything and is not read; "
-            "save the model as safetensors with software you trust it to"
+            f"convert it: python -m convmodel convert-weights {folder} OUT, or, where you trust it, in Python: "
+            f"from transformers import AutoModelForCausalLM; AutoModelForCausalLM.from_pretrained({str(folder)!r}, "
+            f"use_safetensors=False).save_pretrained({str(folder)!r})"
         )
     raise ValueError(f"{folder}: holds no weights (*.safetensors)")
 

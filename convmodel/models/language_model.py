@@ -22,11 +22,11 @@ from convmodel.generation.options import (
 )
 from convmodel.models.card import CardText, ModelCard
 from convmodel.models.devices import best_device, resolve_dtype
-from convmodel.models.folder import naming, quiet_progress, replaced_folder
+from convmodel.models.folder import CONVERSATION_FILE, DOCUMENT_FILE, naming, quiet_progress, replaced_folder
 from convmodel.models.generation_file import GENERATION, read_own_options
 from convmodel.models.loading import check_vocabulary
 from convmodel.models.lora import Adapter
-from convmodel.models.source import ModelSource
+from convmodel.models.source import open_source
 from convmodel.tokens.text_tokenizer import AnyTokenizer, TextTokenizer
 
 
@@ -51,24 +51,27 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
         name_or_path: str | os.PathLike[str],
         device: str | torch.device | None = None,
         dtype: str | torch.dtype = "auto",
+        *,
+        base: str | os.PathLike[str] | None = None,
     ) -> Self:
-        """Load a model and its tokenizer by Hub name or folder. Only safetensors are read; pickles are refused.
+        """Load a model and its tokenizer. Only safetensors and GGUF files are read; pickles are refused.
 
         Args:
-            name_or_path: "gpt2", another Hub name, or a folder.
+            name_or_path: "gpt2", another Hub name, a folder of a model or of a LoRA adapter, or a GGUF file.
             device: "cuda", "cpu", ...; by default an accelerator if there is one.
             dtype: "auto" is float32 on a CPU, and bfloat16 on a GPU that is fast at it; or a torch type, or its name;
                 or "int8", on a CPU: several times as fast as float32, and perplexity rises by less than 0.5 %.
+            base: the model under an adapter, which is merged into it; by default the one that the adapter names.
 
         Raises:
             FileNotFoundError: when there is no such folder, and no such Hub name or the Hub cannot be reached.
             ValueError: when the folder does not contain a model of this kind, or one of its files is damaged, is
                 missing or has values that are not allowed.
         """
-        source = ModelSource.open(name_or_path)
+        source = open_source(name_or_path, base=base)
         config = source.config()
-        options = cls.read_extra_config(source.name)
-        own_options = read_own_options(source.name)
+        options = cls.read_extra_config(source.place_of(DOCUMENT_FILE, CONVERSATION_FILE))
+        own_options = read_own_options(source.place_of(GENERATION))
         target = torch.device(device) if device is not None else best_device()
         number_type = torch.float32 if dtype == "int8" else resolve_dtype(dtype, target, "replying")
         hf_model = source.load(config, dtype=number_type)

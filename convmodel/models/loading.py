@@ -54,7 +54,15 @@ def read_model_config(source: str) -> PretrainedConfig:
 
 
 def load_weights(
-    auto_class: Any, source: str, config: PretrainedConfig, *, dtype: torch.dtype, unused: str = "", head: str = ""
+    auto_class: Any,
+    source: str,
+    config: PretrainedConfig,
+    *,
+    dtype: torch.dtype,
+    unused: str = "",
+    head: str = "",
+    title: str | None = None,
+    **file_options: Any,
 ) -> PreTrainedModel:
     """Load a model of transformers whose weights are whole, finite and those of its configuration.
 
@@ -63,28 +71,32 @@ def load_weights(
         source: a folder or Hub name that is checked.
         unused: the beginning of the names of tensors that may be missing, because nothing uses them.
         head: the name of the head in the error for a model that lacks nothing but its head.
+        title: the name of the model in errors; by default `source`.
+        file_options: arguments with which `from_pretrained` reads another file than safetensors in the folder.
 
     Raises:
         FileNotFoundError: when a file is missing, or the Hub cannot be reached.
         ValueError: when a file is damaged, or tensors are missing, have other shapes, are of layers that the
             configuration does not count, or hold NaN or infinity.
     """
-    check_weight_files(source)
-    options = {"config": config, "dtype": dtype, "use_safetensors": True, "trust_remote_code": False}
-    whole = naming(f"{source}: cannot be loaded")
-    with quiet_progress(), _without_report(), whole, named_in_errors(source, OSError):
+    if not file_options:
+        check_weight_files(source)
+    options = {"config": config, "dtype": dtype, "use_safetensors": True, "trust_remote_code": False} | file_options
+    title = title or source
+    whole = naming(f"{title}: cannot be loaded")
+    with quiet_progress(), _without_report(), whole, named_in_errors(title, OSError):
         model, report = auto_class.from_pretrained(
             source, **options, ignore_mismatched_sizes=True, output_loading_info=True
         )
     missing = [name for name in report["missing_keys"] if not (unused and name.startswith(unused))]
     if head and missing and not any(name.startswith(f"{model.base_model_prefix}.") for name in missing):
         raise ValueError(
-            f"{source}: holds a {config.model_type} model without {head} (there is no {min(missing)}); "
+            f"{title}: holds a {config.model_type} model without {head} (there is no {min(missing)}); "
             "give one that was trained for this, and saved by save_pretrained"
         )
-    check_names(source, config, model, missing=missing, unexpected=report["unexpected_keys"])
-    check_shapes(source, report["mismatched_keys"])
-    check_finite(source, cast(torch.nn.Module, model).named_parameters())
+    check_names(title, config, model, missing=missing, unexpected=report["unexpected_keys"])
+    check_shapes(title, report["mismatched_keys"])
+    check_finite(title, cast(torch.nn.Module, model).named_parameters())
     return cast(PreTrainedModel, model)
 
 

@@ -1,62 +1,36 @@
-"""The source of a language model: the folder or Hub name of its weights, its configuration and its tokenizer."""
+"""The kinds of sources of a language model: folders and Hub names, GGUF files, and adapters over another source."""
 
 import os
-from dataclasses import dataclass
-from typing import Self
+from pathlib import Path
 
-import torch
-from transformers import (
-    MODEL_FOR_CAUSAL_LM_MAPPING,
-    MODEL_FOR_MASKED_LM_MAPPING,
-    AutoModelForCausalLM,
-    PretrainedConfig,
-    PreTrainedModel,
-)
-
+from convmodel.models.adapter_source import AdapterSource, is_adapter
 from convmodel.models.folder import checked_source
-from convmodel.models.loading import load_weights, read_model_config
-from convmodel.tokens.text_tokenizer import AnyTokenizer
+from convmodel.models.gguf_source import GgufSource, check_gguf, is_gguf
+from convmodel.models.lora import ADAPTER
+from convmodel.models.model_source import ModelSource
+
+Name = str | os.PathLike[str]
 
 
-@dataclass(frozen=True, slots=True)
-class ModelSource:
-    """The source of a causal language model.
+def open_source(name_or_path: Name, *, base: Name | None = None) -> ModelSource:
+    """Return a source that is checked.
 
     Args:
-        name: the folder or Hub name with the files of this package, as the user gave it.
+        base: the model under an adapter; by default that of the adapter's configuration.
+
+    Raises:
+        FileNotFoundError, ValueError: see `folder.checked_source` and `gguf_source.check_gguf`; and for a base that is
+            missing, or given to a whole model.
     """
-
-    name: str
-
-    @classmethod
-    def open(cls, name_or_path: str | os.PathLike[str]) -> Self:
-        """Return a source that is checked.
-
-        Raises:
-            FileNotFoundError, ValueError: see `folder.checked_source`.
-        """
-        return cls(checked_source(name_or_path))
-
-    def config(self) -> PretrainedConfig:
-        """Return the configuration of the model.
-
-        Raises:
-            FileNotFoundError, ValueError: as `loading.read_model_config`, and for a model that does not write.
-        """
-        config = read_model_config(self.name)
-        # Encoders such as BERT can be read as causal models too, without having been trained as such.
-        is_encoder = type(config) in MODEL_FOR_MASKED_LM_MAPPING and not getattr(config, "is_decoder", False)
-        if is_encoder or type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
-            raise ValueError(
-                f"{self.name}: holds a {config.model_type!r} model, which does not write; give a causal language "
-                "model, such as a gpt2, llama, qwen3 or gemma3"
-            )
-        return config
-
-    def load(self, config: PretrainedConfig, *, dtype: torch.dtype) -> PreTrainedModel:
-        """Return the model; for errors see `loading.load_weights`."""
-        return load_weights(AutoModelForCausalLM, self.name, config, dtype=dtype)
-
-    def tokenizer(self, cls: type[AnyTokenizer]) -> AnyTokenizer:
-        """Return the tokenizer of the model; for errors see `tokenizer_files.load_tokenizer`."""
-        return cls.from_pretrained(self.name)
+    name = os.fspath(name_or_path)
+    if is_adapter(name):
+        source = AdapterSource.read(checked_source(name, needs=ADAPTER))
+        under = source.base_name if base is None else os.fspath(base)
+        with source.naming_base(under):
+            return source.over(open_source(under))
+    if base is not None:
+        raise ValueError(f"{name}: holds no adapter ({ADAPTER}), so it needs no base; leave --base (base=...) out")
+    if is_gguf(name):
+        check_gguf(Path(name))
+        return GgufSource(name)
+    return ModelSource(checked_source(name))

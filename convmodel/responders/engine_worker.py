@@ -22,6 +22,7 @@ from convmodel.generation.engine import Engine
 from convmodel.generation.option_checks import check_names
 from convmodel.generation.options import DecodingConfig, effective_options
 from convmodel.generation.request import SEEDS, RequestState
+from convmodel.generation.sampler import WARPS
 from convmodel.models.devices import release_openmp_threads
 from convmodel.models.language_model import LanguageModel
 from convmodel.models.text_generation import GeneratedText, GenerationJob, collect_texts, runs_in_engine, write
@@ -90,10 +91,12 @@ class EngineWorker(ClosesOnExit, Generic[AnyModel]):
         *,
         device: str | torch.device | None = None,
         dtype: str | torch.dtype = "auto",
+        base: str | os.PathLike[str] | None = None,
         **options: Any,
     ) -> Self:
         """Load a model as its own `from_pretrained` does; `options` are the arguments of the class."""
-        return cls(cast(AnyModel, cls.model_class.from_pretrained(name_or_path, device=device, dtype=dtype)), **options)
+        model = cls.model_class.from_pretrained(name_or_path, device=device, dtype=dtype, base=base)
+        return cls(cast(AnyModel, model), **options)
 
     @property
     def model(self) -> AnyModel:
@@ -125,8 +128,10 @@ class EngineWorker(ClosesOnExit, Generic[AnyModel]):
 
     def _decoding(self, options: Mapping[str, Any]) -> DecodingConfig:
         check_names(options)
-        given = self._defaults | {name: value for name, value in options.items() if value is not None}
-        decoding = self._model.decoding(**given)
+        given = {name: value for name, value in options.items() if value is not None}
+        is_greedy = given.get("do_sample") is False  # the defaults of sampling do not apply
+        defaults = {name: value for name, value in self._defaults.items() if not (is_greedy and name in WARPS)}
+        decoding = self._model.decoding(**defaults | given)
         _ = decoding.uses_engine  # raises ValueError for options that contradict each other
         return decoding
 

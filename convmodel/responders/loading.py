@@ -52,6 +52,7 @@ def load_all(
     model: Name | None = None,
     *,
     documents: Name | None = None,
+    base: Name | None = None,
     device: Device = None,
     dtype: str = "auto",
     max_running: int = MAX_RUNNING,
@@ -66,12 +67,12 @@ def load_all(
     Args:
         model: as for `open_responder`; or a document model.
         documents: a document model beside the responder. A plain GPT-2 can serve as one.
-        reasoning: as for `open_responder`.
-        others: as for `open_responder`.
+        base, reasoning, others: as for `open_responder`.
 
     Raises:
         FileNotFoundError, ValueError: as `open_responder`.
     """
+    under: Name | None = None
     if model is not None and has_file(model, DOCUMENT_FILE):
         if documents is not None:
             raise ValueError(
@@ -79,6 +80,7 @@ def load_all(
             )
         documents = model
         model = None
+        under = base
     replies = _replies(model, documents, **others)
     if replies:
         _check(model, **others)
@@ -86,12 +88,12 @@ def load_all(
     shared: Mapping[str, Any] = {"device": device, "max_running": max_running, "max_waiting": None}
     responder = None
     if replies:
-        kept: Mapping[str, Any] = {"max_kept": max_kept, "reasoning": reasoning}
-        responder = open_responder(model, dtype=dtype, **kept, **shared, **{**others, **selectors})
+        own: Mapping[str, Any] = {"base": base, "max_kept": max_kept, "reasoning": reasoning}
+        responder = open_responder(model, dtype=dtype, **own, **shared, **{**others, **selectors})
     try:
         writer = None
         if documents is not None:
-            writer = DocumentWriter.from_pretrained(documents, dtype=dtype, max_kept=max_kept, **shared)
+            writer = DocumentWriter.from_pretrained(documents, base=under, dtype=dtype, max_kept=max_kept, **shared)
         return LoadedModels(responder, writer, **{name: SelectorWorker(part) for name, part in selectors.items()})
     except BaseException:
         LoadedModels(responder).close()
@@ -124,6 +126,7 @@ def _load_selectors(names: Mapping[str, Any], device: Device, dtype: str) -> dic
 def open_responder(
     model: Name | None = None,
     *,
+    base: Name | None = None,
     selector: Name | Selector | None = None,
     index: Name | None = None,
     candidates: Name | None = None,
@@ -139,6 +142,7 @@ def open_responder(
 
     Args:
         model: a conversation model, which generates replies.
+        base: the model under an adapter that `model` names.
         selector: a selector, or its folder, which selects among candidates, or without candidates ranks generated
             replies.
         index: an index of candidates encoded by the selector; see `python -m convmodel index`.
@@ -171,7 +175,7 @@ def open_responder(
     elif selector_model is not None and model is not None:
         scorer = SelectorScorer(selector_model)
     sizes = {"max_running": max_running, "max_waiting": max_waiting, "max_kept": max_kept}
-    writer = None if model is None else Writer.from_pretrained(model, device=device, dtype=dtype, **sizes)
+    writer = None if model is None else Writer.from_pretrained(model, base=base, device=device, dtype=dtype, **sizes)
     if reasoning and writer is not None:
         _let_reason(writer)
     if writer is not None and (chooser is not None or scorer not in (None, "likelihood")):

@@ -26,20 +26,22 @@ class StepMemory(Callback):
     """Callback that tells once, after the first optimiser step, how much memory a step takes at most."""
 
     def __init__(self) -> None:
-        self._has_begun = False
+        self._before: int | None = None
         self._is_told = False
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Forget the peak of what came before, such as loading the model."""
-        if not self._has_begun:
-            self._has_begun = True
+        if self._before is None:
             reset_peak(trainer.strategy.root_device)
+            self._before = peak_memory(trainer.strategy.root_device)
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         """Tell the peak; accumulated batches are one step."""
-        if not self._is_told and not trainer.fit_loop._should_accumulate():
-            self._is_told = True
-            rank_zero_info(f"memory: a step takes {peak_memory(trainer.strategy.root_device) / 2**30:.1f} GiB")
+        if self._is_told or self._before is None or trainer.fit_loop._should_accumulate():
+            return
+        self._is_told = True
+        step = (peak_memory(trainer.strategy.root_device) - self._before) / 2**30
+        rank_zero_info(f"memory: a step takes {step:.1f} GiB beside {self._before / 2**30:.1f} GiB for the model")
 
 
 def reset_peak(device: torch.device) -> None:

@@ -11,12 +11,13 @@ from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PretrainedConfig,
 
 from convmodel.generation.causal_lm import context_window, embedding_rows
 from convmodel.models.card import ModelCard, architecture_name
+from convmodel.models.folder import CONVERSATION_FILE, DOCUMENT_FILE
 from convmodel.models.from_scratch import FromScratch
 from convmodel.models.language_model import LanguageModel
 from convmodel.models.loading import check_vocabulary
 from convmodel.models.lora import Adapter, Lora, describe_parameters
 from convmodel.models.quantization import check_quantization
-from convmodel.models.source import ModelSource
+from convmodel.models.source import open_source
 from convmodel.tokens.text_tokenizer import TextTokenizer
 from convmodel.training.memory import enable_checkpointing
 from convmodel.training.muon import layer_matrices
@@ -32,8 +33,8 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
     """Base of the modules that train a language model, all of its weights or adapters inside it.
 
     Args:
-        pretrained_model_name_or_path: Hub name (gpt2) or folder of the language model to fine-tune; `from_scratch` is
-            then ignored.
+        pretrained_model_name_or_path: Hub name (gpt2), folder or GGUF file of the language model to fine-tune, or the
+            folder of an adapter, which is merged into its base first; `from_scratch` is then ignored.
         from_scratch: Sizes of a new model, if no pretrained one is given.
         optimizer: "adamw", or "muon": Muon for the matrices of the layers, and AdamW for embeddings, biases and norms,
             with the same learning rate. Source: arXiv:2502.16982.
@@ -95,14 +96,14 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
     def n_positions(self) -> int:
         """Maximum number of tokens in the model's window."""
         if self._config is None and self._pretrained is not None:
-            self._config = ModelSource.open(self._pretrained).config()
+            self._config = open_source(self._pretrained).config()
         return self._from_scratch.n_positions if self._config is None else context_window(self._config)
 
     @property
     def model_type(self) -> str:
         """Name of the architecture."""
         if self._config is None and self._pretrained is not None:
-            self._config = ModelSource.open(self._pretrained).config()
+            self._config = open_source(self._pretrained).config()
         return self._from_scratch.model_type if self._config is None else str(self._config.model_type)
 
     @property
@@ -115,8 +116,9 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
         """Options of the model's class beside the transformers config, from the checkpoint or the pretrained folder."""
         if self._extra_config is None:
             source = self._pretrained
-            name = None if source is None else ModelSource.open(source).name
-            self._extra_config = {} if name is None else self.model_class.read_extra_config(name)
+            files = (DOCUMENT_FILE, CONVERSATION_FILE)
+            place = None if source is None else open_source(source).place_of(*files)
+            self._extra_config = {} if place is None else self.model_class.read_extra_config(place)
         return self._extra_config
 
     @property
@@ -124,7 +126,7 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
         return self.model_class.tokenizer_class
 
     def _load_tokenizer(self, source: str) -> TextTokenizer:
-        return ModelSource.open(source).tokenizer(self.tokenizer_class)
+        return open_source(source).tokenizer(self.tokenizer_class)
 
     @property
     def vocab_size(self) -> int:
@@ -167,7 +169,7 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
             assert self._config is not None
             return cast(PreTrainedModel, AutoModelForCausalLM.from_config(self._config))
         if self._pretrained is not None:
-            source = ModelSource.open(self._pretrained)
+            source = open_source(self._pretrained)
             model = source.load(source.config(), dtype=torch.float32)
             check_vocabulary(source.name, tokenizer.hf_tokenizer, embedding_rows(model), may_be_new=True)
             return model

@@ -1,30 +1,34 @@
-"""Sources of language models: any causal model of transformers, and no other."""
+"""The kind of a source is told by its files and its name."""
 
 from pathlib import Path
 
 import pytest
-import torch
-from transformers import AutoModelForCausalLM, BertConfig, LlamaConfig, T5Config
+from transformers import LlamaConfig
 
-from convmodel.models.source import ModelSource
-
-
-def test_a_llama_is_loaded_with_its_configuration(tmp_path: Path) -> None:
-    config = LlamaConfig(
-        vocab_size=50, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2
-    )
-    saved = AutoModelForCausalLM.from_config(config)
-    saved.save_pretrained(tmp_path)
-    source = ModelSource.open(tmp_path)
-    loaded = source.load(source.config(), dtype=torch.float32)
-    assert loaded.config.model_type == "llama"
-    for name, values in saved.state_dict().items():
-        assert torch.equal(values, loaded.state_dict()[name]), name
+from convmodel.models.adapter_source import AdapterSource
+from convmodel.models.gguf_source import GgufSource
+from convmodel.models.model_source import ModelSource
+from convmodel.models.source import open_source
+from tests.models.gguf_files import tiny_llama, write_gguf
 
 
-@pytest.mark.parametrize("config", [BertConfig(), T5Config()], ids=["bert", "t5"])
-def test_a_model_that_does_not_write_is_refused(tmp_path: Path, config: BertConfig | T5Config) -> None:
-    config.save_pretrained(tmp_path)
-    (tmp_path / "model.safetensors").touch()
-    with pytest.raises(ValueError, match=f"holds a '{config.model_type}' model, which does not write"):
-        ModelSource.open(tmp_path).config()
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
+def test_each_kind_is_opened_as_itself(tmp_path: Path) -> None:
+    pytest.importorskip("gguf")
+    pytest.importorskip("peft")
+    from peft import LoraConfig, get_peft_model
+
+    tiny_llama().save_pretrained(tmp_path / "folder")
+    write_gguf(tmp_path / "tiny.GGUF", tiny_llama())
+    adapter = tmp_path / "adapter"
+    get_peft_model(tiny_llama(), LoraConfig(r=2, target_modules=["q_proj"])).save_pretrained(str(adapter))
+    assert type(open_source(tmp_path / "folder")) is ModelSource
+    assert type(open_source(tmp_path / "tiny.GGUF")) is GgufSource
+    over = open_source(adapter, base=tmp_path / "tiny.GGUF")
+    assert isinstance(over, AdapterSource)
+    assert isinstance(over.base, GgufSource)
+    assert isinstance(over.config(), LlamaConfig)
+    with pytest.raises(FileNotFoundError, match=r"adapter: the base model .* names no base model.* --base "):
+        open_source(adapter)
+    with pytest.raises(ValueError, match="so it needs no base"):
+        open_source(tmp_path / "tiny.GGUF", base=adapter)

@@ -190,3 +190,11 @@ def test_a_hybrid_is_as_busy_as_the_busier_of_its_parts(
         assert replies[0].cached_tokens == 0 and replies[2].cached_tokens == replies[2].context_tokens - 1
     with Hybrid(None, chooser) as alone:
         assert alone.load == Load()
+
+
+def test_a_greedy_request_takes_no_sampling_options_from_the_defaults(small: ConversationModel) -> None:
+    with Writer(small, options={"do_sample": True, "temperature": 0.5, "top_p": 0.8, "max_new_tokens": 4}) as writer:
+        sampled = writer._decoding({}).config
+        assert (sampled.temperature, sampled.top_p, sampled.max_new_tokens) == (0.5, 0.8, 4)
+        greedy = writer._decoding({"do_sample": False}).config
+        assert (greedy.do_sample, greedy.temperature, greedy.top_p, greedy.max_new_tokens) == (False, 1.0, 1.0, 4)

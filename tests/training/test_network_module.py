@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from convmodel.models.card import ModelCard
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.lora import Lora
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
@@ -172,3 +173,21 @@ def test_options_that_do_not_go_together_are_errors(options: dict[str, Any], mes
 def test_the_default_learning_rate_of_adapters_is_higher(base: str) -> None:
     assert module_of(base)._learning_rate == 2e-4
     assert ConversationModule(base)._learning_rate == 5e-5
+
+
+def test_training_begins_from_an_adapter_merged_into_its_base(base: str, tmp_path: Path) -> None:
+    first = module_of(base, merge_lora=False)
+    with torch.no_grad():
+        for parameter in first.parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn_like(parameter) * 0.1)
+    first.export(tmp_path / "adapter", card=ModelCard(), weights={})
+    second = module_of(str(tmp_path / "adapter"), merge_lora=False)
+    expected = first.language_model().hf_model.state_dict()
+    merged = second.language_model().hf_model.state_dict()
+    assert expected.keys() == merged.keys()
+    for name, weights in expected.items():
+        assert torch.allclose(weights, merged[name], atol=1e-5), name
+    second.export(tmp_path / "second", card=ModelCard(), weights={})
+    model = ConversationModel.from_pretrained(tmp_path / "second", "cpu", "float32")
+    assert torch.allclose(model.hf_model.state_dict()[name], expected[name], atol=1e-5)

@@ -190,8 +190,10 @@ def _prompt_fields(item: Prompt) -> dict[str, Any]:
 
 
 def folder_digest(name: str) -> str:
-    """Return a digest of the files of a model's folder, or the name itself if it is not a folder."""
+    """Return a digest of a model's file or of the files of its folder, or the name itself if it is neither."""
     folder = Path(name)
+    if folder.is_file():
+        return files_digest(name)
     if not folder.is_dir():
         return name
     suffixes = (".safetensors", ".json", ".jinja", ".txt")

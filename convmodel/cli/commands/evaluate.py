@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from convmodel.cli.command import Command
-from convmodel.cli.options import print_choices
+from convmodel.cli.options import add_base_option, print_choices
 from convmodel.cli.reader_options import add_reader_options, get_reader_options
 from convmodel.responders.typed_input import parse_value
 
@@ -17,7 +17,8 @@ TURNS = ("all", "last", "last_speaker", "first_speaker", "second_speaker")
 
 def _add_options(parser: ArgumentParser) -> None:
     add = parser.add_argument
-    add("--model", required=True, metavar="DIR", help="the folder of a model, or a Hub name")
+    add("--model", required=True, metavar="DIR", help="the folder of a model, a GGUF file, or a Hub name")
+    add_base_option(parser)
     text = "files in any format, folders, or hub://org/name?split=test; see above"
     add("--data", required=True, nargs="+", metavar="FILE", help=text)
     add("--as", dest="kind", choices=("documents",), help="the output of a plain GPT-2: documents (default: replies)")
@@ -92,6 +93,7 @@ def _run(options: Namespace) -> int:
         options=settings,
         device=options.device,
         read_options=read_options,
+        base=options.base,
     )
     folder = options.output or default_output(evaluation.report)
     if options.compare is not None:

@@ -60,7 +60,7 @@ def _reply(options: Namespace) -> "Result":
 
 
 def _write_documents(options: Namespace) -> "Result":
-    from convmodel.cli.bulk.job import DocumentJob, folder_digest
+    from convmodel.cli.bulk.job import DocumentJob
     from convmodel.cli.bulk.runner import run_job
     from convmodel.responders.writer import DocumentWriter
 
@@ -68,8 +68,9 @@ def _write_documents(options: Namespace) -> "Result":
     for option in REPLY_OPTIONS:
         if getattr(options, option):
             raise ValueError(f"--{option} does not apply to a document model ({name}); leave it out")
-    digest = f"{folder_digest(name)} {options.dtype} documents"
-    with DocumentWriter.from_pretrained(name, device=options.device, dtype=options.dtype) as writer:
+    digest = f"{_writer_digest(options)} documents"
+    parts = {part: getattr(options, part) for part in ("base", "device", "dtype")}
+    with DocumentWriter.from_pretrained(name, **parts) as writer:
         return run_job(DocumentJob(writer, **_settings(options, writer.presets, model=name, digest=digest)))
 
 
@@ -86,11 +87,18 @@ def _settings(options: Namespace, presets: Mapping[str, Mapping[str, Any]], **na
     }
 
 
+def _writer_digest(options: Namespace) -> str:
+    from convmodel.cli.bulk.job import folder_digest
+
+    base = "" if options.base is None else f"{folder_digest(options.base)} "
+    return f"{folder_digest(cli_options.writer_name(options) or 'none')} {base}{options.dtype}"
+
+
 def _digest(options: Namespace) -> str:
     """Return a digest of all models and candidates."""
     from convmodel.cli.bulk.job import files_digest, folder_digest
 
-    digests = [f"{folder_digest(cli_options.writer_name(options) or 'none')} {options.dtype}"]
+    digests = [_writer_digest(options)]
     if options.reasoning:
         digests.append("reasoning")
     if options.selector is not None or options.reranker is not None:

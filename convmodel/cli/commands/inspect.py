@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from convmodel.cli.command import Command
+from convmodel.cli.options import add_base_option
 from convmodel.cli.reader_options import add_reader_options, get_reader_options
 from convmodel.errors import require_extra
 from convmodel.reports.inspection.settings import NEAR, TOKENS_PER_BATCH, VOCABULARY, WINDOW, InspectionSettings
@@ -20,6 +21,7 @@ def _add_options(parser: ArgumentParser) -> None:
     add("files", nargs="+", metavar="FILE", help="a file, a folder, a glob in quotes, or hub://org/name?column=dialog")
     learned = f"a vocabulary of {VOCABULARY:,} learned from the first file"
     add("--model", metavar="DIR", help=f"a model, for its tokenizer and window (default: {learned})")
+    add_base_option(parser)
     text = f"tokens of a window (default: the model's; {WINDOW} without a model)"
     add("--max_length", "--n_positions", type=int, metavar="N", help=text)
     text = "tokens of a training batch, padding included (default: %(default)s)"
@@ -50,7 +52,9 @@ def _run(options: Namespace) -> int:
 
         if options.html is not None:  # matplotlib is slow to import
             from convmodel.reports.inspection.page import write_page
-    settings = InspectionSettings(options.model, options.max_length, options.tokens_per_batch, options.near)
+    settings = InspectionSettings(
+        options.model, options.max_length, options.tokens_per_batch, options.near, options.base
+    )
     read_options = get_reader_options(options)
     # Check the outputs first, so that an error does not cost the inspection.
     if options.html is not None:

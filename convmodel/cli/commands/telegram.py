@@ -21,7 +21,7 @@ EXTRA = ("aiogram", "aiohttp", "regex", *serve.EXTRA)
 """Libraries of the extra."""
 
 MODEL_OPTIONS = (
-    *("model", "selector", "index", "candidates", "reranker", "device", "preset", "settings", "persona"),
+    *("model", "base", "selector", "index", "candidates", "reranker", "device", "preset", "settings", "persona"),
     *("documents", "blocked_words", "classifier", "keep_days"),
 )
 """Options that do not apply to a running server, which has its own model."""

@@ -80,7 +80,7 @@ class DocumentGeneration(EvaluationTask):
         beginnings = _beginnings(documents, options.prompt_words)
         selected = [beginnings[index] for index in evenly_spaced(len(beginnings), options.limit or 0)]
         check_names(options.decoding)
-        loaded = DocumentModel.from_pretrained(request.model, request.device, "float32")
+        loaded = DocumentModel.from_pretrained(request.model, request.device, "float32", base=request.base)
         decoding = _decoding_options(loaded, options.decoding)
         complete = effective_options(decoding_of(loaded, decoding))
         if complete.get("num_return_sequences", 1) > 1:

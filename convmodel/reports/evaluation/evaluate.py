@@ -108,6 +108,7 @@ def evaluate(
     options: EvaluationOptions = EvaluationOptions(),  # noqa: B008 (frozen)
     device: str | None = None,
     read_options: ReadOptions | None = None,
+    base: str | os.PathLike[str] | None = None,
 ) -> Evaluation:
     """Evaluate a model that writes replies, chooses them, or writes documents.
 
@@ -119,6 +120,7 @@ def evaluate(
             candidates for a model that chooses, or documents for a model that writes them.
         kind: name of the task, for a folder that does not determine it: "documents" for a plain GPT-2.
         device: "cpu", "cuda", ...; an accelerator if there is one, when None.
+        base: the model under an adapter that `model` names; by default the one that the adapter names.
 
     Raises:
         FileNotFoundError, ValueError: for a model or data that cannot be read, and options that are invalid or have no
@@ -127,7 +129,7 @@ def evaluate(
     task = task_of(model, kind)
     options = _check_options(task, options)
     try:
-        result = task.run(RunRequest(os.fspath(model), data, options, device, read_options))
+        result = task.run(RunRequest(os.fspath(model), data, options, device, read_options, base))
     except DataFileError as error:
         if isinstance(task, ReplyGeneration) and _holds_documents(data, read_options):
             raise ValueError(

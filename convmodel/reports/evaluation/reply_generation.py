@@ -47,7 +47,7 @@ class ReplyGeneration(EvaluationTask):
         examples = select_examples(conversations, turns=options.turns, limit=options.limit or 0)
         check_names(options.decoding)
         Bleu(options.bleu_tokenize)  # a missing tokenizer must be reported before the work, not after it
-        loaded = ConversationModel.from_pretrained(request.model, request.device, "float32")
+        loaded = ConversationModel.from_pretrained(request.model, request.device, "float32", base=request.base)
         decoding = effective_options(decoding_of(loaded, options.decoding))
         read = likelihoods(
             loaded, conversations, predict=options.perplexity_on, tokens_per_batch=options.tokens_per_batch

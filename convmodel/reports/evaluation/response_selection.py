@@ -44,6 +44,8 @@ class ResponseSelection(EvaluationTask):
 
     def run(self, request: RunRequest) -> RunResult:
         """Load the model in float32 and score the candidates of every response."""
+        if request.base is not None:
+            raise ValueError(f"{request.model}: holds a model that chooses replies and has no base; leave --base out")
         pools = read_pools(request.data, request.options, request.read_options)
         selector = Selector.from_pretrained(request.model, request.device, "float32")
         scored = zip(pools.examples, score_pools(selector, pools), strict=True)

@@ -1,5 +1,6 @@
 """The interface of an evaluation task: each kind of model is evaluated by one subclass, in a module of its own."""
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ class RunRequest:
     options: EvaluationOptions
     device: str | None = None
     read_options: ReadOptions | None = None
+    base: str | os.PathLike[str] | None = None
 
 
 @dataclass(frozen=True)

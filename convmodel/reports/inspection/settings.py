@@ -20,6 +20,7 @@ class InspectionSettings:
         max_length: tokens of a window; when None, the model's or WINDOW.
         tokens_per_batch: maximum tokens of a training batch, padding included.
         near: minimum similarity of nearly equal conversations.
+        base: the model under an adapter that `model` names.
 
     Raises:
         ValueError: when a number is out of range.
@@ -29,6 +30,7 @@ class InspectionSettings:
     max_length: int | None = None
     tokens_per_batch: int = TOKENS_PER_BATCH
     near: float = NEAR
+    base: str | None = None
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.near <= 1:

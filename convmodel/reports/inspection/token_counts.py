@@ -14,7 +14,8 @@ import regex
 from convmodel.data.conversation import ConversationReader
 from convmodel.generation.causal_lm import context_window
 from convmodel.models.conversation_model import ConversationModel
-from convmodel.models.source import ModelSource
+from convmodel.models.folder import CONVERSATION_FILE, DOCUMENT_FILE
+from convmodel.models.source import open_source
 from convmodel.reports.inspection.settings import VOCABULARY, WINDOW, InspectionSettings
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 
@@ -97,12 +98,12 @@ def make_ruler(first: ConversationReader, settings: InspectionSettings) -> Ruler
         tokenizer = learn_tokenizer(text for c in islice(first, 100_000) for text in (*c.persona, *c.turns))
         name = f"a vocabulary of {len(tokenizer):,} learned from the first {LEARNED_FROM // 10**6} MB of {first.source}"
         return Ruler(tokenizer, settings.max_length or WINDOW, name)
-    source = ModelSource.open(settings.model)
+    source = open_source(settings.model, base=settings.base)
     positions = context_window(source.config())
     if settings.max_length is not None and settings.max_length > positions:
         raise ValueError(f"max_length={settings.max_length}, but {settings.model} reads {positions} tokens at most")
     tokenizer = source.tokenizer(ConversationTokenizer)
-    tokenizer.choose_layout(**ConversationModel.read_extra_config(source.name))
+    tokenizer.choose_layout(**ConversationModel.read_extra_config(source.place_of(DOCUMENT_FILE, CONVERSATION_FILE)))
     return Ruler(tokenizer, settings.max_length or positions, f"the tokenizer of {settings.model}")
 
 

@@ -1,0 +1,156 @@
+"""GGUF files, as llama.cpp reads them: a model, its tokenizer and its chat template in one file."""
+
+import contextlib
+import importlib.util
+import io
+import json
+import os
+import struct
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from tokenizers import Tokenizer
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    GgufConfig,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers import __version__ as transformers_version
+
+from convmodel.data.json_file import COPY_AGAIN, refuse_lfs_pointer
+from convmodel.models.folder import DAMAGE, summary
+from convmodel.models.loading import load_weights
+from convmodel.models.model_source import ModelSource
+from convmodel.tokens.text_tokenizer import AnyTokenizer
+from convmodel.tokens.tokenizer_files import load_tokenizer
+
+SUFFIX = ".gguf"
+MAGIC = b"GGUF"
+TOKENS = "tokenizer.ggml.tokens"
+ENDS = ("tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id")
+"""Keys of the tokens that end a reply."""
+
+
+def is_gguf(name: str) -> bool:
+    """Return whether a name is that of a GGUF file, which need not exist."""
+    path = Path(name)
+    return path.suffix.lower() == SUFFIX and not path.is_dir()
+
+
+def check_gguf(file: Path) -> None:
+    """Check that a GGUF file is whole, and that the libraries that read it are installed.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when it is a pointer of Git LFS, another file, cut off or damaged, or a library is missing.
+    """
+    if not file.is_file():
+        raise FileNotFoundError(f"{file}: no such file; give the path of a GGUF file, or the folder of a saved model")
+    refuse_lfs_pointer(file)
+    missing = [name for name in ("gguf", "accelerate") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ValueError(f'{file}: reading a GGUF file needs {" and ".join(missing)}: pip install "convmodel[gguf]"')
+    with open(file, "rb") as opened:
+        magic = opened.read(len(MAGIC))
+    if magic != MAGIC:
+        raise ValueError(f"{file}: is no GGUF file: it begins with {magic!r}, not {MAGIC!r}; {COPY_AGAIN}")
+    end = _end_of_tensors(file)
+    if end > (size := file.stat().st_size):
+        raise ValueError(f"{file}: is cut off: it has {size:,} bytes of {end:,}; {COPY_AGAIN}")
+
+
+def _end_of_tensors(file: Path) -> int:
+    """Return the number of bytes that a file needs to have, according to its header."""
+    from transformers.integrations.gguf.reader import GgufHeader
+
+    try:
+        header = GgufHeader.from_file(os.fspath(file))
+        return max((header.data_start + tensor.offset + tensor.nbytes for tensor in header.tensors), default=0)
+    except (struct.error, IndexError, OverflowError, MemoryError, *DAMAGE) as error:
+        raise _damage(file, error) from error
+
+
+def _damage(file: str | Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"{file}: is cut off, damaged, or of a kind that transformers {transformers_version} does not read "
+        f"({summary(error).removeprefix(f'{file} ')}); {COPY_AGAIN}, or give the model's folder with safetensors"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class GgufSource(ModelSource):
+    """A GGUF file; its weights are dequantised."""
+
+    def _read_config(self) -> PretrainedConfig:
+        try:
+            with _alone(self.name) as folder:
+                return cast(PretrainedConfig, AutoConfig.from_pretrained(folder, gguf_file=Path(self.name).name))
+        except (NotImplementedError, OSError, *DAMAGE) as error:
+            raise _damage(self.name, error) from error
+
+    def load(self, config: PretrainedConfig, *, dtype: torch.dtype) -> PreTrainedModel:
+        """Return the model with the file's end tokens; ValueError for tensors that are missing or damaged."""
+        weights: dict[str, Any] = {
+            "gguf_file": Path(self.name).name,
+            "quantization_config": GgufConfig(dequantize=True),
+        }
+        with _alone(self.name) as folder, contextlib.redirect_stderr(io.StringIO()):  # a progress bar
+            model = load_weights(AutoModelForCausalLM, folder, config, dtype=dtype, title=self.name, **weights)
+        if ends := self._end_token_ids():
+            assert model.generation_config is not None
+            model.generation_config.eos_token_id = ends
+        model.config.name_or_path = self.name
+        return model
+
+    def tokenizer(self, cls: type[AnyTokenizer]) -> AnyTokenizer:
+        """Return the tokenizer of the file, with its chat template; ValueError when there is none that can be read."""
+        try:
+            with _alone(self.name) as folder:
+                tokenizer = load_tokenizer(folder, gguf_file=Path(self.name).name)
+            _remove_beyond(tokenizer, self._metadata()[TOKENS])
+        except (NotImplementedError, IndexError, OSError, *DAMAGE) as error:
+            raise ValueError(
+                f"{self.name}: its tokenizer cannot be read ({summary(error)}); give a GGUF file with a tokenizer, or "
+                "the model's folder with safetensors"
+            ) from error
+        tokenizer.name_or_path = self.name
+        return cls(tokenizer)
+
+    def _metadata(self) -> dict[str, Any]:
+        """Return the values in the file's header; of a list of texts, their number."""
+        from transformers.integrations.gguf.reader import read_gguf_metadata
+
+        metadata: dict[str, Any] = read_gguf_metadata(self.name)[0]
+        return metadata
+
+    def _end_token_ids(self) -> list[int]:
+        metadata = self._metadata()
+        return sorted({int(metadata[key]) for key in ENDS if key in metadata})
+
+
+def _remove_beyond(tokenizer: PreTrainedTokenizerBase, count: int) -> None:
+    """Remove tokens that a file does not have: transformers adds GPT-2's <|endoftext|> to vocabularies of BPE."""
+    spec = json.loads(tokenizer.backend_tokenizer.to_str())
+    own = [token for token in spec["added_tokens"] if token["id"] < count]
+    if len(own) < len(spec["added_tokens"]):
+        tokenizer._tokenizer = Tokenizer.from_str(json.dumps(spec | {"added_tokens": own}))
+
+
+@contextlib.contextmanager
+def _alone(name: str) -> Iterator[str]:
+    """Yield a folder with nothing but the file: transformers would mix in the other files of the file's own folder."""
+    file = Path(name).resolve()
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            (Path(folder) / Path(name).name).symlink_to(file)
+        except OSError:  # not allowed on this system
+            yield os.fspath(file.parent)
+            return
+        yield folder

@@ -1,0 +1,57 @@
+"""The source of a language model: where its weights, its configuration and its tokenizer are read."""
+
+from dataclasses import dataclass
+
+import torch
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_MASKED_LM_MAPPING,
+    AutoModelForCausalLM,
+    PretrainedConfig,
+    PreTrainedModel,
+)
+
+from convmodel.models.loading import load_weights, read_model_config
+from convmodel.tokens.text_tokenizer import AnyTokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """The folder or Hub name of a causal language model, and the base of other sources.
+
+    Args:
+        name: the folder, file or Hub name, as the user gave it, after it was checked.
+    """
+
+    name: str
+
+    def place_of(self, *files: str) -> str:
+        """Return the folder or Hub name in which files of this package, or decoding options, are to be found."""
+        return self.name
+
+    def config(self) -> PretrainedConfig:
+        """Return the configuration of the model.
+
+        Raises:
+            FileNotFoundError, ValueError: as `loading.read_model_config`, and for a model that does not write.
+        """
+        config = self._read_config()
+        # Encoders such as BERT can be read as causal models too, without having been trained as such.
+        is_encoder = type(config) in MODEL_FOR_MASKED_LM_MAPPING and not getattr(config, "is_decoder", False)
+        if is_encoder or type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+            raise ValueError(
+                f"{self.name}: holds a {config.model_type!r} model, which does not write; give a causal language "
+                "model, such as a gpt2, llama, qwen3 or gemma3"
+            )
+        return config
+
+    def _read_config(self) -> PretrainedConfig:
+        return read_model_config(self.name)
+
+    def load(self, config: PretrainedConfig, *, dtype: torch.dtype) -> PreTrainedModel:
+        """Return the model; for errors see `loading.load_weights`."""
+        return load_weights(AutoModelForCausalLM, self.name, config, dtype=dtype)
+
+    def tokenizer(self, cls: type[AnyTokenizer]) -> AnyTokenizer:
+        """Return the tokenizer of the model; for errors see `tokenizer_files.load_tokenizer`."""
+        return cls.from_pretrained(self.name)

@@ -1,0 +1,143 @@
+"""Conversion of a folder with pickled weights into one with safetensors."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoModel, PretrainedConfig, PreTrainedModel
+
+from convmodel.data.json_file import COPY_AGAIN, read_json_object, refuse_lfs_pointer
+from convmodel.models import unpickling
+from convmodel.models.folder import MODEL_FILES, quiet_progress, replaced_folder
+from convmodel.models.generation_file import GENERATION
+from convmodel.models.loading import load_weights, read_model_config
+from convmodel.models.weight_checks import CONFIG
+
+PICKLE = "pytorch_model.bin"
+INDEX = f"{PICKLE}.index.json"
+WEIGHTS = "model.safetensors"
+KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "TEMP")
+"""Environment variables that the process which reads the pickles gets; none has a secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """The result of a conversion.
+
+    Args:
+        tensors: number of tensors in the pickles.
+        isolated: whether the kernel took the network away from the process that read them.
+    """
+
+    tensors: int
+    isolated: bool
+
+
+def convert_weights(folder: str | os.PathLike[str], output: str | os.PathLike[str]) -> Conversion:
+    """Write a folder with the safetensors, configuration and tokenizer of a folder whose weights are pickles.
+
+    The pickles are read by torch's reader of tensors alone (`weights_only=True`), in a process without network or
+    credentials. The result is loaded once before it appears.
+
+    Raises:
+        FileNotFoundError: when a file is missing.
+        FileExistsError: when the output has contents.
+        ValueError: when there are no pickles, one of them holds code or is damaged, or the weights do not fit the
+            configuration.
+    """
+    source = Path(folder)
+    target = Path(output)
+    pickles = _pickles(source)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise FileExistsError(f"{target}: is not empty; give a new folder")
+    config = read_model_config(str(source))
+    with replaced_folder(target) as fresh, tempfile.TemporaryDirectory(dir=fresh.parent) as staging:
+        report = _unpickle(pickles, Path(staging) / WEIGHTS)
+        for name in (CONFIG, GENERATION):
+            if (source / name).is_file():
+                shutil.copyfile(source / name, Path(staging) / name)
+        model = load_weights(
+            _class_of(config), staging, config, dtype=getattr(torch, report["dtype"]), title=str(source)
+        )
+        with quiet_progress():
+            model.save_pretrained(fresh)
+        _copy_other_files(source, fresh)
+    return Conversion(report["tensors"], report["isolated"])
+
+
+def _pickles(folder: Path) -> list[Path]:
+    """Return the pickles with the weights of a folder; see `convert_weights` for errors."""
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"{folder}: no such folder; download the model first: hf download OWNER/NAME --local-dir {folder}"
+        )
+    if [*folder.glob("*.safetensors")]:
+        raise ValueError(f"{folder}: has safetensors already; give it to --model as it is")
+    names = [PICKLE]
+    if (folder / INDEX).is_file():
+        shards = read_json_object(folder / INDEX).get("weight_map")
+        if not isinstance(shards, dict) or not all(Path(str(name)).name == name for name in shards.values()):
+            raise ValueError(f'{folder / INDEX}: has no "weight_map" of tensors and files; {COPY_AGAIN}')
+        names = sorted({*shards.values()})
+    elif not (folder / PICKLE).is_file():
+        raise ValueError(f"{folder}: holds no {PICKLE} and no {INDEX}, so there is nothing to convert")
+    for name in names:
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder / name}: is missing, and {INDEX} names it; {COPY_AGAIN}")
+        refuse_lfs_pointer(folder / name)
+    return [folder / name for name in names]
+
+
+def _unpickle(pickles: list[Path], output: Path) -> dict[str, Any]:
+    """Run `unpickling` on some files and return its report; ValueError for code in a pickle, and for damage."""
+    with tempfile.TemporaryDirectory() as home:
+        kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+        # Isolated mode (-I) ignores variables and folders from which Python would import other code.
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-I",
+                unpickling.__file__,
+                *(str(file.resolve()) for file in pickles),
+                str(output.resolve()),
+            ],
+            env=kept | {"HOME": home, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+            cwd=home,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+    lines = done.stdout.strip().splitlines()
+    if done.returncode or not lines:
+        reason = (done.stderr.strip().splitlines() or ["no message"])[-1][:200]
+        raise ValueError(f"{pickles[0]}: reading it ended with status {done.returncode} ({reason})")
+    report: dict[str, Any] = json.loads(lines[-1])
+    if "code" in report:
+        raise ValueError(
+            f"{report['file']}: contains code ({report['code']}) beside tensors and was not converted; ask its authors "
+            "for safetensors, or take another model"
+        )
+    if "damage" in report:
+        raise ValueError(f"{report['file']}: cannot be read as weights ({report['damage']}); {COPY_AGAIN}")
+    return report
+
+
+def _class_of(config: PretrainedConfig) -> Any:
+    """Return the class of transformers that a configuration names, so that no part of the model is lost."""
+    named = getattr(transformers, (config.architectures or [""])[0], None)
+    return named if isinstance(named, type) and issubclass(named, PreTrainedModel) else AutoModel
+
+
+def _copy_other_files(source: Path, fresh: Path) -> None:
+    """Copy decoding options, tokenizer and the files of this package."""
+    for file in source.iterdir():
+        if file.is_file() and file.name not in (CONFIG, INDEX) and MODEL_FILES.fullmatch(file.name):
+            shutil.copyfile(file, fresh / file.name)
