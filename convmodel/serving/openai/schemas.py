@@ -313,6 +313,8 @@ class ModelBody(ResponseModel):
     object: Literal["model"] = "model"
     created: int
     owned_by: Literal["convmodel"] = "convmodel"
+    context_length: int | None = Field(None, description="tokens that the model reads at once, its reply included")
+    max_model_len: int | None = Field(None, description="the same, by another name")
 
 
 class ModelsBody(ResponseModel):

@@ -73,6 +73,7 @@ def test_the_official_client_lists_the_model(client: openai.OpenAI) -> None:
     [model] = client.models.list().data
     assert (model.id, model.object, model.owned_by) == ("model", "model", "convmodel")
     assert client.models.retrieve("model") == model
+    assert (model.context_length, model.max_model_len) == (None, None)  # type: ignore[attr-defined]
     with pytest.raises(openai.NotFoundError, match="this server has 'model'"):
         client.models.retrieve("gpt-9")
 
