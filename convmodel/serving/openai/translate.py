@@ -63,7 +63,7 @@ def convert_request(
     """
     check_model(service, body.model)
     check_count("n", body.n or 1, service.settings.n)
-    messages = turns_of(body.messages, speaker=body.speaker)
+    messages = turns_of(body.messages, speaker=body.speaker, report=report)
     if messages.skipped:
         report([f"messages ({messages.skipped} of tools)"])
     check_turns(service, messages.turns, param="messages")
@@ -125,11 +125,11 @@ def check_model(service: Service, name: str) -> None:
         raise APIError(404, message, param="model", code="model_not_found")
 
 
-def turns_of(messages: Sequence[Message], *, speaker: str | None = None) -> ChatTurns:
+def turns_of(messages: Sequence[Message], *, speaker: str | None, report: Report) -> ChatTurns:
     """Return the turns and the persona of messages, by the rules of `convmodel.data.messages`.
 
     A group, of more than two names, is made two sides: the assistant named `speaker` (by default as in its last
-    message), and all others.
+    message), and all others. In a chat of two, names change nothing, and are reported.
 
     Raises:
         APIError: 400 for an invalid message, and if there is no turn to reply to.
@@ -143,6 +143,8 @@ def turns_of(messages: Sequence[Message], *, speaker: str | None = None) -> Chat
     if not turns.turns:
         raise _invalid("messages", "there must be a message of the user or of the assistant to reply to")
     if turns.speakers is None:
+        named = [f"messages[{index}].name" for index, message in enumerate(messages) if message.name]
+        report([*named[:1], *(["speaker"] if speaker else [])])
         return turns
     sides = alternate(turns.turns, turns.speakers, speaker or _assistant_name(messages))
     return turns._replace(turns=[*sides], speakers=None)
