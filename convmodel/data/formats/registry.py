@@ -12,6 +12,7 @@ from convmodel.data.formats.hub import SCHEME, HubFormat, hub_fingerprint, parse
 from convmodel.data.options import CHAT_OPTIONS, ReadOptions, name_option
 from convmodel.data.sources import list_files
 
+_UTF_16 = re.compile(r"\0[^\0]\0[^\0]|[^\0]\0[^\0]\0")
 _HTML = re.compile(r"\s*<(?:!doctype html|html|head|meta)\b", re.IGNORECASE)
 
 
@@ -87,9 +88,10 @@ class FormatRegistry(Generic[RecordT]):
         best = max(scores.values())
         found = [name for name, score in scores.items() if score == best]
         by_name = [name for name in found if file.suffix in self.files[name].suffixes]
-        if best == Certainty.NONE:
-            if not head.lines:
-                return self._format_of_nothing(options)
+        if best == Certainty.NONE and not head.lines:
+            return self._format_of_nothing(options)
+        first = "".join(head.lines[:1])
+        if best == Certainty.NONE or (best == Certainty.NAME and (_UTF_16.match(first) or _HTML.match(first))):
             raise self._unrecognised(file, head)
         if len(found) > 1 and len(by_name) != 1:
             names = " or ".join(f"{self.files[name].human_name} ({name})" for name in found)
@@ -107,7 +109,7 @@ class FormatRegistry(Generic[RecordT]):
 
     def _unrecognised(self, file: InputFile, head: Head) -> DataFileError:
         if "\0" in head.lines[0]:
-            option = name_option("encoding", "utf-16-le")
+            option = name_option("encoding", "utf-16-be" if head.lines[0].startswith("\0") else "utf-16-le")
             return DataFileError(f"{file.name}:1: is not text, or UTF-16 without a mark; read it with {option}")
         if _HTML.match(head.lines[0]):
             fault = "is a page of HTML, of which conversations are not read"
