@@ -110,3 +110,10 @@ def test_what_fits_two_formats_equally_is_told_with_both(reader: Any) -> None:
         reader("context,response\tresponse\tcontext\n".replace("context,response", "x,context,response,y"))
     assert reader("x,context,response,y\tresponse\tcontext\n", name="a.tsv").format == "tsv"
     assert content
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.parquet", "x.csv", "x.txt"])
+def test_a_pointer_of_git_lfs_is_told(reader: Any, name: str) -> None:
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 12\n"
+    with pytest.raises(ConversationFileError, match=r":1: is a pointer of Git LFS, .* run git lfs pull"):
+        reader(pointer, name=name)
