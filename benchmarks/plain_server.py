@@ -17,8 +17,9 @@ from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 from transformers import AutoModelForCausalLM, TextIteratorStreamer
 
-from convmodel.tokens.conversation_layout import ConversationSequence, lay_out
+from convmodel.tokens.conversation_layout import ConversationSequence
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+from convmodel.tokens.separator_layout import lay_out
 
 THREADS = 512
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
-from convmodel.tokens.conversation_layout import IGNORED, ConversationSequence, lay_out
+from convmodel.tokens.conversation_layout import IGNORED, ConversationSequence
+from convmodel.tokens.separator_layout import lay_out
 
 PERSONA = ["I am Ann"]
 TURNS = ["Hello", "How are you", "Fine thanks"]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from transformers import LlamaConfig, LlamaForCausalLM
 
 pytest.importorskip("pytorch_lightning")
 
@@ -18,6 +19,8 @@ from benchmarks import (
     choosers,
     choosing,
     contenders,
+    fine_tuning,
+    fine_tuning_persona,
     generation,
     generation_gpu,
     hybrid,
@@ -44,6 +47,7 @@ from convmodel.data.conversation import Conversation
 from convmodel.data.selection_example import SelectionExample
 from convmodel.tokens.conversation_layout import IGNORED
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+from tests.tokens.templates import with_template
 
 pytestmark = pytest.mark.slow
 
@@ -367,3 +371,53 @@ def test_the_last_message_of_a_context_is_from_the_user() -> None:
     assert [message["role"] for message in messages] == ["user", "assistant", "user"]
     assert [message["content"] for message in load.messages(["b", "c"])] == ["b", "c"]
     assert load.messages(["b", "c"])[-1]["role"] == "user"
+
+
+def tiny_llama(folder: Path) -> Path:
+    tokenizer = with_template("chatml", eos_token="<|im_end|>")
+    LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            max_position_embeddings=2048,
+        )
+    ).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_fine_tuning_trains_and_tests_every_contender(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "fine_tuning.json"
+    base = ["--smoke", "--model", str(tiny_llama(tmp_path / "llama")), "--output", str(output), "--threads", "1"]
+    work = ["--work", str(tmp_path / "work")]
+    fine_tuning.main([*base, *work, "--only", "zero", "ours", "scratch"])
+    found = report(output)["measured"]["contenders"]
+    assert list(found) == ["zero", "ours", "scratch"] and found["ours"]["steps"] == 2
+    assert all(one["test_perplexity_per_word"] > 1 for one in found.values())
+    assert "at most 40: MISSED" in capsys.readouterr().out
+    fine_tuning.main([*base, *work, "--transcripts"])
+    talks = report(output)["measured"]["transcripts"]
+    assert [len(talk) for model in talks.values() for talk in model] == [10] * 9
+
+
+def test_a_sentence_is_negated_by_rule() -> None:
+    assert fine_tuning_persona.negated("i have two dogs.") == "i do not have two dogs."
+    assert fine_tuning_persona.negated("my favorite music is country.") is None
+    assert fine_tuning_persona.negated("i am a nurse.") == "i am not a nurse."
+    assert fine_tuning_persona.negated("i never eat meat.") is None
+
+
+def test_dialogues_with_a_persona_are_read_once(tmp_path: Path) -> None:
+    lines = [
+        {"persona": ["i am a nurse."], "turns": ["hi"], "candidates": ["x", "hello"]},
+        {"persona": ["i am a nurse."], "turns": ["hi", "hello", "how are you"], "candidates": ["x", "fine"]},
+        {"persona": ["i am tall."], "turns": ["hi"], "candidates": ["x", "hey"]},
+    ]
+    (tmp_path / "test.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    examples = fine_tuning_persona.read_examples(tmp_path / "test.jsonl")
+    talks = list(fine_tuning_persona.dialogues(examples))
+    assert [talk["turns"] for talk in talks] == [["hi", "hello", "how are you", "fine"], ["hi", "hey"]]

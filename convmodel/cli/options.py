@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from convmodel.responders.writer import Writer
 
 
-PARTS = ("base", "selector", "index", "candidates", "reranker", "device", "dtype")
+PARTS = ("base", "selector", "index", "candidates", "reranker", "device", "dtype", "reasoning")
 
 
 def add_responder_options(
@@ -39,6 +39,8 @@ def add_responder_options(
     add("--reranker", metavar="NAME", help=text)
     add("--device", help="cuda, cpu, ... (default: an accelerator if there is one)")
     add("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "int8"), help="default: auto")
+    text = "let a model with a chat template reason before it replies; the reasoning is kept out of the reply"
+    add("--reasoning", action="store_true", help=text)
     decoding = parser.add_argument_group("decoding")
     add = decoding.add_argument
     add("--preset", metavar="NAME", help=f"a named set of options (default: {preset})")

@@ -3,17 +3,19 @@
 from argparse import ArgumentParser, Namespace, _ArgumentGroup
 from typing import Any
 
-from convmodel.data.options import CHAT_OPTIONS, COLUMN_ROLES, ReadOptions
+from convmodel.data.options import CHAT_OPTIONS, COLUMN_ROLES, OnError, ReadOptions
 
 _READER = ("format", "columns", "encoding", "on_error", "max_line_bytes")
 
 
-def add_reader_options(parser: ArgumentParser | _ArgumentGroup, *, chats: bool = True, errors: bool = True) -> None:
+def add_reader_options(
+    parser: ArgumentParser | _ArgumentGroup, *, chats: bool = True, on_error: OnError = "stop"
+) -> None:
     """Add the options of readers to a command; `get_reader_options` returns their values.
 
     Args:
         chats: whether to add the options of chat exports too.
-        errors: whether to add the option for lines that cannot be read.
+        on_error: the default for lines that cannot be read.
     """
     add = parser.add_argument
     add("--format", help="the format of the file (default: recognised)")
@@ -21,9 +23,8 @@ def add_reader_options(parser: ArgumentParser | _ArgumentGroup, *, chats: bool =
     text = f"names of columns or keys, such as context=question,response=answer; roles: {roles}"
     add("--columns", metavar="ROLE=NAME,...", help=text)
     add("--encoding", help="the encoding of a file without a byte order mark (default: utf-8)")
-    if errors:
-        text = "what to do with a line that cannot be read (default: stop)"
-        add("--on_error", choices=("stop", "skip"), default="stop", help=text)
+    text = "what to do with a line that cannot be read (default: %(default)s)"
+    add("--on_error", choices=("stop", "skip"), default=on_error, help=text)
     add("--max_line_bytes", type=int, metavar="BYTES", help="the longest allowed line or value (default: 16 MiB)")
     if not chats:
         return

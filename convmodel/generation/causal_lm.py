@@ -4,7 +4,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from transformers import Cache, GPT2LMHeadModel, PretrainedConfig, PreTrainedModel
+from transformers import Cache, PretrainedConfig, PreTrainedModel
 
 LARGEST_WINDOW = 8_192
 """Largest window that is used of models that read more tokens: the engine reserves memory for whole windows."""
@@ -23,7 +23,12 @@ def embedding_rows(model: PreTrainedModel) -> int:
 
 def reads_token_types(model: PreTrainedModel) -> bool:
     """Return whether a model reads token types, which only GPT-2 looks up among its token embeddings."""
-    return isinstance(model, GPT2LMHeadModel)
+    return type_reads_token_types(model.config.model_type)
+
+
+def type_reads_token_types(model_type: str) -> bool:
+    """Return whether models of an architecture read token types; see `reads_token_types`."""
+    return model_type == "gpt2"
 
 
 def hidden_states(

@@ -8,6 +8,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from convmodel.generation.decoders import make_decoder
+from convmodel.generation.gpt2_layers import GPT2Decoder
 from convmodel.generation.kv_cache import KVCache
 from convmodel.generation.ragged_attention import RaggedAttention, SequenceChunk
 
@@ -38,4 +39,5 @@ class ModelRunner:
         last = [end - 1 for end, chunk in zip(accumulate(sizes), chunks, strict=True) if chunk.needs_logits]
         wanted = None if len(last) == len(ids) else torch.tensor(last, dtype=torch.long, device=device)
         cache.reserve(max(row.stop for row in ranges))
-        return self.decoder(ids, types, positions, RaggedAttention(chunks, cache), wanted=wanted)
+        attention = RaggedAttention(chunks, cache, independent=isinstance(self.decoder, GPT2Decoder))
+        return self.decoder(ids, types, positions, attention, wanted=wanted)

@@ -37,12 +37,13 @@ class RaggedAttention:
     Each sequence attends separately, over as many tokens as it has read. On a CPU, neither padding to the longest nor
     gathering all keys and values in one tensor is faster: reading them from memory takes most of the time.
 
-    On a CPU each token attends separately too (`_TokenGroup`), so that its state is the same, bit for bit, however a
-    context was split into chunks and whichever other sequences are read. A product of several queries is faster, but
-    sums in an order that depends on their number; it is used on other devices.
+    With `independent`, on a CPU each token attends separately too (`_TokenGroup`), so that its state is the same, bit
+    for bit, however a context was split into chunks and whichever other sequences are read. A product of several
+    queries is faster, but sums in an order that depends on their number; it is used otherwise and on other devices.
     """
 
-    def __init__(self, chunks: Sequence[SequenceChunk], cache: KVCache) -> None:
+    def __init__(self, chunks: Sequence[SequenceChunk], cache: KVCache, *, independent: bool = True) -> None:
+        self._independent = independent
         self._chunks = chunks
         self._cache = cache
         self._plans: dict[tuple[int, int | None, torch.dtype], _Plan] = {}
@@ -52,7 +53,7 @@ class RaggedAttention:
         kind = (queries.shape[2], layer.window, queries.dtype)
         plan = self._plans.get(kind)
         if plan is None:
-            plan = self._plans[kind] = _Plan(self._chunks, self._cache.device, *kind)
+            plan = self._plans[kind] = _Plan(self._chunks, self._cache.device, *kind, independent=self._independent)
         cached_keys, cached_values = cached = self._cache.layer(layer.index, keys, values)
         if len(queries) == 1:
             [group] = plan.groups
@@ -74,12 +75,20 @@ class _Plan:
     """Division of the chunks of one step into groups and blocks, for layers with the same width and window."""
 
     def __init__(
-        self, chunks: Sequence[SequenceChunk], device: torch.device, width: int, window: int | None, dtype: torch.dtype
+        self,
+        chunks: Sequence[SequenceChunk],
+        device: torch.device,
+        width: int,
+        window: int | None,
+        dtype: torch.dtype,
+        *,
+        independent: bool,
     ) -> None:
         ends = [0, *accumulate(len(chunk.input_ids) for chunk in chunks)]
         exact = device.type == "cpu" and dtype == torch.float32
-        single = [n for n, chunk in enumerate(chunks) if exact or len(chunk.input_ids) == 1]
-        several = [n for n, chunk in enumerate(chunks) if not exact and len(chunk.input_ids) > 1]
+        apart = exact and independent
+        single = [n for n, chunk in enumerate(chunks) if apart or len(chunk.input_ids) == 1]
+        several = [n for n, chunk in enumerate(chunks) if not apart and len(chunk.input_ids) > 1]
         grouped = _group_tokens if exact else _single_tokens
         self.blocks = [_Block.of(chunks[n], ends[n], window, device) for n in several]
         self.groups = [group for n in single for group in grouped(chunks[n], width, window)]

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from transformers import PreTrainedModel
 
-from convmodel.data.conversation import alternate, check_speakers, check_turns
+from convmodel.data.conversation import check_turns
 from convmodel.generation.causal_lm import reads_token_types
 from convmodel.generation.options import DecodingConfig, WindowBudget, reply_budget
 from convmodel.generation.padded import ModelInput, score_rows
@@ -28,6 +28,7 @@ from convmodel.tokens.conversation_layout import ConversationSequence
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.layout_options import read_layout_options, write_layout_options
 from convmodel.tokens.session import Session
+from convmodel.tokens.speakers import name_speakers, own_turns
 
 
 @dataclass(frozen=True)
@@ -150,14 +151,18 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
                 turn, or an invalid option.
         """
         seeds = None if seed is None else [seed]
-        context = sides_of(context, speakers, speaker)
-        return self.generate_batch([context], personas=[persona], seeds=seeds, scorer=scorer, **options)[0]
+        names = None if speakers is None else [speakers]
+        replier = None if speaker is None else [speaker]
+        rows: dict[str, Any] = {"personas": [persona], "speakers": names, "speaker": replier, "seeds": seeds}
+        return self.generate_batch([context], **rows, scorer=scorer, **options)[0]
 
     def generate_batch(
         self,
         contexts: Sequence[Sequence[str]],
         *,
         personas: Sequence[Sequence[str]] | None = None,
+        speakers: Sequence[Sequence[str] | None] | None = None,
+        speaker: Sequence[str | None] | None = None,
         seeds: Sequence[int] | None = None,
         scorer: ScoredBy | None = None,
         **options: Any,
@@ -166,16 +171,22 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
 
         Args:
             contexts: B contexts of any lengths.
-            personas, seeds: one for each context, or None.
+            personas, speakers, speaker, seeds: one for each context, or None; see `generate`.
             scorer, options: see `generate`; they apply to all contexts.
         """
         if isinstance(contexts, str):
             raise TypeError(f"contexts is the text {contexts[:40]!r}; give a list of contexts, each a list of turns")
-        personas = one_per_row("personas", personas, "contexts", len(contexts), ())
-        rows = zip(contexts, personas, one_per_row("seeds", seeds, "contexts", len(contexts), None), strict=True)
+        given = {"personas": personas, "speakers": speakers, "speaker": speaker, "seeds": seeds}
+        defaults = {"personas": ()}
+        columns: list[Any] = [
+            one_per_row(name, values, "contexts", len(contexts), defaults.get(name)) for name, values in given.items()
+        ]
         decoding = self.decoding(**options)
         scored = scorer == "likelihood"
-        inputs = [self.prepare(turns, persona, decoding, seed=seed, scored=scored) for turns, persona, seed in rows]
+        inputs = [
+            self.prepare(turns, persona, decoding, speakers=names, speaker=name, seed=seed, scored=scored)
+            for turns, persona, names, name, seed in zip(contexts, *columns, strict=True)
+        ]
         replies = write(self._hf_model, self._tokenizer, [reply_inputs.job for reply_inputs in inputs])
         return [self._output(*pair, scorer) for pair in zip(inputs, replies, strict=True)]
 
@@ -185,6 +196,8 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         persona: Sequence[str],
         decoding: DecodingConfig,
         *,
+        speakers: Sequence[str] | None = None,
+        speaker: str | None = None,
         seed: int | None = None,
         session: Session | None = None,
         keep: float = 1.0,
@@ -199,13 +212,14 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
             scored: whether to compute the likelihoods of the replies.
             sink: a function called with the next characters of the first reply as they become final.
         """
-        turns = check_turns(context)
+        keeps_names = self._tokenizer.layout.max_speakers > 2
+        turns, numbers = name_speakers(check_turns(context), speakers, speaker, keep=keeps_names)
         sentences = check_turns(persona, what="persona sentence")
         ids, persona_ids = self._tokenizer.encode_context(turns, sentences)
         if session is not None:
             ids = [list(session.ids.get((index, turns[index]), turn_ids)) for index, turn_ids in enumerate(ids)]
         laid_out, window = self._tokenizer.layout.lay_out_context(
-            ids, persona=persona_ids, max_length=decoding.context_limit, keep=keep
+            ids, persona=persona_ids, max_length=decoding.context_limit, keep=keep, speakers=numbers
         )
         job = make_job(
             self._tokenizer,
@@ -215,7 +229,7 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
             scored=scored,
             sink=sink,
             history_ids=ids,
-            own_turn_ids=ids[-2::-2],
+            own_turn_ids=ids[-2::-2] if numbers is None else own_turns(ids, numbers),
             reasoning=self._tokenizer.layout.reasoning,
         )
         tokens_dropped = window.cut + sum(map(len, ids[: window.first]))
@@ -262,7 +276,7 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
             raise ValueError("there are no candidates; give at least one")
         layout = self._tokenizer.layout
         turns, sentences = self._tokenizer.encode_context(context, persona)
-        replies = self._tokenizer.encode_many(candidates)
+        replies = self._tokenizer.encode_turns(candidates)
         if cut:  # leave room for the smallest context, and the end of the reply
             least = layout.costs.persona_length(sentences) + layout.costs.min_context(persona=bool(sentences)) + 1
             replies = [ids[: max(1, self.n_positions - least)] for ids in replies]
@@ -278,28 +292,6 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
                 summed += score_rows(self._hf_model, rows[part], lengths[part], pad_token_id=layout.pad_token_id)
         per_token = [total / n for total, n in zip(summed, lengths, strict=True)]
         return ConversationModelScores(candidates, summed, per_token, lengths)
-
-
-def sides_of(context: Sequence[str], speakers: Sequence[str] | None, speaker: str | None) -> Sequence[str]:
-    """Return a context of named speakers as one of two alternating sides; see `alternate`.
-
-    Raises:
-        ValueError: for names that are missing or invalid, or if the one who replies also spoke the last turn.
-    """
-    if speakers is None:
-        if speaker is not None:
-            raise ValueError(f"speaker={speaker!r} without speakers; give speakers=[...], one name for each turn")
-        return context
-    turns = check_turns(context)
-    names = check_speakers(speakers, len(turns))
-    others = [name for name in dict.fromkeys(names) if name != names[-1]]
-    if speaker is None and len(others) != 1:
-        known = ", ".join(dict.fromkeys(names))
-        raise ValueError(f"speaker is missing, and the speakers are {known}; give the one who replies")
-    reply_as = others[0] if speaker is None else check_speakers([speaker], 1)[0]
-    if reply_as == names[-1]:
-        raise ValueError(f"speaker={reply_as!r} spoke the last turn; give another who replies, or leave the turn out")
-    return alternate(turns, names, reply_as)
 
 
 def to_input(sequence: ConversationSequence) -> ModelInput:

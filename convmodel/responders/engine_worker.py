@@ -109,6 +109,11 @@ class EngineWorker(ClosesOnExit, Generic[AnyModel]):
         return self._options
 
     @property
+    def context_length(self) -> int:
+        """Number of tokens that the model reads at once, its reply included."""
+        return self._model.n_positions
+
+    @property
     def load(self) -> Load:
         """Current load and token counts; may be read from any thread, and after `close`."""
         with self._changed:

@@ -57,6 +57,7 @@ def load_all(
     dtype: str = "auto",
     max_running: int = MAX_RUNNING,
     max_kept: int | None = None,
+    reasoning: bool = False,
     **others: Any,
 ) -> LoadedModels:
     """Load the models of a server, which alone limits the number of open requests.
@@ -66,7 +67,7 @@ def load_all(
     Args:
         model: as for `open_responder`; or a document model.
         documents: a document model beside the responder. A plain GPT-2 can serve as one.
-        base, others: as for `open_responder`.
+        base, reasoning, others: as for `open_responder`.
 
     Raises:
         FileNotFoundError, ValueError: as `open_responder`.
@@ -87,9 +88,8 @@ def load_all(
     shared: Mapping[str, Any] = {"device": device, "max_running": max_running, "max_waiting": None}
     responder = None
     if replies:
-        responder = open_responder(
-            model, base=base, dtype=dtype, max_kept=max_kept, **shared, **{**others, **selectors}
-        )
+        own: Mapping[str, Any] = {"base": base, "max_kept": max_kept, "reasoning": reasoning}
+        responder = open_responder(model, dtype=dtype, **own, **shared, **{**others, **selectors})
     try:
         writer = None
         if documents is not None:
@@ -136,6 +136,7 @@ def open_responder(
     max_running: int = MAX_RUNNING,
     max_waiting: int | None = MAX_WAITING,
     max_kept: int | None = None,
+    reasoning: bool = False,
 ) -> Writer | Chooser | Hybrid:
     """Load a responder that generates replies, selects them, or does both and returns the best.
 
@@ -151,12 +152,15 @@ def open_responder(
         device: "cuda", "cpu", ...; by default an accelerator if there is one.
         dtype: "auto" (float32 on a CPU), "float32", "bfloat16", or "int8" for the conversation model only.
         max_running, max_waiting, max_kept: see `EngineWorker`.
+        reasoning: whether the conversation model may reason before it replies; see `LayoutOptions`.
 
     Raises:
         FileNotFoundError: for a folder or file that does not exist.
         ValueError: for arguments that do not fit together; the message says what is missing.
     """
     _check(model, selector, index, candidates, reranker)
+    if reasoning and model is None:
+        raise ValueError("reasoning=True without a model that writes; give one (--model), or leave --reasoning out")
     has_candidates = index is not None or candidates is not None
     selector_model = _load_selector(selector, device, dtype)
     other = None if reranker in RERANKERS else _load_selector(reranker, device, dtype)
@@ -172,11 +176,25 @@ def open_responder(
         scorer = SelectorScorer(selector_model)
     sizes = {"max_running": max_running, "max_waiting": max_waiting, "max_kept": max_kept}
     writer = None if model is None else Writer.from_pretrained(model, base=base, device=device, dtype=dtype, **sizes)
+    if reasoning and writer is not None:
+        _let_reason(writer)
     if writer is not None and (chooser is not None or scorer not in (None, "likelihood")):
         return Hybrid(writer, chooser, scorer=scorer)
     if chooser is not None and scorer is not None:
         return Hybrid(None, chooser, scorer=scorer)
     return cast(Writer | Chooser, writer or chooser)
+
+
+def _let_reason(writer: Writer) -> None:
+    """Let a model reason before it replies; ValueError for one without a chat template."""
+    tokenizer = writer.model.tokenizer
+    if tokenizer.layout.owns_special_tokens:
+        writer.close()
+        raise ValueError(
+            "reasoning=True, but the model's layout is that of separators, in which no model reasons; leave "
+            "--reasoning out, or use a model with a chat template"
+        )
+    tokenizer.choose_layout(reasoning=True)
 
 
 def _load_candidates(selector: Selector, index: Name | None, candidates: Name | None) -> CandidateIndex | Pool:

@@ -8,6 +8,7 @@ from convmodel.responders.protocol import DocumentGenerator, Responder
 from convmodel.responders.typed_input import preset_options
 from convmodel.serving.errors import APIError
 from convmodel.serving.service import Service
+from convmodel.tokens.speakers import name_speakers
 
 OFF = "off"
 """The preset name that selects no preset, where the server has a default preset."""
@@ -28,6 +29,22 @@ def split_context(context: Sequence[str | None], persona: Iterable[str]) -> tupl
         path = f"context[{(error.index or 0) - len(sentences)}]"
         raise APIError(400, f"{path}: {error.fault}", param=path, code="invalid_value") from None
     return chat.turns, chat.persona
+
+
+def sides_of(
+    context: Sequence[str | None], speakers: Sequence[str] | None, speaker: str | None
+) -> Sequence[str | None]:
+    """Return the context of a group as that of two sides: the one who replies, and all others; see `name_speakers`.
+
+    Raises:
+        APIError: 400 for names that are missing or invalid, or if the one who replies also spoke the last turn.
+    """
+    if speakers is None and speaker is None:
+        return context
+    try:
+        return name_speakers([text or "" for text in context], speakers, speaker, keep=False)[0]
+    except ValueError as error:
+        raise APIError(400, str(error), param="speakers", code="invalid_value") from None
 
 
 def check_turns(service: Service, context: Sequence[str], *, param: str = "context") -> None:

@@ -33,6 +33,7 @@ class Service:
         reranker: ranks texts.
         title: the name of the model, or models, for people.
         model: the name of the model in /v1/models.
+        context_length: number of tokens that the model reads at once, its reply included; None if unknown.
         settings, keys: limits and switches; the API keys.
         policy: checks input and output; None allows everything.
         persona: used for requests without a persona.
@@ -49,6 +50,7 @@ class Service:
     reranker: InitVar[TextSelector | None] = None
     title: str = "model"
     model: str = "model"
+    context_length: int | None = None
     settings: Settings = field(default_factory=Settings)
     keys: Keys = field(default_factory=Keys)
     policy: Policy | None = None

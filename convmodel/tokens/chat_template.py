@@ -63,6 +63,9 @@ class ChatTemplate:
         tokenizer: a tokenizer with a chat template.
         reasoning: whether the template is asked to let the assistant reason, where it knows `enable_thinking`.
 
+    Attributes:
+        trims: whether the template removes the white space around the texts of both roles.
+
     Raises:
         ValueError: when the template does not show a conversation turn by turn.
     """
@@ -79,10 +82,15 @@ class ChatTemplate:
         for self._filler in (None, *FILLERS):
             if all(map(self._accepts, begins)):
                 break
+        self.trims = self._find_trims()
 
     def pieces(self, shape: TurnShape) -> Pieces:
         """Return the words of the template for a shape, and the order of its texts."""
         return self._take_apart(shape)
+
+    def invents_words(self, *, persona: bool) -> bool:
+        """Return whether a turn with a text is put before an assistant who speaks first, as an empty one is refused."""
+        return bool(self._filler) and (self._has_system or not persona)
 
     @property
     def opening(self) -> str:
@@ -101,6 +109,15 @@ class ChatTemplate:
         except ValueError:
             return False
         return True
+
+    def _find_trims(self) -> bool:
+        """Return whether the template removes the white space around the texts of both roles."""
+        texts = [secrets.token_hex(12) for _ in range(2)]
+        messages = [
+            {"role": role, "content": f"\t {text} \t"} for role, text in zip(("user", "assistant"), texts, strict=True)
+        ]
+        rendered = self._render(messages, is_open=False)
+        return not any(f"\t {text}" in rendered or f"{text} \t" in rendered for text in texts)
 
     def _pieces(self, shape: TurnShape) -> Pieces:
         """Render a shape, and encode what stands between its placeholders."""

@@ -1,19 +1,13 @@
-"""Lay out a conversation as one sequence of token ids, token types and labels, for training and generation alike.
+"""Contract of the layouts: a conversation becomes one sequence of token ids, types and labels, for all purposes alike.
 
-    persona sentence    turn 1        turn 2           the reply
-    <sep> I  am  Ann  <sep> Hello  <sep> How are you  <sep> ...
-      t   t  t   t      0    0       1    1   1   1     t   t      t: the type of the speaker who replies
-
-There is a separator before each persona sentence and before each turn, and one at the end. The type alternates by
-turn, starting from 0. The last separator already belongs to the next speaker, so the reply's tokens simply follow it.
 A context that is too long loses whole turns, oldest first, and the rest is laid out as though the dropped turns had
 never existed.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import ClassVar, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
 
 from convmodel.tokens.reasoning import ReasoningTags
 from convmodel.tokens.turn_windows import LayoutCosts, Window, fit_context
@@ -55,6 +49,8 @@ class ConversationLayout(ABC):
             it is.
         description: the layout in a sentence or two, for a model card.
         reasoning: the tags of the reasoning at the beginning of a reply; None for a model that never reasons.
+        trims: whether texts stand without the white space around them.
+        max_speakers: number of speakers that the layout tells apart. At 2 it takes the turns of two alternating sides.
     """
 
     name: ClassVar[LayoutName]
@@ -64,6 +60,8 @@ class ConversationLayout(ABC):
     owns_special_tokens: ClassVar[bool]
     description: str
     reasoning: ReasoningTags | None = None
+    trims: bool = False
+    max_speakers: int = 2
 
     @abstractmethod
     def lay_out(
@@ -74,6 +72,7 @@ class ConversationLayout(ABC):
         last_is_reply: bool = False,
         predicted: Sequence[bool] | None = None,
         cut: int = 0,
+        speakers: Sequence[int] | None = None,
     ) -> ConversationSequence:
         """Lay out turns that fit.
 
@@ -83,6 +82,8 @@ class ConversationLayout(ABC):
             predicted: for each turn, whether its tokens and the token that ends it are labels; without it the turns are
                 a context, which ends where the reply begins.
             cut: number of tokens to cut from the start of the newest turn.
+            speakers: number of the speaker of each turn and, at the end, of the one who replies and whom the persona
+                describes, in a layout that tells more than two apart; None if two alternate.
         """
 
     @abstractmethod
@@ -97,127 +98,19 @@ class ConversationLayout(ABC):
         max_length: int | None = None,
         reserved: int = 0,
         keep: float = 1.0,
+        speakers: Sequence[int] | None = None,
     ) -> tuple[ConversationSequence, Window]:
         """Drop the oldest turns of a context until it fits; return its layout, and its window of turns.
 
-        For arguments and errors see `fit_context`.
+        For arguments and errors see `fit_context` and `lay_out`.
         """
-        window = fit_context(turns, self.costs, persona=persona, max_length=max_length, reserved=reserved, keep=keep)
-        return self.lay_out(turns[window.first :], persona=persona, cut=window.cut), window
+        window = self.fit_turns(turns, persona=persona, max_length=max_length, reserved=reserved, keep=keep)
+        kept = None if speakers is None else speakers[window.first :]
+        return self.lay_out(turns[window.first :], persona=persona, cut=window.cut, speakers=kept), window
 
-
-def persona_length(persona: Sequence[Ids]) -> int:
-    """Return the number of tokens that a persona takes in the layout, including its separators."""
-    return sum(len(sentence) + 1 for sentence in persona)
-
-
-def place_separators(segments: Iterable[Sequence[int]], sep_token_id: int, *, leading: bool = True) -> list[int]:
-    """Join segments with a separator after each one and, if `leading`, one before the first.
-
-    Segments that continue a laid-out context need no leading one: the context's last separator stands before them.
-    """
-    ids = [sep_token_id] if leading else []
-    for segment in segments:
-        ids.extend(segment)
-        ids.append(sep_token_id)
-    return ids
-
-
-def lay_out(
-    turns: Sequence[Ids],
-    sep_token_id: int,
-    *,
-    persona: Sequence[Ids] = (),
-    persona_type: int | None = None,
-    predicted: Sequence[bool] | None = None,
-    cut: int = 0,
-) -> ConversationSequence:
-    """Lay out turns that fit, with separators, types and labels.
-
-    Args:
-        persona_type: type of the speaker whom the persona describes; by default the speaker who replies.
-        predicted: for each turn, whether its tokens and the separator that ends it are labels; by default none are.
-        cut: number of tokens to cut from the start of the newest turn.
-    """
-    turns = [*turns[:-1], *(turn[cut:] for turn in turns[-1:])]
-    reply_type = len(turns) % 2
-    metadata = persona_length(persona)
-    types = [reply_type if persona_type is None else persona_type] * metadata
-    labels = [IGNORED] * (metadata + 1)
-    spans = []
-    for index, turn in enumerate(turns):
-        spans.append((len(labels), len(labels) + len(turn)))
-        types.extend([index % 2] * (len(turn) + 1))
-        if predicted is not None and predicted[index]:
-            labels.extend(turn)
-            labels.append(sep_token_id)
-        else:
-            labels.extend([IGNORED] * (len(turn) + 1))
-    types.append(reply_type)
-    return ConversationSequence(place_separators([*persona, *turns], sep_token_id), types, labels, metadata, spans)
-
-
-def lay_out_context(
-    turns: Sequence[Ids],
-    sep_token_id: int,
-    *,
-    persona: Sequence[Ids] = (),
-    max_length: int | None = None,
-    reserved: int = 0,
-    keep: float = 1.0,
-) -> tuple[ConversationSequence, Window]:
-    """Lay out a context with separators; see `ConversationLayout.lay_out_context`."""
-    return SeparatorLayout(sep_token_id).lay_out_context(
-        turns, persona=persona, max_length=max_length, reserved=reserved, keep=keep
-    )
-
-
-class SeparatorLayout(ConversationLayout):
-    """Separators before each persona sentence, before each turn and at the end.
-
-    Args:
-        sep_token_id: the separator.
-        has_types: whether token types distinguish the speakers.
-        sep_token: the separator's text, for the model card.
-    """
-
-    name = "separators"
-    owns_special_tokens = True
-    costs = LayoutCosts()
-
-    def __init__(self, sep_token_id: int, *, has_types: bool = True, sep_token: str = "") -> None:
-        self.has_types = has_types
-        self.end_token_ids = (sep_token_id,)
-        self.pad_token_id = sep_token_id
-        types = "alternate by turn from 0, and the last separator has the type of the speaker who replies"
-        others = "software that drops `token_type_ids` reads this model less well"
-        self.description = f"`{sep_token}` stands before each persona sentence, before each turn and at the end" + (
-            f"; `token_type_ids` {types}. The chat template reproduces the ids; {others}."
-            if has_types
-            else ". There are no `token_type_ids`. The chat template reproduces the ids."
-        )
-
-    def lay_out(
-        self,
-        turns: Sequence[Ids],
-        *,
-        persona: Sequence[Ids] = (),
-        last_is_reply: bool = False,
-        predicted: Sequence[bool] | None = None,
-        cut: int = 0,
-    ) -> ConversationSequence:
-        persona_type = (len(turns) - last_is_reply) % 2
-        sequence = lay_out(
-            turns, self.pad_token_id, persona=persona, persona_type=persona_type, predicted=predicted, cut=cut
-        )
-        return sequence if self.has_types else replace(sequence, token_type_ids=[])
-
-    def append_reply(self, context: ConversationSequence, reply: Ids) -> ConversationSequence:
-        added = place_separators([reply], self.pad_token_id, leading=False)
-        types = context.token_type_ids
-        if types:
-            types = [*types, *[types[-1]] * len(reply), 1 - types[-1]]
-        return extend(context, added, reply, types)
+    def fit_turns(self, turns: Sequence[Ids], **limits: Any) -> Window:
+        """Return the window of a context's newest turns that fit; for arguments and errors see `fit_context`."""
+        return fit_context(turns, self.costs, **limits)
 
 
 def extend(

@@ -1,21 +1,25 @@
 """Encode conversations as token ids by a layout: separators with token types, or a chat template."""
 
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 from transformers import PreTrainedTokenizerBase
 
 from convmodel.data.conversation import check_turns
 from convmodel.data.messages import ROLES
 from convmodel.tokens.chat_template import ChatTemplate
-from convmodel.tokens.conversation_layout import ConversationLayout, SeparatorLayout
+from convmodel.tokens.conversation_layout import ConversationLayout
 from convmodel.tokens.layout_options import LayoutOptions
 from convmodel.tokens.reasoning import find_tags
+from convmodel.tokens.separator_layout import SeparatorLayout
 from convmodel.tokens.template_layout import TemplateLayout
-from convmodel.tokens.text_tokenizer import TextTokenizer
+from convmodel.tokens.text_tokenizer import SPEAKER_TOKEN, TextTokenizer
+
+logger = logging.getLogger(__name__)
 
 CHAT_TEMPLATE = "".join(
     """
@@ -99,6 +103,11 @@ class ConversationTokenizer(TextTokenizer):
         super().__init__(tokenizer)
         self.layout_options = options
 
+    @classmethod
+    def learn(cls, texts: Iterable[str], vocab_size: int, *, max_speakers: int = 2) -> Self:
+        """Learn a vocabulary with a control token for each of `max_speakers` speakers; see `TextTokenizer.learn`."""
+        return cls._learn(texts, vocab_size, max_speakers=max_speakers)
+
     def choose_layout(self, **options: Any) -> None:
         """Change options of the layout; see `LayoutOptions`."""
         chosen = replace(self.layout_options, **options)
@@ -117,7 +126,7 @@ class ConversationTokenizer(TextTokenizer):
         """The layout. Raises ValueError when the chat template is missing or cannot lay out a conversation."""
         options = self.layout_options
         if options.layout == "separators" or (options.layout == "auto" and not self.has_own_template):
-            return SeparatorLayout(self.sep_token_id, has_types=options.token_types, sep_token=self.sep_token)
+            return self._separators()
         if not self.has_own_template:
             raise ValueError(
                 "layout='chat_template', but the tokenizer has no chat template of its own; give it one "
@@ -132,6 +141,29 @@ class ConversationTokenizer(TextTokenizer):
             end_of_text_id=self.hf_tokenizer.eos_token_id,
             reasoning=find_tags(str(self.hf_tokenizer.chat_template), template.opening, control),
         )
+
+    def _separators(self) -> SeparatorLayout:
+        """Return the layout of separators. Raises ValueError for more speakers than a learned vocabulary reserves."""
+        options = self.layout_options
+        layout = SeparatorLayout(
+            self.sep_token_id,
+            has_types=options.token_types,
+            sep_token=self.sep_token,
+            max_speakers=options.max_speakers,
+        )
+        if layout.max_speakers > 2:
+            vocabulary = self.hf_tokenizer.get_vocab()
+            reserved = list(map(SPEAKER_TOKEN.format, range(layout.max_speakers)))
+            found = sum(token in vocabulary for token in reserved)
+            if 0 < found < len(reserved):
+                raise ValueError(
+                    f"max_speakers={len(reserved)}, but the model's vocabulary reserves tokens for {found} speakers; "
+                    f"use max_speakers={found}, or train a model from scratch with model.max_speakers={len(reserved)}"
+                )
+            if not found:
+                tokens = self.hf_tokenizer.convert_ids_to_tokens([*range(layout.max_speakers)])
+                logger.info("the types of %d speakers are the embeddings of the tokens %s", len(reserved), tokens)
+        return layout
 
     @property
     def end_token_ids(self) -> tuple[int, ...]:
@@ -162,8 +194,12 @@ class ConversationTokenizer(TextTokenizer):
         """Return the token ids of each turn and of each persona sentence; errors as for calling the tokenizer."""
         turns = check_turns(turns)
         persona = check_turns(persona, what="persona sentence")
-        encoded = self.encode_many([*persona, *turns])
+        encoded = self.encode_turns([*persona, *turns])
         return encoded[len(persona) :], encoded[: len(persona)]
+
+    def encode_turns(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of turns or persona sentences, as the layout writes them."""
+        return self.encode_many([text.strip() for text in texts] if self.layout.trims else texts)
 
     def encode_ids(
         self,

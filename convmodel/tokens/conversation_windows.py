@@ -8,7 +8,14 @@ import numpy as np
 from convmodel.tokens.batching import Batch, pad
 from convmodel.tokens.conversation_layout import ConversationLayout, ConversationSequence
 from convmodel.tokens.store import TokenStore
-from convmodel.tokens.turn_windows import LayoutCosts, TrainOn, room_for_turns, split_into_windows, target_turns
+from convmodel.tokens.turn_windows import (
+    LayoutCosts,
+    TrainOn,
+    room_for_turns,
+    split_into_windows,
+    target_turns,
+    turns_of_speakers,
+)
 
 
 @dataclass
@@ -19,6 +26,8 @@ class WindowCounts:
     cut_turns: int = 0
     dropped: list[int] = field(default_factory=list)
     """Indices of the conversations whose persona leaves no room for a turn."""
+    crowded: int = 0
+    """Number of conversations of more speakers than the layout tells apart."""
 
 
 class WindowPlan:
@@ -29,6 +38,7 @@ class WindowPlan:
         first: (C + 1,) index of the first segment of each conversation, then S.
         prefix_segments: (C,) number of persona sentences of each conversation.
         costs: the tokens that the layout adds.
+        speakers: (S,) number of the speaker of every segment, by first appearance; None where two alternate.
     """
 
     def __init__(
@@ -41,14 +51,17 @@ class WindowPlan:
         train_on: TrainOn = "all",
         context_share: float = 0.5,
         costs: LayoutCosts | None = None,
+        speakers: np.ndarray | None = None,
     ) -> None:
         self._train_on = train_on
+        self._speakers = speakers
         self.counts = WindowCounts()
         layout = costs or LayoutCosts()
         first_turn = first[:-1] + prefix_segments
         self._first_turn = first_turn
         self._turns = first[1:] - first_turn
         self._first_segment = first[:-1]
+        self._is_named = self._find_named()
         sums = np.append(0, np.cumsum(lengths + beside_segments(layout, first=first, prefix_segments=prefix_segments)))
         persona = sums[first_turn] - sums[first[:-1]]
         edges = np.where(prefix_segments > 0, *(layout.edge(persona=has, is_open=False) for has in (True, False)))
@@ -72,8 +85,26 @@ class WindowPlan:
         """Number of conversations with a turn that is predicted."""
         return len(np.unique(self._conversation))
 
-    def _targets(self, n: int) -> range:
+    def _find_named(self) -> np.ndarray:
+        """Return (C,) whether the speakers of each conversation do anything but alternate."""
+        if self._speakers is None:
+            return np.zeros(len(self._turns), dtype=bool)
+        turns = zip(self._first_turn.tolist(), self._turns.tolist(), strict=True)
+        return np.array([bool((self._speakers[a : a + n] != np.arange(n) % 2).any()) for a, n in turns], dtype=bool)
+
+    def _speakers_of(self, conversation: int) -> list[int] | None:
+        """Return the numbers of the speakers of the turns; None where two alternate."""
+        if self._speakers is None or not self._is_named[conversation]:
+            return None
+        start = self._first_turn[conversation]
+        numbers: list[int] = self._speakers[start : start + self._turns[conversation]].tolist()
+        return numbers
+
+    def _targets(self, n: int) -> Sequence[int]:
         """Return the indices of the turns that window `n` predicts."""
+        if (speakers := self._speakers_of(int(self._conversation[n]))) is not None:
+            turns = turns_of_speakers(self._train_on, speakers)
+            return [turn for turn in turns if self._predict_from[n] <= turn < self._stop[n]]
         targets = target_turns(self._train_on, int(self._turns[self._conversation[n]]))
         begin = max(self._predict_from[n] - targets.start + targets.step - 1, 0) // targets.step
         end = max(self._stop[n] - targets.start + targets.step - 1, 0) // targets.step
@@ -85,6 +116,11 @@ class WindowPlan:
         targets = [target_turns(self._train_on, int(turns)) for turns in lengths]
         begin = np.array([t[0] if len(t) else -1 for t in targets], dtype=np.int64)[by_length]
         stop = np.array([t[-1] + 1 if len(t) else 0 for t in targets], dtype=np.int64)[by_length]
+        for row in np.flatnonzero(self._is_named[conversations]).tolist():
+            speakers = self._speakers_of(int(conversations[row])) or []
+            turns = turns_of_speakers(self._train_on, speakers)
+            begin[row] = turns[0] if turns else -1
+            stop[row] = turns[-1] + 1 if turns else 0
         zeros = np.zeros_like(conversations)
         return np.stack([conversations, zeros, begin, stop, zeros], axis=1)[begin >= 0]
 
@@ -109,7 +145,14 @@ class WindowPlan:
                 continue
             texts = lengths[start : start + self._turns[conversation]].tolist()
             turn_lengths = costs.turn_lengths(texts, last_is_reply=True)
-            windows = split_into_windows(turn_lengths, room, train_on=self._train_on, context_share=context_share)
+            speakers = self._speakers_of(conversation)
+            windows = split_into_windows(
+                turn_lengths,
+                room,
+                train_on=self._train_on,
+                context_share=context_share,
+                targets=None if speakers is None else turns_of_speakers(self._train_on, speakers),
+            )
             rows.extend((conversation, *astuple(window)) for window in windows)
             self.counts.split += len(windows) > 1
             self.counts.cut_turns += sum(window.cut > 0 for window in windows)
@@ -145,7 +188,10 @@ class WindowSet(WindowPlan):
             train_on=train_on,
             context_share=context_share,
             costs=layout.costs,
+            speakers=store.speakers if layout.max_speakers > 2 else None,
         )
+        named = map(self._speakers_of, np.flatnonzero(self._is_named).tolist())
+        self.counts.crowded = sum(max(speakers or ()) >= layout.max_speakers for speakers in named)
         self._store = store
         self._layout = layout
 
@@ -154,7 +200,7 @@ class WindowSet(WindowPlan):
         starts = self._first_turn[self._conversation]
         return sum(int(self._store.words[starts[n] + turn]) for n in range(len(self)) for turn in self._targets(n))
 
-    def predicted(self, n: int) -> tuple[int, range]:
+    def predicted(self, n: int) -> tuple[int, Sequence[int]]:
         """Return the index of window `n`'s conversation and the indices of its predicted turns, in order."""
         return int(self._conversation[n]), self._targets(n)
 
@@ -176,10 +222,12 @@ class WindowSet(WindowPlan):
         stop = int(self._stop[n])
         start = int(self._first_turn[conversation])
         predicted = set(self._targets(n))
+        speakers = self._speakers_of(int(conversation))
         return self._layout.lay_out(
             self._store.segments(start + first, start + stop),
             persona=self._store.segments(int(self._store.first[conversation]), start),
             last_is_reply=(int(self._turns[conversation]) - stop) % 2 == 0,
             predicted=[turn in predicted for turn in range(first, stop)],
             cut=int(self._cut[n]),
+            speakers=None if speakers is None else [*speakers[first:stop], speakers[-1]],
         )

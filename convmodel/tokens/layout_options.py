@@ -11,6 +11,9 @@ from convmodel.tokens.conversation_layout import LayoutName
 VERSION = 1
 """Version of the format of conversation.json."""
 
+MOST_SPEAKERS = 64
+"""Largest number of speakers with a token type of their own."""
+
 LayoutChoice = Literal["auto"] | LayoutName
 """A layout, or the tokenizer's own chat template if it has one, and separators otherwise."""
 
@@ -22,7 +25,8 @@ class LayoutOptions:
     Args:
         layout: "separators"; "chat_template", the tokenizer's own; or "auto", the template if there is one.
         token_types: whether separators come with token types; a chat template has none.
-        max_speakers: number of sides that a layout tells apart; two, the one who replies and all others.
+        max_speakers: number of speakers with a token type of their own, 2 to 64. At 2, and where there are no token
+            types, groups are laid out as two sides: the one who replies, and all others.
         reasoning: whether a chat template that knows `enable_thinking` lets the model reason before it replies.
 
     Raises:
@@ -41,8 +45,8 @@ class LayoutOptions:
         for name in ("token_types", "reasoning"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name}={getattr(self, name)!r}; allowed are true and false")
-        if type(self.max_speakers) is not int or self.max_speakers != 2:
-            raise ValueError(f"max_speakers={self.max_speakers!r}; allowed is 2: groups are laid out as two sides")
+        if type(self.max_speakers) is not int or not 2 <= self.max_speakers <= MOST_SPEAKERS:
+            raise ValueError(f"max_speakers={self.max_speakers!r}; allowed are 2 to {MOST_SPEAKERS}")
 
 
 def write_layout_options(options: LayoutOptions, file: Path) -> None:

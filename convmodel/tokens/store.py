@@ -14,12 +14,14 @@ import numpy as np
 from convmodel.data.atomic import atomic_folder
 from convmodel.data.conversation import Conversation
 from convmodel.data.selection_example import SelectionExample
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.text_tokenizer import TextTokenizer
+from convmodel.tokens.turn_windows import by_appearance
 
-ARRAYS = ("ids", "ends", "words", "bytes", "conversations")
+ARRAYS = ("ids", "ends", "words", "bytes", "speakers", "conversations")
 """Names of the array files of a store."""
 
-VERSION = 3
+VERSION = 4
 """Part of every key: incremented when the format changes, so that folders of the old format are not read."""
 
 Item = TypeVar("Item")
@@ -33,6 +35,10 @@ CHUNK_CHARACTERS = 2**22
 Segments = tuple[Sequence[str], Sequence[str], Sequence[str]]
 """The texts of one stored item: its prefix (persona sentences, a document's meta), its turns (or a document's body),
 and candidates of its response, the real response first."""
+
+
+_Item = tuple[Segments, Sequence[str] | None]
+"""The texts of an item, and the names of the speakers of its turns."""
 
 
 def to_segments(item: Conversation | SelectionExample) -> Segments:
@@ -59,6 +65,8 @@ class TokenStore:
         ends: (S,) index after the last id of each segment.
         words: (S,) number of words of each segment.
         bytes: (S,) number of UTF-8 bytes of each segment.
+        speakers: (S,) number of the speaker of each turn, in the order of their first appearance; 0 and 1 in turn where
+            the conversation names none.
         first: (C + 1,) index of the first segment of each conversation, then S.
         prefix_segments: (C,) number of persona sentences or metas of each conversation.
         candidates: (C,) number of candidates of each conversation.
@@ -72,6 +80,7 @@ class TokenStore:
         self.ends = _map(folder / "ends.bin", "int64")
         self.words = _map(folder / "words.bin", "int32")
         self.bytes = _map(folder / "bytes.bin", "int32")
+        self.speakers = _map(folder / "speakers.bin", "int32")
         index = _map(folder / "conversations.bin", "int64").reshape(-1, 3)
         self.first = np.append(index[:, 0], len(self.ends))
         self.prefix_segments = index[:, 1]
@@ -115,7 +124,8 @@ class TokenStore:
         """
         with atomic_folder(folder, replace=False) as fresh:
             dtype = "uint16" if len(tokenizer) <= 1 << 16 else "uint32"
-            summary = StoreSummary(_write(map(to_segments, conversations), tokenizer, fresh, dtype), describe())
+            items = ((to_segments(item), getattr(item, "speakers", None)) for item in conversations)
+            summary = StoreSummary(_write(items, tokenizer, fresh, dtype), describe())
             (fresh / "summary.json").write_text(json.dumps(asdict(summary) | {"dtype": dtype}), encoding="utf-8")
         return cls(folder)
 
@@ -133,18 +143,20 @@ def store_key(source_digest: str, tokenizer: TextTokenizer, **options: object) -
         json.dumps(vocabulary, sort_keys=True),
         tokenizer.sep_token_id,
         tokenizer.hf_tokenizer.all_special_ids,
+        isinstance(tokenizer, ConversationTokenizer) and tokenizer.layout.trims,
         sorted(options.items()),
     ]
     return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
 
-def _write(conversations: Iterable[Segments], tokenizer: TextTokenizer, folder: Path, dtype: str) -> int:
+def _write(conversations: Iterable[_Item], tokenizer: TextTokenizer, folder: Path, dtype: str) -> int:
+    encode = getattr(tokenizer, "encode_turns", tokenizer.encode_many)
     segments = tokens = count = 0
     with ExitStack() as stack:
         files = {name: stack.enter_context(open(folder / f"{name}.bin", "wb")) for name in ARRAYS}
         for chunk in _chunks(conversations):
-            texts = [text for item in chunk for part in item for text in part]
-            encoded = tokenizer.encode_many(texts)
+            texts = [text for item, _ in chunk for part in item for text in part]
+            encoded = encode(texts)
             sizes = np.fromiter(map(len, encoded), dtype=np.int64, count=len(encoded))
             ends = tokens + np.cumsum(sizes)
             flat = np.fromiter(chain.from_iterable(encoded), dtype=dtype, count=int(sizes.sum()))
@@ -152,23 +164,36 @@ def _write(conversations: Iterable[Segments], tokenizer: TextTokenizer, folder: 
             ends.tofile(files["ends"])
             np.array([len(text.split()) for text in texts], dtype=np.int32).tofile(files["words"])
             np.array([len(text.encode()) for text in texts], dtype=np.int32).tofile(files["bytes"])
-            sizes = np.array([[len(part) for part in item] for item in chunk], dtype=np.int64)
+            sizes = np.array([[len(part) for part in item] for item, _ in chunk], dtype=np.int64)
             starts = segments + np.cumsum([0, *sizes.sum(axis=1)])
             index = np.stack([starts[:-1], sizes[:, 0], sizes[:, 2]], axis=1)
             index.tofile(files["conversations"])
+            _number_speakers(sizes, [names for _, names in chunk]).tofile(files["speakers"])
             segments = int(starts[-1])
             tokens = int(ends[-1])
             count += len(chunk)
     return count
 
 
-def _chunks(conversations: Iterable[Segments]) -> Iterator[list[Segments]]:
+def _number_speakers(sizes: np.ndarray, names: Sequence[Sequence[str] | None]) -> np.ndarray:
+    """Return the numbers of the speakers of all segments, from (N, 3) sizes of the parts of N items."""
+    starts = np.cumsum([0, *sizes.sum(axis=1)])
+    offsets = np.arange(starts[-1]) - np.repeat(starts[:-1] + sizes[:, 0], sizes.sum(axis=1))
+    numbers: np.ndarray = (offsets % 2).astype(np.int32)
+    for row, speakers in enumerate(names):
+        if speakers is not None:
+            first = int(starts[row] + sizes[row, 0])
+            numbers[first : first + len(speakers)] = by_appearance(speakers)
+    return numbers
+
+
+def _chunks(conversations: Iterable[_Item]) -> Iterator[list[_Item]]:
     """Yield lists of as many items as are tokenised in one call."""
-    chunk: list[Segments] = []
+    chunk: list[_Item] = []
     characters = 0
     for item in conversations:
         chunk.append(item)
-        characters += sum(len(text) for part in item for text in part)
+        characters += sum(len(text) for part in item[0] for text in part)
         if len(chunk) >= CHUNK or characters >= CHUNK_CHARACTERS:
             yield chunk
             chunk = []

@@ -90,8 +90,8 @@ def _without_words(serialized: str, words: set[str]) -> str:
 
 
 SEP_TOKEN = "<sep>"
-SPEAKER_TOKENS = ("<speaker0>", "<speaker1>")
-"""The first two tokens of a learned vocabulary: GPT-2 looks up types 0 and 1 in the embeddings of tokens 0 and 1."""
+SPEAKER_TOKEN = "<speaker{}>"
+"""The first tokens of a learned vocabulary: GPT-2 looks up types 0, 1, ... in the embeddings of tokens 0, 1, ..."""
 
 
 class TextTokenizer:
@@ -122,7 +122,12 @@ class TextTokenizer:
         The texts are read once, and may yield fewer tokens. Raises ValueError if there is no room for 256 bytes and the
         control tokens.
         """
-        control = [*SPEAKER_TOKENS, SEP_TOKEN]
+        return cls._learn(texts, vocab_size, max_speakers=2)
+
+    @classmethod
+    def _learn(cls, texts: Iterable[str], vocab_size: int, *, max_speakers: int) -> Self:
+        speakers = [SPEAKER_TOKEN.format(number) for number in range(max_speakers)]
+        control = [*speakers, SEP_TOKEN]
         if vocab_size < 256 + len(control):
             raise ValueError(
                 f"vocab_size={vocab_size}; at least {256 + len(control)} are needed: bytes and control tokens"
@@ -144,7 +149,7 @@ class TextTokenizer:
                 bos_token=SEP_TOKEN,
                 eos_token=SEP_TOKEN,
                 pad_token=SEP_TOKEN,
-                additional_special_tokens=list(SPEAKER_TOKENS),
+                additional_special_tokens=speakers,
                 clean_up_tokenization_spaces=False,
             )
         )

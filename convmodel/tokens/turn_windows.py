@@ -4,7 +4,7 @@ Lengths are those of the turns as a layout with one separator counts them: `Layo
 layout. Whole turns are dropped, oldest first, and every turn is predicted in exactly one window of its conversation.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Literal
@@ -139,8 +139,27 @@ def target_turns(train_on: TrainOn, turns: int) -> range:
     return ranges[train_on]
 
 
+def by_appearance(speakers: Sequence[Hashable]) -> list[int]:
+    """Return speakers as numbers from 0, in the order of their first appearance."""
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(speakers))}
+    return [numbers[name] for name in speakers]
+
+
+def turns_of_speakers(train_on: TrainOn, speakers: Sequence[int]) -> Sequence[int]:
+    """Return the indices of the turns to predict in a conversation, from the number of the speaker of each turn."""
+    speaker = {"last_speaker": speakers[-1], "first_speaker": 0, "second_speaker": 1}.get(train_on)
+    if speaker is None:
+        return target_turns(train_on, len(speakers))
+    return [turn for turn, number in enumerate(speakers) if number == speaker]
+
+
 def split_into_windows(
-    lengths: Sequence[int], room: int, *, train_on: TrainOn = "all", context_share: float = 0.5
+    lengths: Sequence[int],
+    room: int,
+    *,
+    train_on: TrainOn = "all",
+    context_share: float = 0.5,
+    targets: Sequence[int] | None = None,
 ) -> list[Window]:
     """Split a conversation so that every target turn is predicted in exactly one window.
 
@@ -152,8 +171,9 @@ def split_into_windows(
         lengths: one less than the cost of each turn in tokens; see `LayoutCosts.turn_lengths`.
         room: number of tokens that the turns may take in a window.
         context_share: share of a later window that is reserved for earlier turns, from 0 to 1.
+        targets: indices of the turns to predict; by default those of `train_on` where two speakers alternate.
     """
-    targets = target_turns(train_on, len(lengths))
+    targets = target_turns(train_on, len(lengths)) if targets is None else targets
     windows: list[Window] = []
     position = 0
     budget = room

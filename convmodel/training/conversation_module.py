@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from convmodel.generation.causal_lm import type_reads_token_types
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.layout_options import LayoutChoice, LayoutOptions
@@ -25,6 +26,8 @@ class ConversationModule(LanguageModule[ConversationModel]):
             pretrained folder; otherwise the template of a tokenizer that has one, and separators.
         token_types: Whether separators come with token types, which GPT-2 reads; as in the pretrained folder if null,
             and true for a new model.
+        max_speakers: Number of speakers of a conversation with a token type of their own; as in the pretrained folder
+            if null, and 2 for a new model. At 2, named speakers are made two sides: the last one, and all others.
         train_on: Turns to predict: "all", "last", or those of one speaker: "last_speaker" (the speaker of the last
             turn, whom a persona describes), "first_speaker", "second_speaker".
         options: See `LanguageModule`.
@@ -37,10 +40,12 @@ class ConversationModule(LanguageModule[ConversationModel]):
         pretrained_model_name_or_path: str | None = None,
         layout: LayoutChoice = "auto",
         token_types: bool | None = None,
+        max_speakers: int | None = None,
         train_on: TrainOn = "all",
         **options: Any,
     ) -> None:
         chosen: dict[str, Any] = {"layout": None if layout == "auto" else layout, "token_types": token_types}
+        chosen["max_speakers"] = max_speakers
         self._layout_options = {name: value for name, value in chosen.items() if value is not None}
         LayoutOptions(**self._layout_options)
         super().__init__(pretrained_model_name_or_path, **options)
@@ -55,7 +60,14 @@ class ConversationModule(LanguageModule[ConversationModel]):
     @property
     def extra_config(self) -> dict[str, Any]:
         """Options of the layout: those of the checkpoint or the pretrained folder, and over them the given ones."""
-        return super().extra_config | self._layout_options
+        types = {} if type_reads_token_types(self.model_type) else {"token_types": False}
+        return super().extra_config | self._layout_options | types
+
+    @property
+    def vocabulary_options(self) -> dict[str, Any]:
+        """A learned vocabulary reserves a token for each speaker."""
+        speakers = self._layout_options.get("max_speakers", 2)
+        return {} if speakers == 2 else {"max_speakers": speakers}
 
     def use_inputs(self, inputs: ModelInputs) -> None:
         """Choose the layout before the data are laid out."""

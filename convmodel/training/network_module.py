@@ -100,6 +100,13 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
         return self._from_scratch.n_positions if self._config is None else context_window(self._config)
 
     @property
+    def model_type(self) -> str:
+        """Name of the architecture."""
+        if self._config is None and self._pretrained is not None:
+            self._config = open_source(self._pretrained).config()
+        return self._from_scratch.model_type if self._config is None else str(self._config.model_type)
+
+    @property
     def default_length(self) -> int | None:
         """Length of training windows that is not given: memory bounds those of pretrained models."""
         return None if self._pretrained is None else min(self.n_positions, DEFAULT_LENGTH)

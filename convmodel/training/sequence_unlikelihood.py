@@ -138,5 +138,5 @@ def _fill_greedily(
         ids[:, position] = torch.where(is_prefix[:, position], ids[:, position], token)
         if types is not None:
             previous = types[:, position - 1]
-            next_type = torch.where(_are_ends(token, end_token_ids), 1 - previous, previous)
+            next_type = torch.where(_are_ends(token, end_token_ids), (previous == 0).long(), previous)
             types[:, position] = torch.where(is_prefix[:, position], types[:, position], next_type)

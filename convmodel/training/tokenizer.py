@@ -23,6 +23,10 @@ class TokenModule(Protocol):
         """Maximum size of a learned vocabulary."""
 
     @property
+    def vocabulary_options(self) -> dict[str, Any]:
+        """Options of a learned vocabulary, where they are not the defaults."""
+
+    @property
     def inputs(self) -> ModelInputs:
         """Lengths that the model reads, and the turns that it learns to predict."""
 
@@ -37,7 +41,7 @@ def connect(module: TokenModule, data: FilesDataModule[Any, Any]) -> None:
     there is no training file, or the data do not suit the model.
     """
     if module.tokenizer is None:
-        module.tokenizer = data.learn_tokenizer(module.tokenizer_class, module.vocab_size)
+        module.tokenizer = data.learn_tokenizer(module.tokenizer_class, module.vocab_size, **module.vocabulary_options)
     module.use_inputs(data.accept(module.tokenizer, module.inputs))
 
 

@@ -111,6 +111,11 @@ class TrainingModule(LightningModule):
     def tokenizer(self, tokenizer: TextTokenizer | None) -> None:
         self._tokenizer = tokenizer
 
+    @property
+    def vocabulary_options(self) -> dict[str, Any]:
+        """Options of `learn` of the tokenizer's class for a learned vocabulary, where they are not the defaults."""
+        return {}
+
     def use_inputs(self, inputs: ModelInputs) -> None:
         """See `convmodel.training.tokenizer.TokenModule`; models whose folder holds no lengths ignore them."""
 

@@ -49,7 +49,7 @@ def test_a_command_names_options_in_its_words(tmp_path: Path, capsys: pytest.Cap
 def test_every_command_that_reads_has_every_option_of_readers(command: str) -> None:
     parser = ArgumentParser()
     importlib.import_module(f"convmodel.cli.commands.{command}").COMMAND.add_options(parser)
-    names = set(OptionValues.__annotations__) - ({"on_error"} if command == "inspect" else set())
+    names = set(OptionValues.__annotations__)
     assert {f"--{name}" for name in names} <= set(parser._option_string_actions)
 
 

@@ -407,6 +407,49 @@ def test_a_reply_in_a_group_is_that_to_its_sides(model: ConversationModel) -> No
     assert two.context == ["Hello", "Hi", "I like rain\nAnd you?"]
 
 
+def test_a_model_of_several_speakers_replies_as_a_plain_loop_with_their_types_does(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    tokenizer = ConversationTokenizer.learn(["Hello rain"], 280, max_speakers=3)
+    sep = tokenizer.sep_token_id
+    sizes: dict[str, Any] = {"n_layer": 2, "n_head": 2, "n_embd": 16, "n_positions": 64, "vocab_size": len(tokenizer)}
+    network = GPT2LMHeadModel(GPT2Config(**sizes, bos_token_id=sep, eos_token_id=sep, initializer_range=0.3))
+    ConversationModel(network, tokenizer, max_speakers=3).save_pretrained(tmp_path / "group")
+    group = ConversationModel.from_pretrained(tmp_path / "group", device="cpu")
+    turns = ["Hello", "Hi", "I like rain", "And you?"]
+    names = ["Ida", "Tom", "Eve", "Eve"]
+    for name, number in (("Tom", 1), ("Eve", 2), ("Ada", 2)):
+        ids, types = [sep], [0]
+        for text, type_id in zip(turns, [0, 1, 2, 2], strict=True):
+            types[-1] = type_id
+            encoded = group.tokenizer.encode(text)
+            ids += [*encoded, sep]
+            types += [type_id] * (len(encoded) + 1)
+        types[-1] = number
+        reply: list[int] = []
+        while len(reply) < 12:
+            with torch.no_grad():
+                logits = group.hf_model(torch.tensor([ids]), token_type_ids=torch.tensor([types])).logits[0, -1]
+            if not reply:
+                logits[sep] = -float("inf")
+            if (token := int(logits.argmax())) == sep:
+                break
+            reply.append(token)
+            ids.append(token)
+            types.append(number)
+        output = group.generate(turns, speakers=names, speaker=name, **GREEDY)
+        assert output.responses == [group.tokenizer.decode(reply)] and output.context == turns
+
+
+def test_a_batch_names_the_speakers_of_each_context_or_of_none(model: ConversationModel) -> None:
+    turns = ["Hello", "Hi", "I like rain"]
+    names = ["Ida", "Tom", "Eve"]
+    outputs = model.generate_batch([turns, turns], speakers=[names, None], speaker=["Tom", None], **GREEDY)
+    alone = [model.generate(turns, speakers=names, speaker="Tom", **GREEDY), model.generate(turns, **GREEDY)]
+    assert outputs == alone
+    with pytest.raises(ValueError, match="speakers"):
+        model.generate_batch([turns, turns], speakers=[names], **GREEDY)
+
+
 @pytest.mark.parametrize(
     ("speakers", "speaker", "message"),
     [

@@ -20,6 +20,7 @@ from convmodel.tokens.document_tokenizer import DocumentTokenizer
 from tests.conftest import TEXTS, MakeModel, MakeSelector
 from tests.models.documents import make
 from tests.models.selection.models import ReadsTogether
+from tests.models.test_conversation_model import with_layout
 
 pytestmark = pytest.mark.machine
 
@@ -187,3 +188,25 @@ def test_the_limits_are_passed_to_the_parts(parts: Path) -> None:
 def test_arguments_that_do_not_fit_together_are_errors(parts: Path, given: dict[str, Any], told: str) -> None:
     with pytest.raises((ValueError, FileNotFoundError), match=told):
         load_all(**given, device="cpu")
+
+
+def test_a_model_with_a_chat_template_may_reason(tmp_path: Path) -> None:
+    with_layout("qwen 3").save_pretrained(tmp_path / "qwen")
+    parser = ArgumentParser()
+    cli_options.add_responder_options(parser)
+    ends = []
+    for flags in ([], ["--reasoning"]):
+        arguments = parser.parse_args(["--model", str(tmp_path / "qwen"), "--device", "cpu", *flags])
+        with cli_options.open_responder(arguments) as responder:
+            assert isinstance(responder, Writer)
+            tokenizer = responder.model.tokenizer
+            text = str(tokenizer.hf_tokenizer.decode(tokenizer(["Hello"])["input_ids"]))
+            ends.append(text.endswith("</think>\n\n"))
+    assert ends == [True, False]
+
+
+def test_a_model_with_separators_does_not_reason(parts: Path) -> None:
+    with pytest.raises(ValueError, match="layout is that of separators, in which no model reasons; leave --reasoning"):
+        load_all("model", device="cpu", reasoning=True)
+    with pytest.raises(ValueError, match="without a model that writes"):
+        open_responder(selector="selector", candidates="list.txt", device="cpu", reasoning=True)

@@ -18,7 +18,7 @@ from convmodel.generation.options import PRESETS
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.responders.protocol import Reply, ReplyHandle, Responder, Session
 from convmodel.responders.writer import Writer
-from convmodel.tokens.conversation_layout import lay_out
+from convmodel.tokens.separator_layout import lay_out
 from convmodel.tokens.turn_windows import truncate_with_hysteresis
 from tests.conftest import MakeModel, random_turns
 from tests.models.test_conversation_model import with_layout

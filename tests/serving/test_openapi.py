@@ -46,6 +46,13 @@ def test_the_server_conforms_to_its_openapi_description(mode: GenerationMode, ap
         )
         @given(case=operation.as_strategy(generation_mode=mode))
         def check(case: schemathesis.Case) -> None:
+            if (
+                mode is GenerationMode.POSITIVE
+                and isinstance(case.body, dict)
+                and case.operation.label == "POST /replies"
+            ):
+                for name in ("speakers", "speaker"):  # no JSON schema says that two lists have one length
+                    case.body.pop(name, None)
             case.call_and_validate()
             tried.add(case.operation.label)
 

@@ -56,3 +56,7 @@ def test_a_turn_is_told_to_be_a_reply_by_its_distance_from_the_end() -> None:
     assert [TurnShape(False, 3, True, False).is_reply(turn) for turn in range(3)] == [True, False, True]
     assert [TurnShape(False, 3, False, True).is_reply(turn) for turn in range(3)] == [False, True, False]
     assert set(TEMPLATES) > CHANGING
+
+
+def test_a_template_is_seen_to_trim_the_texts_of_both_roles() -> None:
+    assert {name for name in TEMPLATES if ChatTemplate(with_template(name)).trims} == {"gemma", "llama 3"}

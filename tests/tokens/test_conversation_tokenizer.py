@@ -11,8 +11,8 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from convmodel.tokens.conversation_layout import persona_length
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+from convmodel.tokens.separator_layout import persona_length
 from tests.conftest import random_turns
 from tests.vocabularies import FAMILIES, byte_level, end_of_text
 

@@ -7,11 +7,12 @@ from typing import cast
 import pytest
 
 from convmodel.data.conversation import Conversation
-from convmodel.tokens import conversation_layout as layout
+from convmodel.tokens import separator_layout as layout
 from convmodel.tokens import turn_windows
-from convmodel.tokens.conversation_layout import IGNORED, ConversationSequence, SeparatorLayout
+from convmodel.tokens.conversation_layout import IGNORED, ConversationSequence
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.conversation_windows import WindowSet
+from convmodel.tokens.separator_layout import SeparatorLayout
 from convmodel.tokens.store import TokenStore
 from convmodel.tokens.turn_windows import TrainOn
 from tests.tokens.templates import CHANGING, TEMPLATES, with_template

@@ -11,7 +11,7 @@ from convmodel.tokens.layout_options import LayoutOptions, read_layout_options, 
 
 
 def test_options_are_read_as_they_were_written(tmp_path: Path) -> None:
-    options = LayoutOptions("chat_template", token_types=False, max_speakers=2, reasoning=True)
+    options = LayoutOptions("chat_template", token_types=False, max_speakers=5, reasoning=True)
     write_layout_options(options, tmp_path / "conversation.json")
     assert read_layout_options(tmp_path / "conversation.json") == asdict(options)
 
@@ -23,7 +23,7 @@ def test_options_are_read_as_they_were_written(tmp_path: Path) -> None:
         ({"more": 1}, "save the model again"),
         ({"layout": "template"}, "conversation.json: layout='template'; allowed are auto, separators, chat_template"),
         ({"token_types": 1}, "token_types=1; allowed are true and false"),
-        ({"max_speakers": 3}, "max_speakers=3; allowed is 2: groups are laid out as two sides"),
+        ({"max_speakers": 1}, "max_speakers=1; allowed are 2 to 64"),
     ],
 )
 def test_a_file_with_other_values_is_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:

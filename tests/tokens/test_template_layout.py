@@ -173,3 +173,21 @@ def test_a_template_that_shows_no_texts_is_an_error_with_the_remedies() -> None:
     tokenizer.chat_template = "{{ raise_exception('not today') }}"
     with pytest.raises(ValueError, match=r"refuses the roles .*: not today"):
         _ = ConversationTokenizer(tokenizer).layout
+
+
+def test_texts_are_stripped_where_the_template_strips_them(name: str) -> None:
+    tokenizer = ConversationTokenizer(with_template(name))
+    turns = ["  Hello ", "\tI like rain\n"]
+    shown = [turn.strip() for turn in turns] if tokenizer.layout.trims else turns
+    assert tokenizer.encode_context(turns)[0] == tokenizer.encode_many(shown)
+
+
+def test_a_turn_is_dropped_rather_than_words_invented_before_an_assistant() -> None:
+    hf_tokenizer = with_template("gemma")
+    refusal = "{%- for m in messages if not m.content -%}{{ raise_exception('empty') }}{%- endfor -%}"
+    hf_tokenizer.chat_template = refusal + str(hf_tokenizer.chat_template)
+    tokenizer = ConversationTokenizer(hf_tokenizer)
+    shorter = tokenizer(["Hello", "rain", "you"])
+    whole = tokenizer(["I", "Hello", "rain", "you"])
+    assert whole == shorter and whole.turns_dropped == 1
+    assert tokenizer(["I", "Hello"]) == tokenizer(["Hello"])

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from convmodel.tokens.conversation_layout import persona_length
+from convmodel.tokens.separator_layout import persona_length
 from convmodel.tokens.turn_windows import (
     TrainOn,
     Window,

@@ -58,3 +58,19 @@ def test_fine_tuning_takes_the_template_of_the_folder_or_the_given_layout(
 def test_options_of_the_layout_are_checked() -> None:
     with pytest.raises(ValueError, match="layout='chatml'; allowed are auto, separators, chat_template"):
         ConversationModule(from_scratch=SIZES, layout="chatml")  # type: ignore[arg-type]
+
+
+def test_a_run_with_more_speakers_learns_their_tokens_and_exports_their_number(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    file = tmp_path / "group.jsonl"
+    line = {"turns": ["Hello", "Hi", "Rain", "And you?"], "speakers": ["Ida", "Tom", "Eve", "Eve"]}
+    file.write_text(f"{json.dumps(line)}\n" * 8)
+    workshop.train("fit", run="group", model__max_speakers=3, data__train_file=file, data__valid_file=file)
+    folder = workshop.folder / "group" / "model"
+    assert json.loads((folder / "conversation.json").read_text())["max_speakers"] == 3
+    model = ConversationModel.from_pretrained(folder, device="cpu")
+    assert "<speaker2>" in model.tokenizer.hf_tokenizer.get_vocab()
+    options: dict[str, Any] = {"do_sample": False, "max_new_tokens": 3}
+    output = model.generate(line["turns"], speakers=line["speakers"], speaker="Tom", **options)
+    assert output.context == line["turns"]

@@ -11,8 +11,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from convmodel.models.from_scratch import FromScratch
 from convmodel.tokens.batching import Batch, pad
-from convmodel.tokens.conversation_layout import IGNORED, lay_out
+from convmodel.tokens.conversation_layout import IGNORED
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+from convmodel.tokens.separator_layout import lay_out
 from convmodel.training.conversation_module import ConversationModule
 
 pytestmark = pytest.mark.filterwarnings(

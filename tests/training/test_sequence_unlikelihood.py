@@ -16,8 +16,9 @@ from convmodel.metrics.words import ngrams
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.language_model import LanguageModel
 from convmodel.tokens.batching import Batch, pad
-from convmodel.tokens.conversation_layout import IGNORED, ConversationSequence, lay_out
+from convmodel.tokens.conversation_layout import IGNORED, ConversationSequence
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+from convmodel.tokens.separator_layout import lay_out
 from convmodel.training.language_module import LanguageModule
 from convmodel.training.sequence_unlikelihood import ContinuedRows, SequenceUnlikelihood, continue_rows
 from tests.conftest import MakeModel

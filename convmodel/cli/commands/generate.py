@@ -99,6 +99,8 @@ def _digest(options: Namespace) -> str:
     from convmodel.cli.bulk.job import files_digest, folder_digest
 
     digests = [_writer_digest(options)]
+    if options.reasoning:
+        digests.append("reasoning")
     if options.selector is not None or options.reranker is not None:
         candidates = options.index or options.candidates
         digests.append(folder_digest(options.selector or "none"))

@@ -38,7 +38,7 @@ def _add_options(parser: ArgumentParser) -> None:
         "several files the first file keeps its own"
     )
     add("--fix", metavar="OUT", help=text)
-    add_reader_options(parser.add_argument_group("reading the files"), errors=False)
+    add_reader_options(parser.add_argument_group("reading the files"), on_error="skip")
 
 
 def _run(options: Namespace) -> int:

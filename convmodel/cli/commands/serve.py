@@ -161,6 +161,7 @@ def make_service(options: Namespace, opened: "LoadedModels", **others: Any) -> "
         selector=opened.selector,
         reranker=opened.reranker,
         title=" + ".join(names),
+        context_length=getattr(generator, "context_length", None),
         persona=tuple(options.persona),
         preset=preset,
         options=own_options,

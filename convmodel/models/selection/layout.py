@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convmodel.tokens.conversation_layout import lay_out_context, place_separators
+from convmodel.tokens.separator_layout import lay_out_context, place_separators
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,8 @@ def inspect_files(
     repeated = [source for index, source in enumerate(sources) if _is_same_file(source, sources[:index])]
     if repeated:
         raise ValueError(f"{repeated[0]}: is given twice; everything in it would stand there twice")
-    readers = [ConversationReader(source, read_options, on_error="skip") for source in sources]
+    on_error = (read_options and read_options.on_error) or "skip"
+    readers = [ConversationReader(source, read_options, on_error=on_error) for source in sources]
     ruler = make_ruler(readers[0], settings)
     classes = CharacterClasses()
     fingerprints = Fingerprints()

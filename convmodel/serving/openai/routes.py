@@ -71,7 +71,8 @@ async def one_model(model: str, service: TheService) -> Response:
 
 
 def _model(service: Service) -> schemas.ModelBody:
-    return schemas.ModelBody(id=service.model, created=service.created)
+    length = service.context_length
+    return schemas.ModelBody(id=service.model, created=service.created, context_length=length, max_model_len=length)
 
 
 class ChoiceStream(ABC, Generic[CheckedTextT]):

@@ -116,7 +116,7 @@ class Message(LenientModel):
     content: Content | None = Field(None, description="only the user's must have text; tools' are passed over")
     tool_calls: Annotated[list[Any] | None, Field(description="passed over")] = None
     function_call: Annotated[dict[str, Any] | None, Field(description="passed over")] = None
-    name: Ignorable[None] = None
+    name: str | None = Field(None, description="who speaks, where several people do; otherwise it changes nothing")
     refusal: Ignorable[None] = None
     audio: Ignorable[None] = None
     annotations: Ignorable[Nothing] = None
@@ -126,7 +126,7 @@ class Message(LenientModel):
         parts = self.content
         content = [part.model_dump() for part in parts] if isinstance(parts, list) else parts
         calls = {"tool_calls": self.tool_calls, "function_call": self.function_call}
-        return {"role": self.role, "content": content, **calls}
+        return {"role": self.role, "content": content, "name": self.name, **calls}
 
 
 class StreamOptions(LenientModel):
@@ -215,7 +215,10 @@ class DecodingFields(LenientModel):
 
 
 class ChatRequest(UnsupportedFields, DecodingFields):
-    """A chat completions request. `persona`, `preset` and `options` are extensions: `extra_body` in OpenAI's client."""
+    """A chat completions request.
+
+    `persona`, `speaker`, `preset` and `options` are extensions: `extra_body` in OpenAI's client.
+    """
 
     model_config = example(
         model="model",
@@ -234,6 +237,9 @@ class ChatRequest(UnsupportedFields, DecodingFields):
         json_schema_extra={"contains": {"required": ["role"], "properties": {"role": {"enum": USERS}}}},
     )
     persona: list[Text] | None = Field(None, description="extension: sentences before those of system messages")
+    speaker: Text | None = Field(
+        None, description="extension: the name of the assistant who replies; by default that of its last message"
+    )
 
 
 class TokensDetails(ResponseModel):
@@ -307,6 +313,8 @@ class ModelBody(ResponseModel):
     object: Literal["model"] = "model"
     created: int
     owned_by: Literal["convmodel"] = "convmodel"
+    context_length: int | None = Field(None, description="tokens that the model reads at once, its reply included")
+    max_model_len: int | None = Field(None, description="the same, by another name")
 
 
 class ModelsBody(ResponseModel):

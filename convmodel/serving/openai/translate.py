@@ -5,7 +5,8 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from convmodel.data.messages import ChatTurns, MessageError, split_messages, split_persona
+from convmodel.data.conversation import alternate
+from convmodel.data.messages import ROLES, ChatTurns, MessageError, split_messages, split_persona
 from convmodel.errors import PersonaTooLong
 from convmodel.responders.protocol import BoundedGenerator
 from convmodel.serving.document_jobs import CheckedDocuments
@@ -62,7 +63,7 @@ def convert_request(
     """
     check_model(service, body.model)
     check_count("n", body.n or 1, service.settings.n)
-    messages = turns_of(body.messages)
+    messages = turns_of(body.messages, speaker=body.speaker)
     if messages.skipped:
         report([f"messages ({messages.skipped} of tools)"])
     check_turns(service, messages.turns, param="messages")
@@ -124,21 +125,44 @@ def check_model(service: Service, name: str) -> None:
         raise APIError(404, message, param="model", code="model_not_found")
 
 
-def turns_of(messages: Sequence[Message]) -> ChatTurns:
+def turns_of(messages: Sequence[Message], *, speaker: str | None = None) -> ChatTurns:
     """Return the turns and the persona of messages, by the rules of `convmodel.data.messages`.
+
+    A group, of more than two names, is made two sides: the assistant named `speaker` (by default as in its last
+    message), and all others.
 
     Raises:
         APIError: 400 for an invalid message, and if there is no turn to reply to.
     """
     try:
-        turns = split_messages([message.fields() for message in messages])
+        turns = split_messages(_named_fields(messages, speaker), named=True)
     except MessageError as error:
         path = "messages" if error.index is None else f"messages[{error.index}]"
         path = f"{path}.{error.field}" if error.field else path
         raise _invalid(path, f"{path}: {error.fault}") from None
     if not turns.turns:
         raise _invalid("messages", "there must be a message of the user or of the assistant to reply to")
-    return turns
+    if turns.speakers is None:
+        return turns
+    sides = alternate(turns.turns, turns.speakers, speaker or _assistant_name(messages))
+    return turns._replace(turns=[*sides], speakers=None)
+
+
+def _named_fields(messages: Sequence[Message], speaker: str | None) -> list[dict[str, Any]]:
+    """Return the fields of messages; the assistant's without a name are those of the one who replies."""
+    fields = [message.fields() for message in messages]
+    name = speaker or _assistant_name(messages)
+    return [each | {"name": each["name"] or (name if _is_assistant(each["role"]) else None)} for each in fields]
+
+
+def _assistant_name(messages: Sequence[Message]) -> str:
+    """Return the name of the assistant in its last message with one."""
+    names = (message.name for message in reversed(messages) if _is_assistant(message.role))
+    return next(filter(None, names), "assistant")
+
+
+def _is_assistant(role: str) -> bool:
+    return ROLES.get(role.strip().lower()) == "assistant"
 
 
 def decoding_options(

@@ -10,7 +10,14 @@ from convmodel.serving import schemas
 from convmodel.serving.errors import APIError
 from convmodel.serving.json_body import json_response
 from convmodel.serving.reply_jobs import ReplyRequest, stream_text
-from convmodel.serving.request_options import check_count, check_persona, check_turns, resolve_options, split_context
+from convmodel.serving.request_options import (
+    check_count,
+    check_persona,
+    check_turns,
+    resolve_options,
+    sides_of,
+    split_context,
+)
 from convmodel.serving.service import Owner, TheService, require_replies
 from convmodel.serving.sse import cancel_on_disconnect, respond
 
@@ -33,6 +40,12 @@ class ReplyRequestBody(schemas.RequestModel):
             description="the turns so far, oldest first; the reply follows the last one; empty replies are passed over",
         ),
     ]
+    speakers: list[schemas.Text] | None = Field(
+        None, description="the name of the speaker of each turn, in a conversation of several people"
+    )
+    speaker: schemas.Text | None = Field(
+        None, description="the name of the one who replies; needed where `speakers` holds more than two names"
+    )
     persona: list[schemas.Text] | None = Field(None, description="sentences about the speaker of the reply, one a line")
     preset: str | None = Field(None, description="a set of options, see /about; null means the server's default")
     options: schemas.Options | None = Field(None, description="options on top of the preset")
@@ -57,7 +70,8 @@ async def reply(body: ReplyRequestBody, request: Request, service: TheService, o
     the complete reply, or `error`. The reply is cancelled when the client disconnects.
     """
     replies = require_replies(service)
-    context, persona = split_context(body.context, service.persona if body.persona is None else body.persona)
+    turns = sides_of(body.context, body.speakers, body.speaker)
+    context, persona = split_context(turns, service.persona if body.persona is None else body.persona)
     check_turns(service, context)
     check_persona(service, persona)
     options = resolve_options(service, body.preset, None if body.options is None else body.options.given())

@@ -138,14 +138,14 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
         self._accepted = (tokenizer, inputs)
         return inputs
 
-    def learn_tokenizer(self, tokenizer_class: type[AnyTokenizer], vocab_size: int) -> AnyTokenizer:
+    def learn_tokenizer(self, tokenizer_class: type[AnyTokenizer], vocab_size: int, **options: Any) -> AnyTokenizer:
         """Learn a vocabulary from the training file, or load the one learned earlier from the same bytes."""
         file = self._files["train"]
         if file is None:
             reads = f"fit reads its {self.noun}, and a model from scratch learns its vocabulary there"
             raise ValueError(f"data.train_file is not given; {reads}")
         with option_style("data"):
-            return self._cache.learn_tokenizer(self._reader(file), tokenizer_class, vocab_size)
+            return self._cache.learn_tokenizer(self._reader(file), tokenizer_class, vocab_size, **options)
 
     # Lightning's hooks
 

@@ -4,6 +4,8 @@ from typing import Any, cast
 
 from pytorch_lightning.utilities import rank_zero_info
 
+from convmodel.data.conversation import ConversationReader
+from convmodel.data.reader import Source
 from convmodel.tokens.batching import Batch, ResumableDataLoader, TokenBudgetSampler
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.conversation_windows import WindowSet
@@ -95,11 +97,19 @@ class ConversationDataModule(FilesDataModule[WindowSet, Batch]):
         windows = self._sets[split]
         return CorpusStats("conversations", windows.conversations, {"word": windows.words()})
 
+    def _reader(self, file: Source) -> ConversationReader:
+        tokenizer = None if self._accepted is None else cast(ConversationTokenizer, self._accepted[0])
+        return ConversationReader(
+            file, self._options, named=tokenizer is not None and tokenizer.layout.max_speakers > 2
+        )
+
     def _build_set(self, store: TokenStore, file: str) -> tuple[WindowSet, list[str]]:
         limit = window_length(self._max_length, self._inputs)
+        layout = cast(ConversationTokenizer, self._tokenizer).layout
+        speakers = layout.max_speakers
         windows = WindowSet(
             store,
-            layout=cast(ConversationTokenizer, self._tokenizer).layout,
+            layout=layout,
             max_length=limit,
             train_on=self._inputs.train_on,
             context_share=self._window_context,
@@ -113,6 +123,9 @@ class ConversationDataModule(FilesDataModule[WindowSet, Batch]):
         return windows, [
             f"{counts.split:,} longer than {limit} tokens, split by turns" if counts.split else "",
             f"{counts.cut_turns:,} turns cut to {limit} tokens" if counts.cut_turns else "",
+            f"{counts.crowded:,} of more than model.max_speakers={speakers}: the others share the last type"
+            if counts.crowded
+            else "",
             f"{len(dropped):,} skipped for their long persona" if dropped else "",
         ]
 

@@ -33,12 +33,13 @@ class TokenCache:
         self._to_segments = to_segments
 
     def learn_tokenizer(
-        self, reader: Reader[Any, Any, Any], tokenizer_class: type[AnyTokenizer], vocab_size: int
+        self, reader: Reader[Any, Any, Any], tokenizer_class: type[AnyTokenizer], vocab_size: int, **options: Any
     ) -> AnyTokenizer:
-        """Learn a vocabulary from files."""
+        """Learn a vocabulary from files; `options` are those of the tokenizer's `learn`."""
         # Readers of other kinds take other texts from the same file.
         kind = "" if reader.noun == ConversationReader.noun else f"-{reader.noun}"
         kind += "" if tokenizer_class is ConversationTokenizer else f"-{tokenizer_class.__name__}"
+        kind += "".join(f"-{name}-{value}" for name, value in options.items())
         folder = self._folder / "vocabularies" / f"{reader.fingerprint()}-{self._on_error}-{vocab_size}{kind}"
         if not folder.is_dir():
             self._check_writable()
@@ -48,7 +49,7 @@ class TokenCache:
                     lock.enter_context(file_lock(folder.parent, wait=True))
                 if not folder.is_dir():
                     rank_zero_info(f"Learning a vocabulary of {vocab_size:,} tokens from {reader.source}")
-                    learned = tokenizer_class.learn(self._vocabulary_texts(reader), vocab_size)
+                    learned = tokenizer_class.learn(self._vocabulary_texts(reader), vocab_size, **options)
                     with atomic_folder(folder) as temporary:
                         learned.save_pretrained(temporary)
         return tokenizer_class.from_pretrained(folder)
@@ -67,7 +68,8 @@ class TokenCache:
 
     def tokenise(self, reader: Reader[Any, Any, Any], tokenizer: TextTokenizer) -> TokenStore:
         """Return the token store of files."""
-        key = store_key(reader.fingerprint(), tokenizer, on_error=self._on_error, of=reader.noun)
+        named = {"named": True} if isinstance(reader, ConversationReader) and reader.named else {}
+        key = store_key(reader.fingerprint(), tokenizer, on_error=self._on_error, of=reader.noun, **named)
         folder = self._folder / "tokens" / key
         if not folder.is_dir():
             self._check_writable()

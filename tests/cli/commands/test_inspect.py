@@ -123,3 +123,15 @@ def test_the_documented_commands_run(
         assert main(command[1:]) == 0
     assert {"report.html", "clean.jsonl", "clean"} <= {path.name for path in tmp_path.iterdir()}
     assert sorted(path.name for path in (tmp_path / "clean").iterdir()) == ["test.jsonl", "train.jsonl"]
+
+
+def test_unreadable_lines_are_reported_or_end_the_inspection(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text('["Hello", "Hi there"]\nnot a line\n["How are you?", "Fine, thanks."]\n', encoding="utf-8")
+    assert main(["inspect", str(file)]) == 0
+    assert "that cannot be read" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["inspect", str(file), "--on_error", "stop"])
+    assert f"{file}:2" in capsys.readouterr().err

@@ -18,7 +18,7 @@ from convmodel.reports.inspection.lengths import (
     round_edges,
 )
 from convmodel.tokens.batching import TokenBudgetSampler, pad
-from convmodel.tokens.conversation_layout import lay_out
+from convmodel.tokens.separator_layout import lay_out
 from convmodel.tokens.turn_windows import room_for_turns, split_into_windows
 
 

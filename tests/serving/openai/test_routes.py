@@ -73,6 +73,7 @@ def test_the_official_client_lists_the_model(client: openai.OpenAI) -> None:
     [model] = client.models.list().data
     assert (model.id, model.object, model.owned_by) == ("model", "model", "convmodel")
     assert client.models.retrieve("model") == model
+    assert (model.context_length, model.max_model_len) == (None, None)  # type: ignore[attr-defined]
     with pytest.raises(openai.NotFoundError, match="this server has 'model'"):
         client.models.retrieve("gpt-9")
 
@@ -141,3 +142,23 @@ def test_open_replies_are_counted_for_each_user_of_a_key() -> None:
         stream.close()
         other.close()
         until(lambda: service.jobs.limit.open == 0)
+
+
+def test_names_tell_the_people_of_a_group_apart() -> None:
+    fake = FakeResponder()
+    messages = [
+        {"role": "user", "content": "Hello", "name": "Ida"},
+        {"role": "assistant", "content": "Hi"},
+        {"role": "user", "content": "Who comes?", "name": "Eve"},
+    ]
+    body: dict[str, Any] = {"model": "model", "messages": messages, "speaker": "Tom"}
+    with client_of(service_of(fake)) as client:
+        for changed in (body, {"model": "model", "messages": messages}):
+            assert client.post(CHAT, json=changed).status_code == 200
+        messages[1]["name"] = "Kim"  # another assistant than the one who replies
+        assert client.post(CHAT, json=body).status_code == 200
+        messages[0]["name"] = "Eve"
+        assert client.post(CHAT, json={"model": "model", "messages": messages}).status_code == 200
+    group = ["Ida: Hello", "Hi", "Eve: Who comes?"]
+    told = ["Ida: Hello\nKim: Hi\nEve: Who comes?"]
+    assert [list(asked["context"]) for asked in fake.asked] == [group, group, told, ["Hello", "Hi", "Who comes?"]]

@@ -100,3 +100,18 @@ def test_the_default_number_of_candidates_is_lowered_to_the_limit() -> None:
     with client_of(service_of(FakeSearcher(), k=2)) as client:
         assert len(client.post("/candidates", json={"context": ["a"]}).json()["candidates"]) == 2
         assert client.post("/candidates", json={"context": ["a"], "k": 3}).json()["error"]["param"] == "k"
+
+
+# Groups
+
+
+def test_a_reply_in_a_group_is_that_to_two_sides() -> None:
+    fake = FakeResponder()
+    body = {"context": ["Hello", "Hi", "Who comes?"], "speakers": ["Ida", "Tom", "Eve"], "speaker": "Tom"}
+    with client_of(service_of(fake)) as client:
+        assert client.post("/replies", json=body).status_code == 200
+        refused = client.post("/replies", json=body | {"speaker": "Eve"})
+        lost = client.post("/replies", json={"context": ["Hello"], "speaker": "Eve"})
+    assert list(fake.asked[0]["context"]) == ["Ida: Hello", "Hi", "Eve: Who comes?"]
+    assert refused.status_code == 400 and "speaker='Eve' spoke the last turn" in refused.text
+    assert lost.status_code == 400 and "without speakers" in lost.text

@@ -1,0 +1,146 @@
+"""Lay out a conversation with separators and token types.
+
+    persona sentence    turn 1        turn 2           the reply
+    <sep> I  am  Ann  <sep> Hello  <sep> How are you  <sep> ...
+      t   t  t   t      0    0       1    1   1   1     t   t      t: the type of the speaker who replies
+
+There is a separator before each persona sentence and before each turn, and one at the end. The type alternates by
+turn, starting from 0. The last separator already belongs to the next speaker, so the reply's tokens simply follow it.
+A context that is too long loses whole turns, oldest first, and the rest is laid out as though the dropped turns had
+never existed.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from convmodel.tokens.conversation_layout import IGNORED, ConversationLayout, ConversationSequence, Ids, extend
+from convmodel.tokens.turn_windows import LayoutCosts, Window, by_appearance
+
+
+def persona_length(persona: Sequence[Ids]) -> int:
+    """Return the number of tokens that a persona takes in the layout, including its separators."""
+    return sum(len(sentence) + 1 for sentence in persona)
+
+
+def place_separators(segments: Iterable[Sequence[int]], sep_token_id: int, *, leading: bool = True) -> list[int]:
+    """Join segments with a separator after each one and, if `leading`, one before the first.
+
+    Segments that continue a laid-out context need no leading one: the context's last separator stands before them.
+    """
+    ids = [sep_token_id] if leading else []
+    for segment in segments:
+        ids.extend(segment)
+        ids.append(sep_token_id)
+    return ids
+
+
+def lay_out(
+    turns: Sequence[Ids],
+    sep_token_id: int,
+    *,
+    persona: Sequence[Ids] = (),
+    persona_type: int | None = None,
+    predicted: Sequence[bool] | None = None,
+    cut: int = 0,
+    turn_types: Sequence[int] | None = None,
+) -> ConversationSequence:
+    """Lay out turns that fit, with separators, types and labels.
+
+    Args:
+        persona_type: type of the speaker whom the persona describes; by default the speaker who replies.
+        predicted: for each turn, whether its tokens and the separator that ends it are labels; by default none are.
+        cut: number of tokens to cut from the start of the newest turn.
+        turn_types: type of each turn and of the next one; by default they alternate from 0.
+    """
+    turns = [*turns[:-1], *(turn[cut:] for turn in turns[-1:])]
+    turn_types = [index % 2 for index in range(len(turns) + 1)] if turn_types is None else turn_types
+    reply_type = turn_types[-1]
+    metadata = persona_length(persona)
+    types = [reply_type if persona_type is None else persona_type] * metadata
+    labels = [IGNORED] * (metadata + 1)
+    spans = []
+    for index, turn in enumerate(turns):
+        spans.append((len(labels), len(labels) + len(turn)))
+        types.extend([turn_types[index]] * (len(turn) + 1))
+        if predicted is not None and predicted[index]:
+            labels.extend(turn)
+            labels.append(sep_token_id)
+        else:
+            labels.extend([IGNORED] * (len(turn) + 1))
+    types.append(reply_type)
+    return ConversationSequence(place_separators([*persona, *turns], sep_token_id), types, labels, metadata, spans)
+
+
+def lay_out_context(
+    turns: Sequence[Ids],
+    sep_token_id: int,
+    *,
+    persona: Sequence[Ids] = (),
+    max_length: int | None = None,
+    reserved: int = 0,
+    keep: float = 1.0,
+) -> tuple[ConversationSequence, Window]:
+    """Lay out a context with separators; see `ConversationLayout.lay_out_context`."""
+    return SeparatorLayout(sep_token_id).lay_out_context(
+        turns, persona=persona, max_length=max_length, reserved=reserved, keep=keep
+    )
+
+
+class SeparatorLayout(ConversationLayout):
+    """Separators before each persona sentence, before each turn and at the end.
+
+    Args:
+        sep_token_id: the separator.
+        has_types: whether token types distinguish the speakers.
+        sep_token: the separator's text, for the model card.
+        max_speakers: number of speakers with a type of their own; those who come later share the last type.
+    """
+
+    name = "separators"
+    owns_special_tokens = True
+    costs = LayoutCosts()
+
+    def __init__(
+        self, sep_token_id: int, *, has_types: bool = True, sep_token: str = "", max_speakers: int = 2
+    ) -> None:
+        self.has_types = has_types
+        self.max_speakers = max_speakers if has_types else 2
+        self.end_token_ids = (sep_token_id,)
+        self.pad_token_id = sep_token_id
+        types = "alternate by turn from 0" if self.max_speakers == 2 else "number the speakers as they appear"
+        types += ", and the last separator has the type of the speaker who replies"
+        others = "software that drops `token_type_ids` reads this model less well"
+        self.description = f"`{sep_token}` stands before each persona sentence, before each turn and at the end" + (
+            f"; `token_type_ids` {types}. The chat template reproduces the ids; {others}."
+            if has_types
+            else ". There are no `token_type_ids`. The chat template reproduces the ids."
+        )
+
+    def lay_out(
+        self,
+        turns: Sequence[Ids],
+        *,
+        persona: Sequence[Ids] = (),
+        last_is_reply: bool = False,
+        predicted: Sequence[bool] | None = None,
+        cut: int = 0,
+        speakers: Sequence[int] | None = None,
+    ) -> ConversationSequence:
+        types = None if speakers is None else [min(n, self.max_speakers - 1) for n in by_appearance(speakers)]
+        sequence = lay_out(
+            turns,
+            self.pad_token_id,
+            persona=persona,
+            persona_type=(len(turns) - last_is_reply) % 2 if types is None else types[-1],
+            predicted=predicted,
+            cut=cut,
+            turn_types=types,
+        )
+        return sequence if self.has_types else replace(sequence, token_type_ids=[])
+
+    def append_reply(self, context: ConversationSequence, reply: Ids) -> ConversationSequence:
+        added = place_separators([reply], self.pad_token_id, leading=False)
+        types = context.token_type_ids
+        if types:
+            types = [*types, *[types[-1]] * len(reply), int(types[-1] == 0)]
+        return extend(context, added, reply, types)
