@@ -4,7 +4,10 @@ import datetime
 import re
 from typing import Literal, NamedTuple
 
-Order = Literal["day", "month"]
+from convmodel.data.month_names import find_month
+
+Order = Literal["day", "month", "year"]
+"""The part of a date that comes first: day, month, year; month, day, year; or year, month, day."""
 
 _MARKS = dict.fromkeys(map(ord, "\u200e\u200f\u202a\u202b\u202c\u2066\u2067\u2068\u2069")) | {0x060C: ","}
 _LINE = re.compile(
@@ -13,16 +16,27 @@ _LINE = re.compile(
     re.DOTALL,
 )
 _DATE = r"(?P<a>\d{1,4})(?P<mark>[./-])\s?(?P<b>\d{1,2})(?P=mark)\s?(?P<c>\d{1,4})\.?(?:\sг\.|\sBE)?"
+_NAME = r"(?P<name>[^\W\d_]{3,12})\.?"
+_NAMED_DATES = (
+    rf"(?P<day>\d{{1,2}})\.?[\s/]?(?:de\s)?{_NAME}[\s/]?(?:de\s)?(?P<year>\d{{4}}|\d\d)(?:\sг\.)?",
+    rf"{_NAME}\s(?P<day>\d{{1,2}}),?\s(?P<year>\d{{4}}|\d\d)",
+    rf"(?P<year>\d{{4}})[\s/]{_NAME}[\s/](?P<day>\d{{1,2}})",
+)
 _EARLY = r"上午|午前|오전|凌晨|清晨|早上|[Aa]\.?\s?[Mm]\.?|ص|ق\.ظ\.?|π\.?μ\.?|SA|PG|लपूर्वाह्न|לפנה״צ"
 _LATE = r"下午|午後|오후|晚上|傍晚|中午|[Pp]\.?\s?[Mm]\.?|م|ب\.ظ\.?|μ\.?μ\.?|CH|PTG|अपराह्न|אחה״צ"
 _TIME = (
     rf"(?:(?P<early>{_EARLY})|(?P<late>{_LATE}))?\s?(?P<hour>\d{{1,2}})[:.h](?P<minute>\d{{2}})"
     rf"(?:[:.](?P<second>\d{{2}}))?(?:\sч\.)?(?:\s?(?:(?P<am>{_EARLY})|(?P<pm>{_LATE})))?"
 )
-_FORMS = (
-    re.compile(rf"{_DATE},?\s+(?:(?:klo|kl\.?|um|at|à)\s)?{_TIME}"),
-    re.compile(rf"{_TIME},?\s+{_DATE}"),  # of Vietnamese phones, and copied from WhatsApp's page
+_FORMS = tuple(
+    re.compile(form)
+    for date in (_DATE, *_NAMED_DATES)
+    for form in (
+        rf"{date},?\s+(?:(?:klo|kl\.?|um|at|à|às|alle|om|a\slas|в)\s)?{_TIME}(?:\sUhr)?",
+        rf"{_TIME},?\s+{date}",  # of Vietnamese phones, and copied from WhatsApp's page
+    )
 )
+_EAST = re.compile("[一-鿿가-힣]")
 _THAI = range(2400, 2700)
 _PERSIAN = range(1300, 1500)
 
@@ -33,13 +47,13 @@ class Stamp(NamedTuple):
     Args:
         numbers: the three numbers of the date.
         clock: hour, minute and second, of 24 hours.
-        has_halves: whether the clock has 12 hours.
+        usual: the order that is usual where clocks are written like this one.
         is_bracketed: whether it is in brackets.
     """
 
     numbers: tuple[int, int, int]
     clock: tuple[int, int, int]
-    has_halves: bool
+    usual: Order
     is_bracketed: bool
 
     def time(self, order: Order) -> float:
@@ -48,15 +62,21 @@ class Stamp(NamedTuple):
         Raises:
             ValueError: when there is no such day or time.
         """
-        first, second, third = self.numbers
-        if first > 31:
-            date = (first, second, third)
-        elif order == "day":
-            date = (third, second, first)
-        else:
-            date = (third, first, second)
+        date = self._arrange(order)
         moment = datetime.datetime.combine(_find_day(*date), datetime.time(*self.clock))
         return (moment - datetime.datetime(1970, 1, 1)).total_seconds()
+
+    def is_plausible(self, order: Order, last_year: int) -> bool:
+        """Return whether a year of two digits is of WhatsApp's time, from 2009 to `last_year`."""
+        year, _, _ = self._arrange(order)
+        return year > 99 or 2009 <= 2000 + year <= last_year
+
+    def _arrange(self, order: Order) -> tuple[int, int, int]:
+        """Return year, month and day."""
+        first, second, third = self.numbers
+        if first > 31 or order == "year":
+            return first, second, third
+        return (third, second, first) if order == "day" else (third, first, second)
 
 
 def parse_stamp(text: str) -> tuple[Stamp, str] | None:
@@ -70,12 +90,27 @@ def parse_stamp(text: str) -> tuple[Stamp, str] | None:
         return None
     hour = int(match["hour"])
     late = match["late"] or match["pm"]
-    has_halves = bool(late or match["early"] or match["am"])
-    if has_halves:
+    early = match["early"] or match["am"]
+    if late or early:
         hour = hour % 12 + 12 * bool(late)
     clock = (hour, int(match["minute"]), int(match["second"] or 0))
-    numbers = (int(match["a"]), int(match["b"]), int(match["c"]))
-    return Stamp(numbers, clock, has_halves, line["ios"] is not None), line["rest"]
+    return Stamp(_read_date(match), clock, _find_usual(late or early), line["ios"] is not None), line["rest"]
+
+
+def _read_date(match: re.Match[str]) -> tuple[int, int, int]:
+    """Return the three numbers of a date. With the name of a month they are year, month and day."""
+    parts = match.groupdict()
+    if "name" not in parts:
+        return int(parts["a"]), int(parts["b"]), int(parts["c"])
+    year = int(parts["year"])
+    return year + 2000 * (year < 100), find_month(parts["name"]), int(parts["day"])
+
+
+def _find_usual(half: str | None) -> Order:
+    """Return the order of dates that is usual where a half of the day is written so."""
+    if half is None:
+        return "day"
+    return "year" if _EAST.match(half) else "month"
 
 
 def _find_day(year: int, month: int, day: int) -> datetime.date:

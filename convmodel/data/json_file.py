@@ -8,6 +8,10 @@ from typing import Any
 LFS_POINTER = b"version https://git-lfs"
 """The beginning of the small text that Git stores in place of a large file."""
 
+LFS_FAULT = (
+    "a pointer of Git LFS, not the file that it stands for; run git lfs pull in its folder, or download the file again"
+)
+
 COPY_AGAIN = "copy or download it again"
 
 
@@ -54,7 +58,4 @@ def refuse_lfs_pointer(path: str | os.PathLike[str]) -> None:
     with open(file, "rb") as opened:
         is_pointer = opened.read(len(LFS_POINTER)) == LFS_POINTER
     if is_pointer and file.stat().st_size < 1024:
-        raise ValueError(
-            f"{file}: is a pointer of Git LFS, not the file that it stands for; "
-            "run git lfs pull in its folder, or download the file again"
-        )
+        raise ValueError(f"{file}: is {LFS_FAULT}")

@@ -1,10 +1,11 @@
 """Dates and times of WhatsApp's lines: the forms of regions and the calendars."""
 
 import datetime
+from typing import get_args
 
 import pytest
 
-from convmodel.data.chat_stamps import parse_stamp
+from convmodel.data.chat_stamps import Order, parse_stamp
 
 EVENING = datetime.datetime(2024, 5, 20, 22, 0)
 
@@ -22,6 +23,32 @@ def test_the_forms_of_regions_are_one_time(stamp: str) -> None:
     parsed = parse_stamp(f"{stamp} Ida: x")
     assert parsed is not None and parsed[1] == "Ida: x"
     assert parsed[0].time("day") == EVENING.replace(tzinfo=datetime.UTC).timestamp()
+
+
+@pytest.mark.parametrize(
+    "stamp",
+    [
+        *("20 May 2024, 22:00 -", "20. Mai 2024, 22:00 -", "[20. Mai 2024 um 22:00:00]", "May 20, 2024, 10:00 PM -"),
+        *("20 de mayo de 2024, 22:00 -", "20 mai 2024 à 22:00 -", "20 de mai. de 2024 22:00 -", "20 mag 2024, 22:00 -"),
+        *("20 mei 2024 om 22:00 -", "20 мая 2024 г., 22:00 -", "[May 20, 24, 10:00:00 PM]", "20-May-24 22:00 -"),
+        *("2024 May 20, 22:00 -", "[22:00, 20 May 2024]", "[20/May/2024, 22:00:00]", "[20 May 2024 at 22:00]"),
+    ],
+)
+def test_months_with_names(stamp: str) -> None:
+    parsed = parse_stamp(f"{stamp} Ida: x")
+    if "-May-" in stamp:  # of other programs
+        assert parsed is None
+        return
+    assert parsed is not None and parsed[1] == "Ida: x"
+    seconds = EVENING.replace(tzinfo=datetime.UTC).timestamp()
+    assert [parsed[0].time(order) for order in get_args(Order)] == [seconds] * 3
+
+
+def test_a_month_of_another_language_is_an_error() -> None:
+    parsed = parse_stamp("20 stycznia 2024, 22:00 - Ida: x")
+    assert parsed is not None
+    with pytest.raises(ValueError):
+        parsed[0].time("day")
 
 
 def test_midnight_and_noon() -> None:

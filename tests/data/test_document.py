@@ -147,6 +147,14 @@ def test_a_file_without_a_usable_document_is_an_error(tmp_path: Path) -> None:
         read_documents(tmp_path / "nowhere")
 
 
+def test_a_page_of_html_is_a_document_and_a_pointer_is_not(tmp_path: Path) -> None:
+    (tmp_path / "page.txt").write_text("<html><body>Hello</body></html>\n")
+    assert [made.body for made in DocumentReader(tmp_path / "page.txt")] == ["<html><body>Hello</body></html>"]
+    (tmp_path / "x.txt").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12\n")
+    with pytest.raises(ValueError, match="is a pointer of Git LFS"):
+        DocumentReader(tmp_path / "x.txt")
+
+
 def test_a_fingerprint_changes_with_the_bytes_and_with_how_they_are_read(tmp_path: Path) -> None:
     (tmp_path / "x.txt").write_text("a\n\nb")
     text, file = (DocumentReader(tmp_path / "x.txt", format=name).fingerprint() for name in ("text", "file"))

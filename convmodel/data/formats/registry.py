@@ -9,9 +9,11 @@ from convmodel.data.containers import InputFile
 from convmodel.data.data_file import Head
 from convmodel.data.formats.base import Certainty, DataFileError, FileFormat, Format, Problem, RecordT, shorten
 from convmodel.data.formats.hub import SCHEME, HubFormat, hub_fingerprint, parse_address, read_hub
+from convmodel.data.json_file import LFS_FAULT, LFS_POINTER
 from convmodel.data.options import CHAT_OPTIONS, ReadOptions, name_option
 from convmodel.data.sources import list_files
 
+_UTF_16 = re.compile(r"\0[^\0]\0[^\0]|[^\0]\0[^\0]\0")
 _HTML = re.compile(r"\s*<(?:!doctype html|html|head|meta)\b", re.IGNORECASE)
 
 
@@ -87,9 +89,11 @@ class FormatRegistry(Generic[RecordT]):
         best = max(scores.values())
         found = [name for name, score in scores.items() if score == best]
         by_name = [name for name in found if file.suffix in self.files[name].suffixes]
-        if best == Certainty.NONE:
-            if not head.lines:
-                return self._format_of_nothing(options)
+        if best == Certainty.NONE and not head.lines:
+            return self._format_of_nothing(options)
+        first = "".join(head.lines[:1])
+        is_page = "text" in found and _HTML.match(first)  # is a document too
+        if best == Certainty.NONE or (best == Certainty.NAME and not is_page and _find_fault(first)):
             raise self._unrecognised(file, head)
         if len(found) > 1 and len(by_name) != 1:
             names = " or ".join(f"{self.files[name].human_name} ({name})" for name in found)
@@ -106,14 +110,14 @@ class FormatRegistry(Generic[RecordT]):
         return max(by_name, format.score(head)) if head.lines else by_name
 
     def _unrecognised(self, file: InputFile, head: Head) -> DataFileError:
-        if "\0" in head.lines[0]:
-            option = name_option("encoding", "utf-16-le")
-            return DataFileError(f"{file.name}:1: is not text, or UTF-16 without a mark; read it with {option}")
-        if _HTML.match(head.lines[0]):
-            fault = "is a page of HTML, of which conversations are not read"
-            return DataFileError(f"{file.name}:1: {fault}; export it again as JSON, or as text")
+        first = head.lines[0]
+        fault = _find_fault(first)
+        if fault is None and "\0" in first:
+            fault = f"is not text, or UTF-16 without a mark; read it with {name_option('encoding', 'utf-16-le')}"
+        if fault is not None:
+            return DataFileError(f"{file.name}:1: {fault}")
         return DataFileError(
-            f"{file.name}:1: the format cannot be recognised from its beginning, {shorten(head.lines[0])!r}; "
+            f"{file.name}:1: the format cannot be recognised from its beginning, {shorten(first)!r}; "
             f"known are {', '.join(self.files)}: say which with {name_option('format')}"
         )
 
@@ -131,3 +135,15 @@ class FormatRegistry(Generic[RecordT]):
     def hub_fingerprint(self, source: str) -> str:
         """Return a string that changes with the content of a data set."""
         return hub_fingerprint(source, self.hub)
+
+
+def _find_fault(first: str) -> str | None:
+    """Return what is wrong with a file whatever its name promises, as its first line tells, and the remedy."""
+    if _UTF_16.match(first):
+        encoding = "utf-16-be" if first.startswith("\0") else "utf-16-le"
+        return f"is not text, or UTF-16 without a mark; read it with {name_option('encoding', encoding)}"
+    if _HTML.match(first):
+        return "is a page of HTML, of which conversations are not read; export it again as JSON, or as text"
+    if first.startswith(LFS_POINTER.decode()):
+        return f"is {LFS_FAULT}"
+    return None

@@ -19,6 +19,7 @@ from convmodel.data.options import name_option
 _GAP = 5.0
 _TIME = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{2})[,.](\d{1,3})"
 _CUE = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}(?:\s.*)?")
+_BROKEN_CUE = re.compile(r"\s*\d[\d:.,\s\w]*-+>|\s*\d{1,3}:\d{1,2}:\d{2}[,.]\d{1,3}\s*$")
 _VOICE = re.compile(r"<v(?:\.[^\s>]*)?\s+([^<>]*)>")
 _TAG = re.compile(r"</?[a-zA-Z0-9][^<>]*>|\{\\[^{}]*\}")
 _SOUND = re.compile(r"\[[^\[\]]*\]|\([^()]*\)|[♪♫].*")
@@ -76,10 +77,15 @@ def _read_cues(file: DataFile) -> Iterator[_Cue | Problem]:
         if line.problem is not None:
             yield Problem(line.number, line.problem)
         elif match is not None:
-            if cue is not None:  # without a blank line before: the number of this cue is no text
-                yield cue._replace(lines=cue.lines[:-1] if cue.lines[-1:] and cue.lines[-1].isdigit() else cue.lines)
+            if cue is not None:
+                yield _without_number(cue)
             cue = _Cue(line.number, _seconds(match.groups()[:4]), _seconds(match.groups()[4:]), [])
             length = 0
+        elif _BROKEN_CUE.match(line.text):
+            if cue is not None:
+                yield _without_number(cue)
+            cue = None
+            yield Problem(line.number, "the cue has no valid times; write them as 00:00:01,000 --> 00:00:02,000")
         elif cue is not None and not line.text.strip():
             yield cue
             cue = None
@@ -93,6 +99,12 @@ def _read_cues(file: DataFile) -> Iterator[_Cue | Problem]:
                 cue.lines.append(line.text)
     if cue is not None:
         yield cue
+
+
+def _without_number(cue: _Cue) -> _Cue:
+    """Return a cue that another one follows without a blank line, without the number of that one."""
+    has_number = bool(cue.lines) and cue.lines[-1].isdigit()
+    return cue._replace(lines=cue.lines[:-1]) if has_number else cue
 
 
 def _seconds(parts: Iterable[str | None]) -> float:

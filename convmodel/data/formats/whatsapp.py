@@ -1,17 +1,18 @@
 """WhatsApp's text export, of Android (`01/05/2024, 10:00 - Ida: Hello`) and iOS (`[01.05.24, 10:00:00] Ida: Hello`).
 
-The form of dates and times is that of the phone's region. Whether the day or the month comes first is decided for the
-whole file: by a number above 12, or else by the order in which time does not run backwards.
+The form of dates and times is that of the phone's region. Whether the day, the month or the year comes first is decided
+for the whole file (see `find_order`).
 """
 
 import re
 from collections.abc import Iterator
 
 from convmodel.data.chat import ChatMessage
+from convmodel.data.chat_dates import find_order
 from convmodel.data.chat_format import ChatFormat
 from convmodel.data.chat_lines import read_lines
 from convmodel.data.chat_remarks import classify
-from convmodel.data.chat_stamps import Order, parse_stamp
+from convmodel.data.chat_stamps import parse_stamp
 from convmodel.data.data_file import DataFile, Head
 from convmodel.data.formats.base import Certainty, Problem
 from convmodel.data.people import is_same_person, strip_marks
@@ -30,7 +31,10 @@ def score(head: Head) -> Certainty:
 
 def read_messages(file: DataFile) -> Iterator[ChatMessage | Problem]:
     """Yield the messages of an export. Lines without a date belong to the message before them."""
-    order = _find_order(file)
+    stamps = filter(None, (parse_stamp(line.text) for line in file.lines()))
+    order, is_guessed = find_order(stamp for stamp, _ in stamps)
+    if is_guessed:
+        file.notes.add(f"dates taken to begin with the {order}")
 
     def begin(number: int, text: str, last: str) -> ChatMessage | None:
         parsed = parse_stamp(text)
@@ -72,36 +76,6 @@ def _classify(message: ChatMessage) -> ChatMessage:
         return message
     text, kind = classify(message.text)
     return message._replace(text=text, kind=kind)
-
-
-def _find_order(file: DataFile) -> Order:
-    """Return whether the day or the month comes first in a file, and add it to the notes if it had to be guessed."""
-    orders: tuple[Order, Order] = ("day", "month")
-    backwards = dict.fromkeys(orders, 0)
-    impossible = dict.fromkeys(orders, 0)
-    last: dict[Order, float] = {}
-    has_halves = False
-    for line in file.lines():
-        parsed = parse_stamp(line.text)
-        if parsed is None:
-            continue
-        has_halves = has_halves or parsed[0].has_halves
-        for order in orders:
-            try:
-                time = parsed[0].time(order)
-            except ValueError:
-                impossible[order] += 1
-                continue
-            backwards[order] += time < last.get(order, time)
-            last[order] = time
-    if impossible["day"] != impossible["month"]:
-        return min(orders, key=impossible.__getitem__)
-    if backwards["day"] != backwards["month"]:
-        return min(orders, key=backwards.__getitem__)
-    guess: Order = "month" if has_halves else "day"
-    if last.get("day") != last.get("month"):
-        file.notes.add(f"dates taken to begin with the {guess}")
-    return guess
 
 
 WHATSAPP = ChatFormat("whatsapp", "WhatsApp chat", score, read_messages)

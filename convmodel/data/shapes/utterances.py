@@ -4,12 +4,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from convmodel.data.data_file import Notes
-from convmodel.data.formats.base import Problem, Record, describe_type
+from convmodel.data.formats.base import Problem, Record, describe_type, shorten
 from convmodel.data.shapes.base import Fields
 from convmodel.data.shapes.speakers import Said, join_said
 
 _MAX_UTTERANCES = 100_000
 """The limit of utterances of one conversation: more are hardly one, and must not fill the memory."""
+
+_MAX_IDENTITIES = 1_000_000
+"""The limit of conversations whose ids are kept, to tell those that go on after others."""
 
 
 class UtteranceGroup:
@@ -25,6 +28,7 @@ class UtteranceGroup:
         self._escapes = escapes or {}
         self._first: Fields | None = None
         self._identity: Any = None
+        self._identities: set[int] = set()
         self._said: list[Said] = []
         self._meta: dict[str, Any] = {}
         self._problem: Problem | None = None
@@ -36,6 +40,7 @@ class UtteranceGroup:
             yield from self.finish()
             self._first = fields
             self._identity = identity
+            self._note_identity(fields)
             self._meta = {key: value for key, value in fields.values.items() if not self._is_used(fields, key)}
         self._meta = {key: value for key, value in self._meta.items() if fields.values.get(key) == value}
         text = fields.values.get(fields.roles["text"])
@@ -64,6 +69,15 @@ class UtteranceGroup:
             yield problem or self._record(first, said)
         except ValueError as error:
             yield Problem(first.number, str(error))
+
+    def _note_identity(self, fields: Fields) -> None:
+        """Tell when a conversation begins that has the id of an earlier one."""
+        key = hash(repr(self._identity))
+        if key in self._identities:
+            column = shorten(str(fields.roles.get("id")))
+            self._notes.add(f"conversations that go on after others were torn apart: sort the rows by {column!r}")
+        elif len(self._identities) < _MAX_IDENTITIES:
+            self._identities.add(key)
 
     def _record(self, first: Fields, said: list[Said]) -> Record:
         meta = {key: self._unescape(value) for key, value in self._meta.items()}

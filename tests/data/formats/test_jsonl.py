@@ -98,7 +98,7 @@ def test_surrogate_pairs_are_one_character(reader: Any) -> None:
         ("[", "write one conversation a line"),
         ("Hello", "found 'Hello'"),
         ("[" * 100_000, "nested too deeply"),
-        ('["a", ' + "9" * 5000 + "]", "not readable as JSON"),
+        ('["a", ' + "9" * 5000 + "]", "a number has more than 4,300 digits; write it as a string"),
         ('["a"]', "only one turn"),
         ("[]", "no turns"),
         ('["a", ""]', "turn 2 is empty"),

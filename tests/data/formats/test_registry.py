@@ -92,6 +92,16 @@ def test_utf_16_without_a_mark_is_proposed(reader: Any) -> None:
     with pytest.raises(ConversationFileError, match=r":1: is not text, or UTF-16 .* read it with encoding='utf-16-le'"):
         reader(content)
     assert reader(content, encoding="utf-16-le").format == "csv"
+    content = '["a", "b"]\n'.encode("utf-16-be")
+    with pytest.raises(ConversationFileError, match=r":1: is not text, or UTF-16 .* read it with encoding='utf-16-be'"):
+        reader(content, name="x.jsonl")
+    assert [each.turns for each in reader(content, name="x.jsonl", encoding="utf-16-be")] == [("a", "b")]
+
+
+@pytest.mark.parametrize("name", ["x.json", "x.csv", "x.txt"])
+def test_a_page_of_html_is_told_whatever_its_name(reader: Any, name: str) -> None:
+    with pytest.raises(ConversationFileError, match=":1: is a page of HTML"):
+        reader("<!DOCTYPE html><html><body>Not found</body></html>", name=name)
 
 
 def test_what_fits_two_formats_equally_is_told_with_both(reader: Any) -> None:
@@ -100,3 +110,10 @@ def test_what_fits_two_formats_equally_is_told_with_both(reader: Any) -> None:
         reader("context,response\tresponse\tcontext\n".replace("context,response", "x,context,response,y"))
     assert reader("x,context,response,y\tresponse\tcontext\n", name="a.tsv").format == "tsv"
     assert content
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.parquet", "x.csv", "x.txt"])
+def test_a_pointer_of_git_lfs_is_told(reader: Any, name: str) -> None:
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 12\n"
+    with pytest.raises(ConversationFileError, match=r":1: is a pointer of Git LFS, .* run git lfs pull"):
+        reader(pointer, name=name)

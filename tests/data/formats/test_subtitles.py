@@ -72,3 +72,13 @@ def test_damage_and_long_cues_are_told(reader: Any) -> None:
     )
     assert [each.turns for each in made] == [("One.", "Two.")]
     assert ":9: not UTF-8" in made.report.problems[0] and ":11: the cue is longer" in made.report.problems[1]
+
+
+@pytest.mark.parametrize(
+    "times", ["00:00:03,000 --> 00:00:0x,000", "00:00:03,000 -> 00:00:04,000", "00:03 --> 00:04", "00:00:03,000"]
+)
+def test_a_cue_without_valid_times_is_told(reader: Any, times: str) -> None:
+    content = f"{cue(1, 'One.').strip()}\n2\n{times}\nLost.\n\n{cue(5, 'Two.')}"
+    made = reader(content, name="x.srt", on_error="skip")
+    assert [each.turns for each in made] == [("One.", "Two.")]
+    assert len(made.report.problems) == 1 and ":5: the cue has no valid times" in made.report.problems[0]

@@ -86,6 +86,24 @@ def test_the_forms_of_regions_are_known(tmp_path: Path, stamp: str, hour: int) -
     assert message.time == 132 * 86_400 + hour * 3600
 
 
+def test_the_year_may_come_first_and_a_guess_is_told(reader: Any) -> None:
+    chat = "".join(
+        f"{day}, 10:0{i} - {name}: x\n" for day in ("24/01/12", "24/01/31") for i, name in enumerate(("Ida", "Bo"))
+    )
+    made = reader(chat, me="Bo")
+    assert [(each.meta or {})["time"] for each in made] == ["2024-01-12T10:00:00", "2024-01-31T10:00:00"]
+    assert "taken to begin" not in made.report.summary()
+    made = reader(chat.replace("/31", "/13"), me="Bo")
+    assert [(each.meta or {})["time"] for each in made] == ["2024-01-12T10:00:00", "2024-01-13T10:00:00"]
+    assert "dates taken to begin with the year" in made.report.summary()
+
+
+def test_months_with_names_are_read(reader: Any) -> None:
+    chat = "12. Januar 2024, 10:00 - Ida: a\n3 févr. 2024 à 10:00 - Bo: b\n3 sty 2024, 11:00 - Ida: c\n"
+    found = list(reader(chat, me="Bo", gap="1000h", on_error="skip"))
+    assert [(each.turns, each.meta) for each in found] == [(("a", "b"), {"time": "2024-01-12T10:00:00"})]
+
+
 def test_time_does_not_run_backwards(tmp_path: Path) -> None:
     by_day = times(tmp_path, "01/02/1970, 10:00", "02/02/1970, 10:00", "01/03/1970, 10:00")
     assert by_day == sorted(by_day) and by_day[1] - by_day[0] == 86_400

@@ -57,3 +57,12 @@ def test_the_commas_of_empathetic_dialogues_are_restored(reader: Any) -> None:
     assert first.turns == ("I went, home", "Oh no, really?") and second.turns == ("y", "z,z")
     assert first.meta["prompt"] == "I lost, again" and first.meta["conv_id"] == "hit:0_conv:1"
     assert made.report.notes.recognised == ["EmpatheticDialogues"]
+
+
+def test_a_conversation_that_goes_on_after_another_is_told(reader: Any) -> None:
+    rows = "".join(f"{key},{name},{name}{key}\n" for key in (1, 2, 1) for name in "ab")
+    made = reader("conversation_id,speaker,text\n" + rows, name="x.csv")
+    assert [each.turns for each in made] == [("a1", "b1"), ("a2", "b2"), ("a1", "b1")]
+    assert "torn apart: sort the rows by 'conversation_id'" in made.report.summary()
+    made = reader("conversation_id,speaker,text\n" + rows[: len(rows) * 2 // 3], name="x.csv")
+    assert len(list(made)) == 2 and "torn" not in made.report.summary()
