@@ -14,7 +14,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from convmodel.tokens.conversation_layout import IGNORED, ConversationLayout, ConversationSequence, Ids, extend
-from convmodel.tokens.turn_windows import LayoutCosts, Window, by_appearance
+from convmodel.tokens.speakers import by_appearance
+from convmodel.tokens.turn_windows import LayoutCosts, Window
 
 
 def persona_length(persona: Sequence[Ids]) -> int:

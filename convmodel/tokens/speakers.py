@@ -1,9 +1,8 @@
 """The speakers of a context: their numbers, or the two sides that they are made."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from convmodel.data.conversation import alternate, check_speakers
-from convmodel.tokens.turn_windows import by_appearance
 
 
 def own_turns(turns: Sequence[list[int]], speakers: Sequence[int]) -> list[list[int]]:
@@ -38,3 +37,9 @@ def name_speakers(
     if reply_as == names[-1]:
         raise ValueError(f"speaker={reply_as!r} spoke the last turn; give another who replies, or leave the turn out")
     return alternate(context, names, reply_as), None
+
+
+def by_appearance(speakers: Sequence[Hashable]) -> list[int]:
+    """Return speakers as numbers from 0, in the order of their first appearance."""
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(speakers))}
+    return [numbers[name] for name in speakers]

@@ -15,8 +15,8 @@ from convmodel.data.atomic import atomic_folder
 from convmodel.data.conversation import Conversation
 from convmodel.data.selection_example import SelectionExample
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+from convmodel.tokens.speakers import by_appearance
 from convmodel.tokens.text_tokenizer import TextTokenizer
-from convmodel.tokens.turn_windows import by_appearance
 
 ARRAYS = ("ids", "ends", "words", "bytes", "speakers", "conversations")
 """Names of the array files of a store."""

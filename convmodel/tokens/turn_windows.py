@@ -4,7 +4,7 @@ Lengths are those of the turns as a layout with one separator counts them: `Layo
 layout. Whole turns are dropped, oldest first, and every turn is predicted in exactly one window of its conversation.
 """
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Literal
@@ -137,12 +137,6 @@ def target_turns(train_on: TrainOn, turns: int) -> range:
     if train_on not in ranges:
         raise ValueError(f"train_on={train_on!r}; allowed are {', '.join(ranges)}")
     return ranges[train_on]
-
-
-def by_appearance(speakers: Sequence[Hashable]) -> list[int]:
-    """Return speakers as numbers from 0, in the order of their first appearance."""
-    numbers = {name: number for number, name in enumerate(dict.fromkeys(speakers))}
-    return [numbers[name] for name in speakers]
 
 
 def turns_of_speakers(train_on: TrainOn, speakers: Sequence[int]) -> Sequence[int]:
