@@ -1,6 +1,7 @@
 """Base of the LightningModules that train a language model: its network, adapters, export and checkpoints."""
 
 import os
+from functools import cached_property
 from typing import Any, Generic, Literal, TypeVar, cast
 
 import torch
@@ -16,6 +17,7 @@ from convmodel.models.from_scratch import FromScratch
 from convmodel.models.language_model import LanguageModel
 from convmodel.models.loading import check_vocabulary
 from convmodel.models.lora import Adapter, Lora, describe_parameters
+from convmodel.models.model_source import ModelSource
 from convmodel.models.quantization import check_quantization
 from convmodel.models.source import open_source
 from convmodel.tokens.text_tokenizer import TextTokenizer
@@ -95,16 +97,26 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
     @property
     def n_positions(self) -> int:
         """Maximum number of tokens in the model's window."""
-        if self._config is None and self._pretrained is not None:
-            self._config = open_source(self._pretrained).config()
-        return self._from_scratch.n_positions if self._config is None else context_window(self._config)
+        config = self._known_config()
+        return self._from_scratch.n_positions if config is None else context_window(config)
 
     @property
     def model_type(self) -> str:
         """Name of the architecture."""
+        config = self._known_config()
+        return self._from_scratch.model_type if config is None else str(config.model_type)
+
+    @cached_property
+    def _source(self) -> ModelSource:
+        """The pretrained model, which is checked once."""
+        assert self._pretrained is not None
+        return open_source(self._pretrained)
+
+    def _known_config(self) -> PretrainedConfig | None:
+        """Return the configuration of the checkpoint or the pretrained model; None for a model from scratch."""
         if self._config is None and self._pretrained is not None:
-            self._config = open_source(self._pretrained).config()
-        return self._from_scratch.model_type if self._config is None else str(self._config.model_type)
+            self._config = self._source.config()
+        return self._config
 
     @property
     def default_length(self) -> int | None:
@@ -115,9 +127,8 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
     def extra_config(self) -> dict[str, Any]:
         """Options of the model's class beside the transformers config, from the checkpoint or the pretrained folder."""
         if self._extra_config is None:
-            source = self._pretrained
             files = (DOCUMENT_FILE, CONVERSATION_FILE)
-            place = None if source is None else open_source(source).place_of(*files)
+            place = None if self._pretrained is None else self._source.place_of(*files)
             self._extra_config = {} if place is None else self.model_class.read_extra_config(place)
         return self._extra_config
 
@@ -126,7 +137,7 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
         return self.model_class.tokenizer_class
 
     def _load_tokenizer(self, source: str) -> TextTokenizer:
-        return open_source(source).tokenizer(self.tokenizer_class)
+        return self._source.tokenizer(self.tokenizer_class)
 
     @property
     def vocab_size(self) -> int:
@@ -169,9 +180,8 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
             assert self._config is not None
             return cast(PreTrainedModel, AutoModelForCausalLM.from_config(self._config))
         if self._pretrained is not None:
-            source = open_source(self._pretrained)
-            model = source.load(source.config(), dtype=torch.float32)
-            check_vocabulary(source.name, tokenizer.hf_tokenizer, embedding_rows(model), may_be_new=True)
+            model = self._source.load(self._source.config(), dtype=torch.float32)
+            check_vocabulary(self._source.name, tokenizer.hf_tokenizer, embedding_rows(model), may_be_new=True)
             return model
         new = self._from_scratch.config(vocab_size=len(tokenizer), sep_token_id=tokenizer.sep_token_id)
         return cast(PreTrainedModel, AutoModelForCausalLM.from_config(new))
