@@ -2,20 +2,23 @@
 
 import contextlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
 from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel
 
 from convmodel.data.json_file import COPY_AGAIN, read_json_object
-from convmodel.models.folder import has_file, local_folder, naming, summary
+from convmodel.generation.causal_lm import embedding_rows
+from convmodel.models.folder import DAMAGE, has_file, local_folder, naming, summary
 from convmodel.models.generation_file import GENERATION
-from convmodel.models.lora import ADAPTER, ADAPTER_WEIGHTS, merge_adapter
+from convmodel.models.lora import ADAPTER, ADAPTER_WEIGHTS, embedding_tables, last_names, quiet_peft
 from convmodel.models.model_source import ModelSource
-from convmodel.models.weight_checks import CONFIG, check_weight_file
+from convmodel.models.weight_checks import CONFIG, check_finite, check_weight_file, first_names
 from convmodel.tokens.text_tokenizer import AnyTokenizer, TextTokenizer
 from convmodel.tokens.tokenizer_files import VOCABULARIES
 
@@ -108,11 +111,11 @@ class AdapterSource(ModelSource):
         """
         model = self._base.load(config, dtype=torch.float32)
         rows = len(self.tokenizer(TextTokenizer))
-        merged = merge_adapter(model, self.folder, title=self.name, base=self._base.name, rows=rows)
+        merged = _merge_adapter(model, self.folder, title=self.name, base=self._base.name, rows=rows)
         if (self.folder / GENERATION).is_file():
             with naming(str(self.folder / GENERATION)):
                 merged.generation_config = GenerationConfig.from_pretrained(self.folder)
-        cast(torch.nn.Module, merged).to(dtype=dtype)
+        cast(nn.Module, merged).to(dtype=dtype)
         return merged
 
     def tokenizer(self, cls: type[AnyTokenizer]) -> AnyTokenizer:
@@ -120,3 +123,70 @@ class AdapterSource(ModelSource):
         if any((self.folder / name).is_file() for name in VOCABULARIES):
             return cls.from_pretrained(self.folder)
         return self._base.tokenizer(cls)
+
+
+def _merge_adapter(model: PreTrainedModel, folder: Path, *, title: str, base: str, rows: int) -> PreTrainedModel:
+    """Return a model with the adapter of a folder merged into its weights; the model itself is changed.
+
+    Args:
+        title, base: names of adapter and model in errors.
+        rows: the number of embeddings that the tokenizer needs; the model's are made more before the adapter is read.
+
+    Raises:
+        ValueError: when the adapter belongs to another model.
+    """
+    from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
+
+    weights = load_file(folder / ADAPTER_WEIGHTS)
+    check_finite(title, weights.items())
+    try:
+        with quiet_peft(), torch.no_grad():
+            config: Any = LoraConfig.from_pretrained(str(folder))
+            config.init_lora_weights = True  # other ways compute what the file's weights then replace
+            if rows > (known := embedding_rows(model)):
+                _check_new_rows(title, base, weights, config, range(known, rows))
+                model.resize_token_embeddings(rows, mean_resizing=False)
+            _untie(model, config)
+            adapted: Any = get_peft_model(cast(Any, model), config)
+            report: Any = set_peft_model_state_dict(adapted, weights)
+            missing = _missing(adapted, report.missing_keys)
+            if missing or report.unexpected_keys:
+                raise ValueError(f"no place for {first_names(sorted(report.unexpected_keys) or missing)}")
+            merged: PreTrainedModel = adapted.merge_and_unload()
+    except DAMAGE as error:
+        raise ValueError(
+            f"{title}: the adapter does not fit the base model {base} ({summary(error)}); give the model that it was "
+            "trained on as --base (base=... in Python)"
+        ) from error
+    return cast(PreTrainedModel, cast(nn.Module, merged).requires_grad_(True))
+
+
+def _missing(adapted: nn.Module, names: Iterable[str]) -> list[str]:
+    """Return the names of weights of an adapter that were not loaded, by another name of theirs either."""
+    weights = dict(adapted.named_parameters(remove_duplicate=False))
+    loaded = {id(weight) for name, weight in weights.items() if name not in {*names}}
+    parts = ("lora_", "trainable_tokens_delta", "modules_to_save")
+    return [name for name in names if any(part in name for part in parts) and id(weights.get(name)) not in loaded]
+
+
+def _check_new_rows(title: str, base: str, weights: dict[str, Tensor], config: Any, new_rows: range) -> None:
+    """Raise ValueError when an adapter brings no embeddings for tokens that its base model does not have."""
+    trained = config.trainable_token_indices
+    by_module = trained.values() if isinstance(trained, dict) else [trained or []]
+    has_rows = any({*new_rows} <= {*rows} for rows in by_module)
+    if not has_rows and not any(tensor.ndim == 2 and len(tensor) >= new_rows.stop for tensor in weights.values()):
+        raise ValueError(
+            f"the tokenizer of {title} has {new_rows.stop:,} tokens, {base} has embeddings for {new_rows.start:,}, and "
+            "the adapter has none for the others"
+        )
+
+
+def _untie(model: PreTrainedModel, config: Any) -> None:
+    """Give the output layer weights of its own where an adapter changes only it, or only the input embeddings."""
+    inputs, outputs = model.get_input_embeddings(), model.get_output_embeddings()
+    names = [config.target_modules, config.modules_to_save]
+    changed = {name for group in names for name in ([group] if isinstance(group, str) else group or ())}
+    is_changed = not {name.rpartition(".")[2] for name in changed}.isdisjoint(last_names(embedding_tables(model)))
+    if outputs.weight is inputs.weight and is_changed and not config.ensure_weight_tying:
+        outputs.weight = nn.Parameter(cast(Tensor, inputs.weight).detach().clone())
+        model.config.tie_word_embeddings = False

@@ -11,15 +11,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from convmodel.generation.causal_lm import embedding_rows
-from convmodel.models.folder import DAMAGE, summary, weights_digest
+from convmodel.models.folder import weights_digest
 from convmodel.models.quantization import quantize_layers
-from convmodel.models.weight_checks import check_finite, first_names
 
 ALL_LINEAR = "all-linear"
 """Value of `target_modules` for all linear layers except the output layer."""
@@ -104,7 +101,7 @@ class Adapter:
             fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
             ensure_weight_tying=ties and bool({"embed_tokens", "lm_head"} & {*saved}),
         )
-        with _quiet():
+        with quiet_peft():
             self._peft: Any = get_peft_model(cast(Any, model), config)
         config.base_model_name_or_path = str(Path(base).resolve()) if Path(base).is_dir() else base
 
@@ -115,7 +112,7 @@ class Adapter:
             fresh: the base model with the weights that it was loaded with, which is changed and returned; by default a
                 copy of the one under the adapters, whose weights must not be quantised.
         """
-        with _quiet(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
+        with quiet_peft(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
             if fresh is None:
                 adapted = copy.deepcopy(self._peft)
             else:
@@ -128,76 +125,9 @@ class Adapter:
 
     def save(self, folder: Path) -> None:
         """Write adapter_config.json and adapter_model.safetensors."""
-        with _quiet():
+        with quiet_peft():
             self._peft.save_pretrained(folder, save_embedding_layers=False)
         (folder / "README.md").unlink(missing_ok=True)  # peft's card, without content
-
-
-def merge_adapter(model: PreTrainedModel, folder: Path, *, title: str, base: str, rows: int) -> PreTrainedModel:
-    """Return a model with the adapter of a folder merged into its weights; the model itself is changed.
-
-    Args:
-        title, base: names of adapter and model in errors.
-        rows: the number of embeddings that the tokenizer needs; the model's are made more before the adapter is read.
-
-    Raises:
-        ValueError: when the adapter belongs to another model.
-    """
-    from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
-
-    weights = load_file(folder / ADAPTER_WEIGHTS)
-    check_finite(title, weights.items())
-    try:
-        with _quiet(), torch.no_grad():
-            config: Any = LoraConfig.from_pretrained(str(folder))
-            config.init_lora_weights = True  # other ways compute what the file's weights then replace
-            if rows > (known := embedding_rows(model)):
-                _check_new_rows(title, base, weights, config, range(known, rows))
-                model.resize_token_embeddings(rows, mean_resizing=False)
-            _untie(model, config)
-            adapted: Any = get_peft_model(cast(Any, model), config)
-            report: Any = set_peft_model_state_dict(adapted, weights)
-            missing = _missing(adapted, report.missing_keys)
-            if missing or report.unexpected_keys:
-                raise ValueError(f"no place for {first_names(sorted(report.unexpected_keys) or missing)}")
-            merged: PreTrainedModel = adapted.merge_and_unload()
-    except DAMAGE as error:
-        raise ValueError(
-            f"{title}: the adapter does not fit the base model {base} ({summary(error)}); give the model that it was "
-            "trained on as --base (base=... in Python)"
-        ) from error
-    return cast(PreTrainedModel, cast(nn.Module, merged).requires_grad_(True))
-
-
-def _missing(adapted: nn.Module, names: Iterable[str]) -> list[str]:
-    """Return the names of weights of an adapter that were not loaded, by another name of theirs either."""
-    weights = dict(adapted.named_parameters(remove_duplicate=False))
-    loaded = {id(weight) for name, weight in weights.items() if name not in {*names}}
-    parts = ("lora_", "trainable_tokens_delta", "modules_to_save")
-    return [name for name in names if any(part in name for part in parts) and id(weights.get(name)) not in loaded]
-
-
-def _check_new_rows(title: str, base: str, weights: dict[str, Tensor], config: Any, new_rows: range) -> None:
-    """Raise ValueError when an adapter brings no embeddings for tokens that its base model does not have."""
-    trained = config.trainable_token_indices
-    by_module = trained.values() if isinstance(trained, dict) else [trained or []]
-    has_rows = any({*new_rows} <= {*rows} for rows in by_module)
-    if not has_rows and not any(tensor.ndim == 2 and len(tensor) >= new_rows.stop for tensor in weights.values()):
-        raise ValueError(
-            f"the tokenizer of {title} has {new_rows.stop:,} tokens, {base} has embeddings for {new_rows.start:,}, and "
-            "the adapter has none for the others"
-        )
-
-
-def _untie(model: PreTrainedModel, config: Any) -> None:
-    """Give the output layer weights of its own where an adapter changes only it, or only the input embeddings."""
-    inputs, outputs = model.get_input_embeddings(), model.get_output_embeddings()
-    names = [config.target_modules, config.modules_to_save]
-    changed = {name for group in names for name in ([group] if isinstance(group, str) else group or ())}
-    is_changed = not {name.rpartition(".")[2] for name in changed}.isdisjoint(_last_names(_tables(model)))
-    if outputs.weight is inputs.weight and is_changed and not config.ensure_weight_tying:
-        outputs.weight = nn.Parameter(cast(Tensor, inputs.weight).detach().clone())
-        model.config.tie_word_embeddings = False
 
 
 def count_parameters(model: nn.Module) -> tuple[int, int]:
@@ -221,12 +151,12 @@ def _millions(count: int) -> str:
 def _base_weights(model: PreTrainedModel, new_rows: range) -> dict[str, Tensor]:
     """Return the weights of a model without the rows that were added to its embeddings."""
     weights = dict(cast(nn.Module, model).named_parameters())
-    tables = {id(module.weight) for module in _tables(model).values()}
+    tables = {id(module.weight) for module in embedding_tables(model).values()}
     kept = new_rows.start if len(new_rows) else None
     return {name: weight[:kept] if id(weight) in tables else weight for name, weight in weights.items()}
 
 
-def _tables(model: PreTrainedModel) -> dict[str, Any]:
+def embedding_tables(model: PreTrainedModel) -> dict[str, Any]:
     """Return the input embeddings and the output layer of a model, by their names in it."""
     tables = (model.get_input_embeddings(), model.get_output_embeddings())
     return {name: module for name, module in cast(nn.Module, model).named_modules() if module in tables}
@@ -234,25 +164,25 @@ def _tables(model: PreTrainedModel) -> dict[str, Any]:
 
 def _rows_by_module(model: PreTrainedModel, new_rows: range, ties: bool) -> dict[str, list[int]] | None:
     """Return the trained rows of embeddings and output layer by the last part of their names; tied ones are one."""
-    tables = [*_tables(model)][: 1 if ties else 2]
-    return {name: [*new_rows] for name in _last_names(tables)} if len(new_rows) else None
+    tables = [*embedding_tables(model)][: 1 if ties else 2]
+    return {name: [*new_rows] for name in last_names(tables)} if len(new_rows) else None
 
 
-def _last_names(names: Iterable[str]) -> set[str]:
+def last_names(names: Iterable[str]) -> set[str]:
     return {name.rpartition(".")[2] for name in names}
 
 
 def _linear_layers(model: PreTrainedModel) -> set[str]:
     """Return the last parts of the names of the linear layers that can have an adapter."""
     modules = cast(nn.Module, model).named_modules()
-    names = _last_names(name for name, module in modules if isinstance(module, nn.Linear | Conv1D))
-    return names - _last_names(_tables(model))
+    names = last_names(name for name, module in modules if isinstance(module, nn.Linear | Conv1D))
+    return names - last_names(embedding_tables(model))
 
 
 def _check_names(model: PreTrainedModel, options: Lora) -> None:
     """Raise ValueError for a name of an option that the model does not have, or cannot have an adapter."""
     modules = {name.rpartition(".")[2]: module for name, module in cast(nn.Module, model).named_modules()}
-    tables = _last_names(_tables(model))
+    tables = last_names(embedding_tables(model))
     linear = _linear_layers(model)
     for name in options.targets or ():
         if name in tables:
@@ -271,7 +201,7 @@ def _check_names(model: PreTrainedModel, options: Lora) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_peft() -> Iterator[None]:
     """Silence peft's advice on what this module has decided, and its uses of what transformers will remove."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
