@@ -11,10 +11,10 @@ from convmodel.generation.option_checks import check_names
 from convmodel.generation.options import effective_options
 from convmodel.generation.request import derive_seed
 from convmodel.metrics.words import end_of_words, words
+from convmodel.models.detokenizer import PREFIX_TAIL, StreamingDetokenizer
 from convmodel.models.document_inputs import DocumentModelOutput
 from convmodel.models.document_model import PRESETS, DocumentModel
 from convmodel.models.folder import DOCUMENT_FILE, has_file
-from convmodel.models.text_generation import PREFIX_TAIL, StreamingDetokenizer
 from convmodel.reports.evaluation.document_metrics import ContinuationResult, compute_metrics, seq_rep
 from convmodel.reports.evaluation.examples import EvaluationOptions, digest, evenly_spaced
 from convmodel.reports.evaluation.likelihood import NextTokenStats, next_token_stats
