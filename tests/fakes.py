@@ -4,9 +4,9 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
-from convmodel.responders.protocol import Candidate, Load, QueueFull, Reply, Session
+from convmodel.responders.protocol import Candidate, Load, Names, QueueFull, Reply, Session
 
 if TYPE_CHECKING:
     from convmodel.models.document_inputs import DocumentModelOutput
@@ -131,6 +131,7 @@ class FakeResponder:
         options: Mapping[str, Any] | None = None,
         seed: int | None = None,
         session: Session | None = None,
+        **names: Unpack[Names],
     ) -> FakeReplyHandle:
         """Start a reply."""
         used = {**self.options, **(options or {})}
@@ -142,6 +143,7 @@ class FakeResponder:
             raise QueueFull(f"{self._capacity} replies are being made; try again later")
         self.asked.append(
             {"context": tuple(context), "persona": tuple(persona), "options": options, "seed": seed, "session": session}
+            | dict(names)
         )
         drawn = 0 if seed is None or not used["do_sample"] else seed
         texts = [self._write(context, drawn + 1000 * n, used) for n in range(used["num_return_sequences"])]

@@ -1,8 +1,8 @@
 """The conversation model: a language model that generates and scores the next turn of a conversation."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,11 +24,12 @@ from convmodel.models.text_generation import (
     make_job,
     write,
 )
+from convmodel.tokens.context_ids import encode_named
 from convmodel.tokens.conversation_layout import ConversationSequence
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.layout_options import read_layout_options, write_layout_options
 from convmodel.tokens.session import Session
-from convmodel.tokens.speakers import name_speakers, own_turns
+from convmodel.tokens.speakers import Context, name_speakers, own_turns
 
 
 @dataclass(frozen=True)
@@ -67,15 +68,24 @@ class ConversationModelScores:
 class ReplyInputs:
     """A context that is laid out and ready for generation.
 
-    `turns_dropped` and `tokens_dropped` are the numbers of the oldest turns that did not fit into the window, and of
-    the tokens of these turns or cut from the newest turn.
+    Args:
+        spoken: the turns as the layout takes them, with their speakers.
+        turns_dropped, tokens_dropped: numbers of the oldest turns that did not fit into the window, and of the tokens
+            of these turns or cut from the newest turn.
+        given: `context`, `speakers` and `speaker` as they were given.
     """
 
-    context: list[str]
+    spoken: Context
     persona: list[str]
     job: GenerationJob
     turns_dropped: int
     tokens_dropped: int
+    given: Mapping[str, Any]
+
+    @property
+    def context(self) -> list[str]:
+        """The texts of the turns as the layout takes them."""
+        return list(self.spoken.turns)
 
 
 class ConversationModel(LanguageModel[ConversationTokenizer]):
@@ -212,14 +222,16 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
             scored: whether to compute the likelihoods of the replies.
             sink: a function called with the next characters of the first reply as they become final.
         """
-        keeps_names = self._tokenizer.layout.max_speakers > 2
-        turns, numbers = name_speakers(check_turns(context), speakers, speaker, keep=keeps_names)
+        spoken = self._name(context, speakers, speaker)
         sentences = check_turns(persona, what="persona sentence")
-        ids, persona_ids = self._tokenizer.encode_context(turns, sentences)
-        if session is not None:
-            ids = [list(session.ids.get((index, turns[index]), turn_ids)) for index, turn_ids in enumerate(ids)]
+        ids, persona_ids, opening = encode_named(self._tokenizer, spoken, sentences, session)
         laid_out, window = self._tokenizer.layout.lay_out_context(
-            ids, persona=persona_ids, max_length=decoding.context_limit, keep=keep, speakers=numbers
+            ids,
+            persona=persona_ids,
+            max_length=decoding.context_limit,
+            keep=keep,
+            speakers=spoken.numbers,
+            opening=opening,
         )
         job = make_job(
             self._tokenizer,
@@ -229,11 +241,20 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
             scored=scored,
             sink=sink,
             history_ids=ids,
-            own_turn_ids=ids[-2::-2] if numbers is None else own_turns(ids, numbers),
+            own_turn_ids=ids[-2::-2] if spoken.numbers is None else own_turns(ids, spoken.numbers),
             reasoning=self._tokenizer.layout.reasoning,
+            lead=spoken.lead,
         )
         tokens_dropped = window.cut + sum(map(len, ids[: window.first]))
-        return ReplyInputs(list(turns), list(sentences), job, window.first, tokens_dropped)
+        given = {"context": context, "speakers": speakers, "speaker": speaker}
+        return ReplyInputs(spoken, list(sentences), job, window.first, tokens_dropped, given)
+
+    def _name(self, context: Sequence[str], speakers: Sequence[str] | None, speaker: str | None) -> Context:
+        """Return a context with its speakers as the layout takes them."""
+        keep = self._tokenizer.layout.max_speakers > 2
+        named = name_speakers(check_turns(context), speakers, speaker, keep=keep)
+        # A model that reasons first writes no reply behind a name.
+        return replace(named, opening="") if self._tokenizer.layout_options.reasoning else named
 
     def _output(
         self, inputs: ReplyInputs, replies: Sequence[GeneratedText], scorer: ScoredBy | None
@@ -254,11 +275,20 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         if scorer == "likelihood":
             if all(reply.per_token is not None for reply in replies):
                 return [cast(float, reply.per_token) if reply.text.strip() else -math.inf for reply in replies]
-            scorer = Likelihood(self)
+            return Likelihood(self).score(
+                candidates=[reply.text for reply in replies], persona=inputs.persona, **inputs.given
+            )
         return score_candidates(scorer, inputs.context, [reply.text for reply in replies], persona=inputs.persona)
 
     def score(
-        self, context: Sequence[str], candidates: Sequence[str], *, persona: Sequence[str] = (), cut: bool = False
+        self,
+        context: Sequence[str],
+        candidates: Sequence[str],
+        *,
+        persona: Sequence[str] = (),
+        speakers: Sequence[str] | None = None,
+        speaker: str | None = None,
+        cut: bool = False,
     ) -> ConversationModelScores:
         """Return the log-likelihood of each of C candidates as the reply to a context.
 
@@ -266,6 +296,7 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
             context: the turns so far. The oldest turns are dropped, for all candidates, if the longest candidate does
                 not fit otherwise.
             persona: sentences about the speaker who replies.
+            speakers, speaker: see `generate`.
             cut: whether to score a candidate that does not fit by its beginning, instead of raising an error.
 
         Raises:
@@ -275,13 +306,21 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         if not candidates:
             raise ValueError("there are no candidates; give at least one")
         layout = self._tokenizer.layout
-        turns, sentences = self._tokenizer.encode_context(context, persona)
-        replies = self._tokenizer.encode_turns(candidates)
+        spoken = self._name(context, speakers, speaker)
+        turns, sentences, opening = encode_named(
+            self._tokenizer, spoken, check_turns(persona, what="persona sentence")
+        )
+        replies = self._tokenizer.encode_replies(candidates, lead=spoken.lead)
         if cut:  # leave room for the smallest context, and the end of the reply
             least = layout.costs.persona_length(sentences) + layout.costs.min_context(persona=bool(sentences)) + 1
-            replies = [ids[: max(1, self.n_positions - least)] for ids in replies]
+            replies = [ids[: max(1, self.n_positions - least - len(opening))] for ids in replies]
         base, _ = layout.lay_out_context(
-            turns, persona=sentences, max_length=self.n_positions, reserved=max(map(len, replies)) + 1
+            turns,
+            persona=sentences,
+            max_length=self.n_positions,
+            reserved=max(map(len, replies)) + 1,
+            speakers=spoken.numbers,
+            opening=opening,
         )
         rows = [to_input(layout.append_reply(base, ids)) for ids in replies]
         lengths = [len(row.input_ids) - len(base.input_ids) for row in rows]

@@ -88,10 +88,6 @@ class ChatTemplate:
         """Return the words of the template for a shape, and the order of its texts."""
         return self._take_apart(shape)
 
-    def invents_words(self, *, persona: bool) -> bool:
-        """Return whether a turn with a text is put before an assistant who speaks first, as an empty one is refused."""
-        return bool(self._filler) and (self._has_system or not persona)
-
     @property
     def opening(self) -> str:
         """The words before a reply, as text."""

@@ -307,4 +307,4 @@ def test_names_of_messages_tell_the_people_of_a_group_apart(tmp_path: Path) -> N
     assert group.speakers == ("Ida", "Eve", "assistant", "Ida", "assistant")
     assert (two.turns, two.speakers) == (("c", "d"), None) and bare.speakers == ("Ida", "Eve", "assistant")
     [folded, *_] = ConversationReader(file)
-    assert folded.turns == ("Ida: a\nEve: b", "c", "Ida: d\ne", "f")
+    assert folded.turns == ("Ida: a\nEve: b", "c", "Ida: d\n e", "f")

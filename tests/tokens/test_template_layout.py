@@ -182,12 +182,9 @@ def test_texts_are_stripped_where_the_template_strips_them(name: str) -> None:
     assert tokenizer.encode_context(turns)[0] == tokenizer.encode_many(shown)
 
 
-def test_a_turn_is_dropped_rather_than_words_invented_before_an_assistant() -> None:
+def test_an_assistant_who_speaks_first_follows_an_ellipsis_where_an_empty_turn_is_refused() -> None:
     hf_tokenizer = with_template("gemma")
     refusal = "{%- for m in messages if not m.content -%}{{ raise_exception('empty') }}{%- endfor -%}"
     hf_tokenizer.chat_template = refusal + str(hf_tokenizer.chat_template)
     tokenizer = ConversationTokenizer(hf_tokenizer)
-    shorter = tokenizer(["Hello", "rain", "you"])
-    whole = tokenizer(["I", "Hello", "rain", "you"])
-    assert whole == shorter and whole.turns_dropped == 1
-    assert tokenizer(["I", "Hello"]) == tokenizer(["Hello"])
+    assert tokenizer(["I", "Hello"]) == tokenizer(["...", "I", "Hello"])
