@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 from convmodel.responders.protocol import Candidate, Load, Names, QueueFull, Reply, Session
+from convmodel.tokens.speakers import sides_of
 
 if TYPE_CHECKING:
     from convmodel.models.document_inputs import DocumentModelOutput
@@ -136,6 +137,7 @@ class FakeResponder:
         """Start a reply."""
         used = {**self.options, **(options or {})}
         self.check_options(used)
+        context = sides_of(context, **names) if names else context
         if any("too long" in turn for turn in context):
             raise ValueError("the last turn does not fit into the window of 64 tokens; shorten it")
         self.running = [replying for replying in self.running if not replying.ended]
@@ -143,7 +145,6 @@ class FakeResponder:
             raise QueueFull(f"{self._capacity} replies are being made; try again later")
         self.asked.append(
             {"context": tuple(context), "persona": tuple(persona), "options": options, "seed": seed, "session": session}
-            | dict(names)
         )
         drawn = 0 if seed is None or not used["do_sample"] else seed
         texts = [self._write(context, drawn + 1000 * n, used) for n in range(used["num_return_sequences"])]

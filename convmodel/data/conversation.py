@@ -1,7 +1,7 @@
 """The Conversation class, and reading and writing files of conversations."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, Unpack
 
@@ -208,6 +208,8 @@ class ConversationReader(Reader[Record, Conversation, ReadReport]):
         return ReadReport(self.source, self.format)
 
     def _convert(self, record: Record, report: ReadReport) -> Iterable[tuple[int, Conversation] | Problem]:
+        if self.options.keep_speakers:
+            record = record._replace(speakers=record.speakers or record.names)
         conversation = _make_conversation(record, self.min_turns)
         if isinstance(conversation, Problem):
             return (conversation,)

@@ -58,6 +58,7 @@ class ChatTurns(NamedTuple):
         skipped: the number of calls of tools and their results.
         replies_last: whether the last turn is a reply.
         speakers: the names of the speakers of the turns, if several people are named, who then need not alternate.
+        names: names that are kept on request: those of the speakers of utterances.
     """
 
     turns: list[str]
@@ -65,6 +66,7 @@ class ChatTurns(NamedTuple):
     skipped: int = 0
     replies_last: bool = True
     speakers: list[str] | None = None
+    names: list[str] | None = None
 
 
 def split_messages(messages: Any, *, named: bool = False) -> ChatTurns:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -307,9 +307,7 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
             raise ValueError("there are no candidates; give at least one")
         layout = self._tokenizer.layout
         spoken = self._name(context, speakers, speaker)
-        turns, sentences, opening = encode_named(
-            self._tokenizer, spoken, check_turns(persona, what="persona sentence")
-        )
+        turns, sentences, opening = encode_named(self._tokenizer, spoken, check_turns(persona, what="persona sentence"))
         replies = self._tokenizer.encode_replies(candidates, lead=spoken.lead)
         if cut:  # leave room for the smallest context, and the end of the reply
             least = layout.costs.persona_length(sentences) + layout.costs.min_context(persona=bool(sentences)) + 1

@@ -166,7 +166,7 @@ class Hybrid(ClosesOnExit):
         handles: list[ReplyHandle[Reply]] = []
         try:
             for part, part_options in zip(self._parts, self._split_options(given), strict=True):
-                settings = {"persona": sentences, "options": part_options, "seed": seed, "session": session}
+                settings: Any = {"persona": sentences, "options": part_options, "seed": seed, "session": session}
                 handles.append(part.start(turns, **settings, **names))
         except BaseException:
             for handle in handles:

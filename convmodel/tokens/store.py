@@ -196,7 +196,7 @@ def _write(conversations: Iterable[_Item], tokenizer: TextTokenizer, folder: Pat
 def _encode(
     turns: Sequence[str | Side], tokenizer: TextTokenizer, first: int
 ) -> tuple[Sequence[list[int]], np.ndarray]:
-    """Return the ids of segments, of which the first has the index `first`, and (N, 3) segment, start, stop of names."""
+    """Return the ids of segments, counted from `first`, and (N, 3) the segment, start and stop of each name."""
     texts = [turn for turn in turns if isinstance(turn, str)]
     if len(texts) == len(turns) or not isinstance(tokenizer, ConversationTokenizer):
         encode = getattr(tokenizer, "encode_turns", tokenizer.encode_many)

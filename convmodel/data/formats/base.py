@@ -80,6 +80,7 @@ class Record(NamedTuple):
         selections: the responses that have candidates.
         file: the file of the line, where a format reads several files as one.
         speakers: the names of the speakers of the turns; None if the file has none.
+        names: the same, where they are kept only on request (`keep_speakers`).
     """
 
     line: int
@@ -89,6 +90,7 @@ class Record(NamedTuple):
     selections: Sequence[CandidateExample] = ()
     file: str | None = None
     speakers: Sequence[str] | None = None
+    names: Sequence[str] | None = None
 
 
 class Problem(NamedTuple):

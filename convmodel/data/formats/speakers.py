@@ -115,7 +115,7 @@ class _Spoken:
         elif first is not None:
             try:
                 chat = join_said(said, self._file.notes)
-                yield Record(first.number, chat.turns, chat.persona)
+                yield Record(first.number, chat.turns, chat.persona, names=chat.names)
             except ValueError as error:
                 yield Problem(first.number, str(error))
 

@@ -90,23 +90,22 @@ def build_record(fields: Fields) -> Record:
         persona = [*persona, *split_persona(system)]
     context: Any = None
     response: Any = None
-    speakers: list[str] | None = None
+    chat: ChatTurns | None = None
     if "turns" in fields.roles:
         turns = context = fields.pop("turns")
         if isinstance(turns, dict) or (isinstance(turns, list) and turns and isinstance(turns[0], dict)):
             chat = read_turns(turns, fields.notes, named=True)
             turns = context = chat.turns
-            speakers = chat.speakers
             persona = [*persona, *chat.persona] if isinstance(persona, list) else persona
     elif "messages" in fields.roles:
         chat = read_turns(fields.pop("messages"), fields.notes, named=True)
         turns = context = chat.turns
-        speakers = chat.speakers
         # A persona of the wrong type is passed on: the error is raised when the record is validated.
         persona = [*persona, *chat.persona] if isinstance(persona, list) else persona
     else:
         context, response, turns, persona = _pair(fields, persona)
-    return _finish(fields, turns, persona, _selections(fields, context, response), speakers)
+    named = (None, None) if chat is None else (chat.speakers, chat.names)
+    return _finish(fields, turns, persona, _selections(fields, context, response), *named)
 
 
 def read_turns(value: Any, notes: Notes, *, named: bool = False) -> ChatTurns:
@@ -162,14 +161,15 @@ def _finish(
     turns: Any,
     persona: Any,
     selections: Sequence[CandidateExample],
-    speakers: list[str] | None = None,
+    speakers: list[str] | None,
+    names: list[str] | None,
 ) -> Record:
-    meta = fields.values
+    meta: Any = fields.values
     if speakers is None and not selections:
         speakers = _pop_speakers(meta, turns)
-    if meta.keys() == {"meta"} and (meta["meta"] is None or isinstance(meta["meta"], dict)):
-        return Record(fields.number, turns, persona, meta["meta"], selections, speakers=speakers)
-    return Record(fields.number, turns, persona, meta or None, selections, speakers=speakers)
+    is_whole = meta.keys() == {"meta"} and (meta["meta"] is None or isinstance(meta["meta"], dict))
+    meta = meta["meta"] if is_whole else meta or None
+    return Record(fields.number, turns, persona, meta, selections, speakers=speakers, names=names)
 
 
 def _pop_speakers(values: dict[str, Any], turns: Any) -> list[str] | None:

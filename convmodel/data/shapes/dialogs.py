@@ -46,7 +46,7 @@ def build_dialog(fields: Fields) -> Record:
     given = fields.values.get(fields.roles.get("persona", ""))
     if isinstance(given, list) and all(isinstance(sentence, str) for sentence in given):
         persona = [*fields.pop("persona"), *persona]
-    return Record(fields.number, chat.turns, persona, fields.values or None)
+    return Record(fields.number, chat.turns, persona, fields.values or None, names=chat.names)
 
 
 DIALOGS = tuple(

@@ -43,7 +43,9 @@ def join_said(said: Iterable[Said], notes: Notes) -> ChatTurns:
     roles = {ROLES.get(each.speaker.strip().lower()) if isinstance(each.speaker, str) else None for each in utterances}
     if "assistant" in roles and None not in roles:
         return count_tools(split_messages([{"role": speaker, "content": text} for speaker, text in utterances]), notes)
-    return ChatTurns([text for _, text in join_turns(utterances)], [])
+    joined = join_turns(utterances)
+    names = [" ".join(speaker.split()) if isinstance(speaker, str) else "" for speaker, _ in joined]
+    return ChatTurns([text for _, text in joined], [], names=names if all(names) else None)
 
 
 def count_tools(chat: ChatTurns, notes: Notes) -> ChatTurns:

@@ -82,7 +82,7 @@ class UtteranceGroup:
     def _record(self, first: Fields, said: list[Said]) -> Record:
         meta = {key: self._unescape(value) for key, value in self._meta.items()}
         chat = join_said(said, self._notes)
-        return Record(first.number, chat.turns, chat.persona, meta or None)
+        return Record(first.number, chat.turns, chat.persona, meta or None, names=chat.names)
 
     def _unescape(self, value: Any) -> Any:
         for mark, text in self._escapes.items() if isinstance(value, str) else ():
