@@ -29,6 +29,7 @@ class ConversationSequence:
         token_type_ids: empty in a layout without token types.
         metadata: number of leading tokens that describe the text without being part of it, such as a persona.
         spans: start and stop of the text of each turn. The labels from one start to the next are those of one turn.
+        given: start and stop of the names inside of the turns, which are no texts.
     """
 
     input_ids: list[int]
@@ -36,6 +37,7 @@ class ConversationSequence:
     labels: list[int]
     metadata: int = 0
     spans: list[tuple[int, int]] = field(default_factory=list, compare=False)
+    given: list[tuple[int, int]] = field(default_factory=list, compare=False)
 
 
 class ConversationLayout(ABC):
@@ -131,11 +133,13 @@ def extend(
 
 
 def ignore(sequence: ConversationSequence, turn: int, spans: Iterable[tuple[int, int]], *, cut: int = 0) -> None:
-    """Take parts of a turn out of the labels; `cut` tokens are missing from the start of the last turn."""
-    begin = sequence.spans[turn][0] - (cut if turn == len(sequence.spans) - 1 else 0)
+    """Take the names of a turn out of labels and texts; `cut` tokens are missing from the start of the last turn."""
+    first = sequence.spans[turn][0]
+    begin = first - (cut if turn == len(sequence.spans) - 1 else 0)
     for start, stop in spans:
-        for position in range(max(begin + start, sequence.spans[turn][0]), begin + stop):
-            sequence.labels[position] = IGNORED
+        part = slice(max(begin + start, first), max(begin + stop, first))
+        sequence.labels[part] = [IGNORED] * (part.stop - part.start)
+        sequence.given.append((part.start, part.stop))
 
 
 def label_counts(sequence: ConversationSequence) -> list[int]:

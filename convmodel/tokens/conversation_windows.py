@@ -231,6 +231,7 @@ class WindowSet(WindowPlan):
             cut=int(self._cut[n]),
             speakers=None if speakers is None else [*speakers[first:stop], speakers[-1]],
         )
-        for turn in predicted:
-            ignore(sequence, turn - first, self._store.given(start + turn), cut=int(self._cut[n]))
+        if self._store.names:
+            for turn in range(first, stop):
+                ignore(sequence, turn - first, self._store.given(start + turn), cut=int(self._cut[n]))
         return sequence

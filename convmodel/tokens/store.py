@@ -105,6 +105,11 @@ class TokenStore:
         offset = int(self.ends[segment - 1]) if segment else 0
         return self._ids[offset + start : offset + stop]
 
+    @property
+    def names(self) -> int:
+        """Number of names in the segments."""
+        return len(self._given)
+
     def given(self, segment: int) -> list[tuple[int, int]]:
         """Return the start and the stop of each name in a segment; see `SideIds`."""
         first, last = np.searchsorted(self._given[:, 0], (segment, segment + 1))
