@@ -68,7 +68,17 @@ def _parts(said: Sequence[tuple[str, str]], *, is_group: bool, is_own: bool) -> 
         yield Part(words, LEAD + text if words else text)
         return
     for index, (name, text) in enumerate(said):
-        yield Part("\n" * bool(index) + _label(name), LEAD + _LINE_BREAK.sub(r"\1 ", text))
+        yield Part("\n" * bool(index) + _label(name), LEAD + _indent(text))
+
+
+def name_text(name: str, text: str) -> str:
+    """Return a text of one of several people with its name before it, as the others' texts of a group are written."""
+    return _label(name) + LEAD + _indent(text)
+
+
+def _indent(text: str) -> str:
+    """Return a text whose lines but the first begin with a space."""
+    return _LINE_BREAK.sub(r"\1 ", text)
 
 
 def opening_words(name: str) -> str:

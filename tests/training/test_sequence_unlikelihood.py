@@ -159,7 +159,7 @@ def test_rows_are_continued_as_each_alone(make_model: MakeModel, typed: bool, en
                 assert (types[position] != types[position - 1]) == (ids[position] == sep)
 
 
-@pytest.mark.parametrize("ending", [2.0, 4.0])
+@pytest.mark.parametrize("ending", [6.0, 9.0])
 def test_continuations_have_the_types_of_the_next_speakers_of_the_row(make_model: MakeModel, ending: float) -> None:
     model = make_model(n_positions=60, ending=ending)
     layout = SeparatorLayout(model.tokenizer.sep_token_id, max_speakers=4)
@@ -185,7 +185,7 @@ def test_continuations_have_the_types_of_the_next_speakers_of_the_row(make_model
             turn += ids[position] == sep
             changes += ids[position] == sep
             assert types[position] == told[turn]
-    assert changes > 20
+    assert changes > 12, changes
 
 
 def test_a_batch_without_labels_has_no_continuations(model: ConversationModel) -> None:
