@@ -92,7 +92,7 @@ class ConversationModule(LanguageModule[ConversationModel]):
     ) -> list[Sample]:
         """Generate a reply for each input."""
         columns = zip(*inputs, strict=True)
-        rows = {name: list(values) for name, values in zip(ReplyInput._fields, columns, strict=True)}
+        rows: dict[str, Any] = {name: list(values) for name, values in zip(ReplyInput._fields, columns, strict=True)}
         rows["personas"] = rows.pop("persona")
         outputs = self.language_model().generate_batch(rows.pop("context"), **rows, seeds=seeds, **options)
         return [

@@ -94,7 +94,7 @@ def select_examples(
 
     Where a model tells only two sides apart, the turns of named speakers are those of the sides.
     """
-    examples = []
+    examples: list[ReplyExample] = []
     for index in evenly_spaced(len(conversations), limit):
         conversation = conversations[index]
         if conversation.speakers is None:
