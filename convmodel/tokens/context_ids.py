@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from convmodel.data.sides import Side
+from convmodel.data.sides import LEAD, Side
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.session import Session
-from convmodel.tokens.speakers import Context
+from convmodel.tokens.speakers import Context, SideIds, join_pieces
 
 
 class ContextIds(NamedTuple):
@@ -22,7 +22,7 @@ def encode_named(
 ) -> ContextIds:
     """Return the token ids of a context; earlier replies of a session have the ids that the model generated."""
     sides: Sequence[str | Side] = context.turns if context.sides is None else context.sides
-    encoded = tokenizer.encode_sides([*persona, *sides])
+    encoded = encode_sides(tokenizer, [*persona, *sides])
     known = {} if session is None else session.ids
     turns = []
     for index, (text, side, ids) in enumerate(zip(context.turns, sides, encoded[len(persona) :], strict=True)):
@@ -31,3 +31,21 @@ def encode_named(
         turns.append(ids.ids if generated is None else [*ids.words, *generated])
     opening = tokenizer.encode(context.opening) if context.opening else []
     return ContextIds(turns, [ids.ids for ids in encoded[: len(persona)]], opening)
+
+
+def encode_sides(tokenizer: ConversationTokenizer, sides: Sequence[str | Side]) -> list[SideIds]:
+    """Return the token ids of turns, and those of sides with the names before their texts.
+
+    Names and texts are encoded apart, so that the ids of each depend on nothing else.
+    """
+    pieces = [_pieces(tokenizer, side) for side in sides]
+    encoded = iter(tokenizer.encode_many([piece for each in pieces for piece in each]))
+    return [join_pieces([next(encoded) for _ in each]) for each in pieces]
+
+
+def _pieces(tokenizer: ConversationTokenizer, side: str | Side) -> list[str]:
+    """Return the text of a turn, or the words before each text of a side and the text."""
+    if isinstance(side, str):
+        return [tokenizer.trim(side)]
+    parts = ((words, LEAD if words else "", text) for words, text in side.parts)
+    return [piece for words, lead, text in parts for piece in (words, lead + tokenizer.trim(text.removeprefix(lead)))]

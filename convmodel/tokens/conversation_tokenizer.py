@@ -11,13 +11,11 @@ from transformers import PreTrainedTokenizerBase
 
 from convmodel.data.conversation import check_turns
 from convmodel.data.messages import ROLES
-from convmodel.data.sides import LEAD, Side
 from convmodel.tokens.chat_template import ChatTemplate
 from convmodel.tokens.conversation_layout import ConversationLayout
 from convmodel.tokens.layout_options import LayoutOptions
 from convmodel.tokens.reasoning import find_tags
 from convmodel.tokens.separator_layout import SeparatorLayout
-from convmodel.tokens.speakers import SideIds, join_pieces
 from convmodel.tokens.template_layout import TemplateLayout
 from convmodel.tokens.text_tokenizer import SPEAKER_TOKEN, TextTokenizer
 
@@ -201,29 +199,14 @@ class ConversationTokenizer(TextTokenizer):
 
     def encode_turns(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the token ids of turns or persona sentences, as the layout writes them."""
-        return self.encode_many([self._trim(text) for text in texts])
+        return self.encode_many([text.strip() for text in texts] if self.layout.trims else texts)
 
     def encode_replies(self, texts: Sequence[str], *, lead: str = "") -> list[list[int]]:
         """Return the token ids of replies, with the white space `lead` between the given name and the text."""
-        return self.encode_many([lead + self._trim(text) for text in texts])
+        return self.encode_many([lead + self.trim(text) for text in texts])
 
-    def encode_sides(self, sides: Sequence[str | Side]) -> list[SideIds]:
-        """Return the token ids of turns as `encode_turns` does, and those of sides with the names before their texts.
-
-        Names and texts are encoded apart, so that the ids of each depend on nothing else.
-        """
-        pieces = [self._pieces(side) for side in sides]
-        encoded = iter(self.encode_many([piece for each in pieces for piece in each]))
-        return [join_pieces([next(encoded) for _ in each]) for each in pieces]
-
-    def _pieces(self, side: str | Side) -> list[str]:
-        """Return the text of a turn, or the words before each text of a side and the text."""
-        if isinstance(side, str):
-            return [self._trim(side)]
-        parts = ((words, LEAD if words else "", text) for words, text in side.parts)
-        return [piece for words, lead, text in parts for piece in (words, lead + self._trim(text.removeprefix(lead)))]
-
-    def _trim(self, text: str) -> str:
+    def trim(self, text: str) -> str:
+        """Return a text as the layout writes it, without white space around it where the layout removes that."""
         return text.strip() if self.layout.trims else text
 
     def encode_ids(

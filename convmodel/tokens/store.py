@@ -15,6 +15,7 @@ from convmodel.data.atomic import atomic_folder
 from convmodel.data.conversation import Conversation
 from convmodel.data.selection_example import SelectionExample
 from convmodel.data.sides import Side, make_sides
+from convmodel.tokens.context_ids import encode_sides
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.speakers import by_appearance
 from convmodel.tokens.text_tokenizer import TextTokenizer
@@ -68,6 +69,7 @@ class TokenStore:
         ends: (S,) index after the last id of each segment.
         words: (S,) number of words of each segment.
         bytes: (S,) number of UTF-8 bytes of each segment.
+        names: number of names in all segments.
         speakers: (S,) number of the speaker of each turn, in the order of their first appearance; 0 and 1 in turn where
             the conversation names none.
         first: (C + 1,) index of the first segment of each conversation, then S.
@@ -85,6 +87,7 @@ class TokenStore:
         self.bytes = _map(folder / "bytes.bin", "int32")
         self.speakers = _map(folder / "speakers.bin", "int32")
         self._given = _map(folder / "given.bin", "int64").reshape(-1, 3)
+        self.names = len(self._given)
         index = _map(folder / "conversations.bin", "int64").reshape(-1, 3)
         self.first = np.append(index[:, 0], len(self.ends))
         self.prefix_segments = index[:, 1]
@@ -104,11 +107,6 @@ class TokenStore:
         """Return the ids of one segment from `start` up to `stop`, as a view."""
         offset = int(self.ends[segment - 1]) if segment else 0
         return self._ids[offset + start : offset + stop]
-
-    @property
-    def names(self) -> int:
-        """Number of names in the segments."""
-        return len(self._given)
 
     def given(self, segment: int) -> list[tuple[int, int]]:
         """Return the start and the stop of each name in a segment; see `SideIds`."""
@@ -206,7 +204,7 @@ def _encode(
     if len(texts) == len(turns) or not isinstance(tokenizer, ConversationTokenizer):
         encode = getattr(tokenizer, "encode_turns", tokenizer.encode_many)
         return encode(texts), np.zeros((0, 3), dtype=np.int64)
-    sides = tokenizer.encode_sides(turns)
+    sides = encode_sides(tokenizer, turns)
     given = [(segment, *span) for segment, side in enumerate(sides, first) for span in side.given]
     return [side.ids for side in sides], np.array(given, dtype=np.int64).reshape(-1, 3)
 

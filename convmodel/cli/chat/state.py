@@ -26,7 +26,7 @@ class Mark:
 
 
 USER = "user"
-"""The name of a user without one. The responder's is "assistant", as everywhere."""
+"""The name of a user without one."""
 
 
 class Chat:
@@ -56,7 +56,7 @@ class Chat:
     ) -> None:
         self.responder = responder
         self.named = speaker is not None
-        self.speaker = "assistant" if speaker is None else check_speakers([speaker], 1)[0]
+        [self.speaker] = check_speakers(["assistant" if speaker is None else speaker], 1)
         self.me = USER
         self.persona = check_turns(persona, what="persona sentence")
         self.seed = seed
