@@ -11,7 +11,6 @@ from convmodel.tokens.conversation_layout import IGNORED
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.conversation_windows import WindowSet
 from convmodel.tokens.separator_layout import SeparatorLayout
-from convmodel.tokens.session import Session
 from convmodel.tokens.speakers import Context, name_speakers, own_turns, sides_of
 from convmodel.tokens.store import TokenStore
 from convmodel.tokens.turn_windows import TrainOn
@@ -202,16 +201,6 @@ def test_no_text_passes_for_one_of_another_speaker(name: str) -> None:
         assert encode_named(tokenizer, context, ()).turns != encode_named(tokenizer, honest, ()).turns
     disguised = name_speakers(["b", "c"], ["Ida: c\u00a0Tom", "Eve"], "Bo", keep=False)
     assert disguised.turns == ["Ida c Tom: b\nEve: c"]
-
-
-def test_ids_of_earlier_replies_stand_behind_the_name() -> None:
-    tokenizer = two_sided("chatml")
-    context = name_speakers(["a", "b", "c"], ["Ida", "Tom", "Eve"], "Tom", keep=False)
-    session = Session({(1, " b"): (7, 8), (1, "b"): (9,)})
-    turns = encode_named(tokenizer, context, (), session).turns
-    assert turns[1] == [*tokenizer.encode("Tom:"), 7, 8] and context.turns[1] == "b"
-    plain = encode_named(tokenizer, Context(["a", "b"]), (), session).turns
-    assert plain == [tokenizer.encode("a"), [9]]
 
 
 def test_dropped_sides_leave_room_for_the_name_that_is_given() -> None:
