@@ -26,7 +26,7 @@ class Part(NamedTuple):
     text: str
 
 
-class Side(NamedTuple):
+class SpokenSide(NamedTuple):
     """Consecutive turns of one side.
 
     Args:
@@ -48,7 +48,7 @@ class Side(NamedTuple):
         return self.said if self.replies else "".join(words + text for words, text in self.parts)
 
 
-def make_sides(turns: Sequence[str], speakers: Sequence[str], reply_as: str) -> list[Side]:
+def make_sides(turns: Sequence[str], speakers: Sequence[str], reply_as: str) -> list[SpokenSide]:
     """Return the sides of a conversation, the one named `reply_as` and all others, in turn.
 
     Consecutive turns of a side are joined with newlines. With three or more people, `Name: ` stands before each text of
@@ -58,7 +58,7 @@ def make_sides(turns: Sequence[str], speakers: Sequence[str], reply_as: str) -> 
     is_group = len({*speakers, reply_as}) > 2
     said = ((name == reply_as, name, text) for name, text in zip(speakers, turns, strict=True))
     sides = ((replies, [each[1:] for each in side]) for replies, side in groupby(said, key=itemgetter(0)))
-    return [Side(replies, tuple(_parts(texts, is_group=is_group, is_own=replies))) for replies, texts in sides]
+    return [SpokenSide(replies, tuple(_parts(texts, is_group=is_group, is_own=replies))) for replies, texts in sides]
 
 
 def _parts(said: Sequence[tuple[str, str]], *, is_group: bool, is_own: bool) -> Iterator[Part]:
@@ -92,5 +92,5 @@ def _label(name: str) -> str:
 
 
 def alternate(turns: Sequence[str], speakers: Sequence[str], reply_as: str) -> tuple[str, ...]:
-    """Return the turns of named speakers as the texts of two alternating sides; see `make_sides` and `Side.shown`."""
+    """Return the turns of named speakers as the texts of two alternating sides; see `make_sides` and `SpokenSide.shown`."""
     return tuple(side.shown for side in make_sides(turns, speakers, reply_as))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from convmodel.data.sides import LEAD, Side
+from convmodel.data.sides import LEAD, SpokenSide
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.session import Session
 from convmodel.tokens.speakers import Context, SideIds, join_pieces
@@ -21,7 +21,7 @@ def encode_named(
     tokenizer: ConversationTokenizer, context: Context, persona: Sequence[str], session: Session | None = None
 ) -> ContextIds:
     """Return the token ids of a context; earlier replies of a session have the ids that the model generated."""
-    sides: Sequence[str | Side] = context.turns if context.sides is None else context.sides
+    sides: Sequence[str | SpokenSide] = context.turns if context.sides is None else context.sides
     encoded = encode_sides(tokenizer, [*persona, *sides])
     known = {} if session is None else session.ids
     turns = []
@@ -33,7 +33,7 @@ def encode_named(
     return ContextIds(turns, [ids.ids for ids in encoded[: len(persona)]], opening)
 
 
-def encode_sides(tokenizer: ConversationTokenizer, sides: Sequence[str | Side]) -> list[SideIds]:
+def encode_sides(tokenizer: ConversationTokenizer, sides: Sequence[str | SpokenSide]) -> list[SideIds]:
     """Return the token ids of turns, and those of sides with the names before their texts.
 
     Names and texts are encoded apart, so that the ids of each depend on nothing else.
@@ -43,7 +43,7 @@ def encode_sides(tokenizer: ConversationTokenizer, sides: Sequence[str | Side]) 
     return [join_pieces([next(encoded) for _ in each]) for each in pieces]
 
 
-def _pieces(tokenizer: ConversationTokenizer, side: str | Side) -> list[str]:
+def _pieces(tokenizer: ConversationTokenizer, side: str | SpokenSide) -> list[str]:
     """Return the text of a turn, or the words before each text of a side and the text."""
     if isinstance(side, str):
         return [tokenizer.trim(side)]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from convmodel.data.conversation import check_speakers, check_turns
-from convmodel.data.sides import LEAD, Side, make_sides, opening_words
+from convmodel.data.sides import LEAD, SpokenSide, make_sides, opening_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Context:
 
     turns: Sequence[str]
     numbers: list[int] | None = None
-    sides: Sequence[Side] | None = None
+    sides: Sequence[SpokenSide] | None = None
     opening: str = ""
 
     @property

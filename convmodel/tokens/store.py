@@ -14,7 +14,7 @@ import numpy as np
 from convmodel.data.atomic import atomic_folder
 from convmodel.data.conversation import Conversation
 from convmodel.data.selection_example import SelectionExample
-from convmodel.data.sides import Side, make_sides
+from convmodel.data.sides import SpokenSide, make_sides
 from convmodel.tokens.context_ids import encode_sides
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.speakers import by_appearance
@@ -39,7 +39,7 @@ Segments = tuple[Sequence[str], Sequence[str], Sequence[str]]
 and candidates of its response, the real response first."""
 
 
-_Parts = tuple[Sequence[str], Sequence[str] | Sequence[Side], Sequence[str]]
+_Parts = tuple[Sequence[str], Sequence[str] | Sequence[SpokenSide], Sequence[str]]
 
 _Item = tuple[_Parts, Sequence[str] | None]
 """The texts of an item, and the names of the speakers of its turns, unless they are in its sides."""
@@ -197,7 +197,7 @@ def _write(conversations: Iterable[_Item], tokenizer: TextTokenizer, folder: Pat
 
 
 def _encode(
-    turns: Sequence[str | Side], tokenizer: TextTokenizer, first: int
+    turns: Sequence[str | SpokenSide], tokenizer: TextTokenizer, first: int
 ) -> tuple[Sequence[list[int]], np.ndarray]:
     """Return the ids of segments, counted from `first`, and (N, 3) the segment, start and stop of each name."""
     texts = [turn for turn in turns if isinstance(turn, str)]
@@ -209,7 +209,7 @@ def _encode(
     return [side.ids for side in sides], np.array(given, dtype=np.int64).reshape(-1, 3)
 
 
-def _said(turn: str | Side) -> str:
+def _said(turn: str | SpokenSide) -> str:
     return turn if isinstance(turn, str) else turn.said
 
 

@@ -4,28 +4,28 @@ import random
 
 import pytest
 
-from convmodel.data.sides import Part, Side, alternate, make_sides
+from convmodel.data.sides import Part, SpokenSide, alternate, make_sides
 
 
 def test_a_group_is_named_and_the_one_who_replies_is_named_apart() -> None:
     sides = make_sides(["a", "b", "c", "d"], ["Ida", "Tom", "Eve", "Tom"], "Tom")
     assert sides == [
-        Side(False, (Part("Ida:", " a"),)),
-        Side(True, (Part("Tom:", " b"),)),
-        Side(False, (Part("Eve:", " c"),)),
-        Side(True, (Part("Tom:", " d"),)),
+        SpokenSide(False, (Part("Ida:", " a"),)),
+        SpokenSide(True, (Part("Tom:", " b"),)),
+        SpokenSide(False, (Part("Eve:", " c"),)),
+        SpokenSide(True, (Part("Tom:", " d"),)),
     ]
     assert [side.shown for side in sides] == ["Ida: a", "b", "Eve: c", "d"] and sides[0].said == "a"
 
 
 def test_two_people_are_not_named_and_their_texts_stay_as_they_are() -> None:
     sides = make_sides(["a\nIda: b", "c", "d"], ["Ida", "Ida", "Tom"], "Tom")
-    assert sides == [Side(False, (Part("", "a\nIda: b\nc"),)), Side(True, (Part("", "d"),))]
+    assert sides == [SpokenSide(False, (Part("", "a\nIda: b\nc"),)), SpokenSide(True, (Part("", "d"),))]
 
 
 def test_a_role_is_no_name() -> None:
     sides = make_sides(["a", "b", "c"], ["Ida", "assistant", "Eve"], "assistant")
-    assert sides[1] == Side(True, (Part("", "b"),)) and sides[0].parts[0].words == "Ida:"
+    assert sides[1] == SpokenSide(True, (Part("", "b"),)) and sides[0].parts[0].words == "Ida:"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from convmodel.data.conversation import Conversation
-from convmodel.data.sides import Part, Side
+from convmodel.data.sides import Part, SpokenSide
 from convmodel.tokens.context_ids import encode_named
 from convmodel.tokens.conversation_layout import IGNORED
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
@@ -126,8 +126,8 @@ def test_a_context_keeps_its_speakers_or_becomes_two_sides() -> None:
     assert own_turns([[1], [2], [3]], [0, 1, 0, 0]) == [[3], [1]]
 
 
-def sides_of_two() -> list[Side]:
-    return [Side(True, (Part("", "a"),)), Side(False, (Part("", "b"),))]
+def sides_of_two() -> list[SpokenSide]:
+    return [SpokenSide(True, (Part("", "a"),)), SpokenSide(False, (Part("", "b"),))]
 
 
 # Two sides: a layout of separators without more types, and chat templates
