@@ -92,5 +92,5 @@ def _label(name: str) -> str:
 
 
 def alternate(turns: Sequence[str], speakers: Sequence[str], reply_as: str) -> tuple[str, ...]:
-    """Return the turns of named speakers as the texts of two alternating sides; see `make_sides` and `SpokenSide.shown`."""
+    """Return the turns of named speakers as the texts of two alternating sides; see `make_sides`."""
     return tuple(side.shown for side in make_sides(turns, speakers, reply_as))
