@@ -74,6 +74,13 @@ class Int8Linear(nn.Module):
         joint._fill(whole, torch.cat(biases) if biases else None, precise=layers[0]._precise)
         return joint
 
+    def quantized_weight(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return the int8 weights (out, in), their fp32 scales (out,) and the bias."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            weight = torch.ops.quantized.linear_unpack(self._packed)[0]
+        return weight.int_repr(), weight.q_per_channel_scales().float(), self._bias
+
     def forward(self, x: Tensor) -> Tensor:
         """Return (..., out) fp32 products of (..., in) fp32 rows, without gradients."""
         rows = x if x.dim() == 2 and not x.requires_grad else x.detach().reshape(-1, self.in_features)
