@@ -56,10 +56,8 @@ def make_product(layer: nn.Module, *, packed: bool = False) -> Product:
 def make_joint_product(layers: Sequence[nn.Module], *, packed: bool = False) -> Product:
     """Return a function that computes several layers of the same input, whose outputs (N, out) it concatenates.
 
-    With `packed`, and for layers in int8, it is one product of concatenated copies of their weights.
+    With `packed`, it is one product of concatenated copies of their weights.
     """
-    if all(type(layer) is Int8Linear for layer in layers):
-        return Int8Linear.joined(cast(Sequence[Int8Linear], layers)).forward
     if packed and all(type(layer) is nn.Linear for layer in layers):
         linear = cast(Sequence[nn.Linear], layers)
         if all(layer.weight.device.type == "cpu" and layer.weight.dtype == torch.float32 for layer in linear):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -10,7 +11,8 @@ from torch import Tensor
 from transformers import GPT2LMHeadModel, PreTrainedModel
 
 from convmodel.generation.compiled.step import Rows, run_step
-from convmodel.generation.compiled.weights import WeightMemory, read_model
+from convmodel.generation.compiled.tiles import TileMemory
+from convmodel.generation.compiled.weights import read_model
 from convmodel.generation.kv_cache import KVCache
 
 
@@ -27,7 +29,7 @@ class CompiledDecoder:
     def __init__(self, model: PreTrainedModel) -> None:
         self._threads = torch.get_num_threads()
         self._helpers = ThreadPoolExecutor(max(self._threads - 1, 1), "decoder")
-        self._memory = WeightMemory()
+        self._memory = TileMemory()
         self._model = read_model(model, self._memory)
         self._words = cast(Any, model.get_input_embeddings()).weight.detach()
         self._positions = model.transformer.wpe.weight.detach() if isinstance(model, GPT2LMHeadModel) else None
@@ -62,14 +64,14 @@ class CompiledDecoder:
         rows = self._rows(self._embed(ids, types, positions), positions, slots, chosen, logits)
         counter = np.zeros(1, np.int64)
         arguments = (self._threads, counter.ctypes.data, self._model, rows)
-        helpers = [self._helpers.submit(run_step, thread, *arguments) for thread in range(1, self._threads)]
+        helpers = [self._helpers.submit(partial(run_step, thread, *arguments)) for thread in range(1, self._threads)]
         run_step(0, *arguments)
         for helper in helpers:
             helper.result()
         return logits
 
     def _embed(self, ids: Tensor, types: Tensor | None, positions: Tensor) -> Tensor:
-        hidden = self._words[ids]
+        hidden: Tensor = self._words[ids]
         if self._positions is not None:
             hidden = hidden + self._positions[positions]
         return hidden if types is None else hidden + self._words[types]

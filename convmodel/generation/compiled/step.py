@@ -46,8 +46,8 @@ LAYER = np.dtype(
     ]
 )
 
-STORE, ADD, ACTIVATE, GATE = range(4)
-"""What becomes of a product: it is stored, or added, or activated, or its first half activated and multiplied."""
+STORE, ADD, GELU, GATED_SILU = range(4)
+"""Uses of a product: it is stored, or added, or activated; or half of it is activated and multiplied by the rest."""
 
 SPINS = 2_000
 """Number of times that a waiting thread checks the others before it lets other programs run."""
@@ -59,7 +59,8 @@ MOST = 6 if binding.get_host_cpu_features().get("avx512f") else 2
 class Model(NamedTuple):
     """A model as the step reads it.
 
-    `norm` and `head` are those after the last layer; `cosines` and `sines` are (P, width / 2), by position.
+    `norm` and `head` are those after the last layer; `cosines` and `sines` are (P, width / 2), by position; `inner_use`
+    is GELU or GATED_SILU.
     """
 
     layers: Any
@@ -71,10 +72,8 @@ class Model(NamedTuple):
     heads: int
     groups: int
     width: int
-    is_gated: int
     is_rms: int
-    is_gelu: int
-    is_int8: int
+    inner_use: int
 
 
 class Rows(NamedTuple):
@@ -163,12 +162,16 @@ def exponential(x: Any) -> Any:
 
 
 @jit
-def activate(x: Any, is_gelu: int) -> Any:
-    """Return GELU, by its tanh approximation, or SiLU of a number."""
-    inner = x
-    if is_gelu:  # tanh(y) is 2 sigmoid(2 y) - 1
-        inner = np.float32(1.5957691216) * (x + np.float32(0.044715) * x * x * x)
-    return x / (np.float32(1.0) + exponential(min(-inner, np.float32(87.0))))
+def silu(x: Any) -> Any:
+    """Return x times the logistic function of x."""
+    return x / (np.float32(1.0) + exponential(min(-x, np.float32(87.0))))
+
+
+@jit
+def gelu(x: Any) -> Any:
+    """Return GELU by its tanh approximation, in which tanh(y) is 2 / (1 + exp(-2 y)) - 1."""
+    y = np.float32(1.5957691216) * (x + np.float32(0.044715) * x * x * x)
+    return x / (np.float32(1.0) + exponential(min(-y, np.float32(87.0))))
 
 
 @jit
@@ -209,29 +212,37 @@ def _scale(sums: Any, count: int, tile: int, scales: int, biases: int) -> None:
 
 
 @jit
-def _write(sums: Any, row: int, target: Any, kind: int, is_gelu: int) -> None:
-    """Write the outputs of a row: the sums (TILE,) of one tile, or for GATE of two tiles; see `STORE`."""
+def _write(sums: Any, row: int, target: Any, use: int) -> None:
+    """Write the outputs of a row: the sums (TILE,) of one tile, or for GATED_SILU of two tiles; see `STORE`."""
     for i in range(len(target)):
         total = sums[0, row, i]
-        if kind == STORE:
+        if use == STORE:
             target[i] = total
-        elif kind == ADD:
+        elif use == ADD:
             target[i] += total
-        elif kind == ACTIVATE:
-            target[i] = activate(total, is_gelu)
+        elif use == GELU:
+            target[i] = gelu(total)
         else:
-            target[i] = activate(total, is_gelu) * sums[1, row, i]
+            target[i] = silu(total) * sums[1, row, i]
 
 
 @jit
-def _multiply(
-    thread: int, threads: int, model: Any, product: Any, x: Any, rows: int, kind: int, y: Any, sums: Any
-) -> None:
-    """Compute a thread's share of the outputs y (rows, O) of x (rows, size), with `sums` (2, MOST, TILE) as memory."""
+def multiply(thread: int, threads: int, product: Any, x: Any, rows: int, use: int, y: Any, sums: Any) -> None:
+    """Compute a thread's share of the outputs of a product for all rows.
+
+    Args:
+        thread, threads: index and number of threads.
+        product: addresses; see `PRODUCT`.
+        x: (N, size) values, of which the first `rows` are read.
+        use: see `STORE`.
+        y: (N, O), the result.
+        sums: (2, MOST, TILE) numbers of working memory.
+    """
     size = x.shape[1]
     outputs = y.shape[1]
-    together = 2 if kind == GATE else 1
-    weight_size = 1 if model.is_int8 else 4
+    together = 2 if use == GATED_SILU else 1
+    is_int8 = product[1] != 0
+    tile_size = TILE * size * (1 if is_int8 else 4)
     tiles = (outputs + TILE - 1) // TILE
     parts = (rows + MOST - 1) // MOST
     for tile in range(tiles * thread // threads, tiles * (thread + 1) // threads):
@@ -242,14 +253,14 @@ def _multiply(
             address = x.ctypes.data + 4 * begin * size
             for half in range(together):
                 index = tile * together + half
-                weights = product[0] + index * TILE * size * weight_size
-                if model.is_int8:
+                weights = product[0] + index * tile_size
+                if is_int8:
                     _multiply_int8(count, address, weights, size, sums[half].ctypes.data)
                 else:
                     _multiply_float(count, address, weights, size, sums[half].ctypes.data)
                 _scale(sums[half], count, index, product[1], product[2])
             for row in range(count):
-                _write(sums, row, y[begin + row, tile * TILE : end], kind, model.is_gelu)
+                _write(sums, row, y[begin + row, tile * TILE : end], use)
 
 
 @jit
@@ -352,29 +363,34 @@ def run_step(thread: int, threads: int, counter: int, model: Any, rows: Any) -> 
     count = len(rows.hidden)
     sums = np.empty((2, MOST, TILE), np.float32)
     scores = np.empty(rows.positions, np.float32)
-    inner_kind = GATE if model.is_gated else ACTIVATE
     arrivals = 0
     for layer in model.layers:
         _normalize_rows(thread, threads, model, layer.norm, rows.hidden, rows.normed)
         _wait_for_all(counter, arrivals + threads)
-        _multiply(thread, threads, model, layer.mixed, rows.normed, count, STORE, rows.mixed, sums)
+        multiply(thread, threads, layer.mixed, rows.normed, count, STORE, rows.mixed, sums)
         _wait_for_all(counter, arrivals + 2 * threads)
         _store(thread, threads, model, layer, rows)
         _wait_for_all(counter, arrivals + 3 * threads)
         _attend(thread, threads, model, layer, rows, scores)
         _wait_for_all(counter, arrivals + 4 * threads)
-        _multiply(thread, threads, model, layer.out, rows.attended, count, ADD, rows.hidden, sums)
+        multiply(thread, threads, layer.out, rows.attended, count, ADD, rows.hidden, sums)
         _wait_for_all(counter, arrivals + 5 * threads)
         _normalize_rows(thread, threads, model, layer.inner_norm, rows.hidden, rows.normed)
         _wait_for_all(counter, arrivals + 6 * threads)
-        _multiply(thread, threads, model, layer.inner_in, rows.normed, count, inner_kind, rows.inner, sums)
+        multiply(thread, threads, layer.inner_in, rows.normed, count, model.inner_use, rows.inner, sums)
         _wait_for_all(counter, arrivals + 7 * threads)
-        _multiply(thread, threads, model, layer.inner_out, rows.inner, count, ADD, rows.hidden, sums)
+        multiply(thread, threads, layer.inner_out, rows.inner, count, ADD, rows.hidden, sums)
         arrivals += 8 * threads
         _wait_for_all(counter, arrivals)
     for index in range(len(rows.wanted) * thread // threads, len(rows.wanted) * (thread + 1) // threads):
         row = rows.hidden[rows.wanted[index]]
         normalize(row, rows.normed[index], model.norm[0], model.norm[1], model.is_rms, model.eps)
     _wait_for_all(counter, arrivals + threads)
-    _multiply(thread, threads, model, model.head, rows.normed, len(rows.wanted), STORE, rows.logits, sums)
+    multiply(thread, threads, model.head, rows.normed, len(rows.wanted), STORE, rows.logits, sums)
     _wait_for_all(counter, arrivals + 2 * threads)
+
+
+@jit
+def compute_product(thread: int, threads: int, product: Any, x: Any, y: Any) -> None:
+    """Compute a thread's share of the outputs y (N, O) of x (N, size); see `multiply`."""
+    multiply(thread, threads, product, x, len(x), STORE, y, np.empty((2, MOST, TILE), np.float32))

@@ -1,12 +1,12 @@
 """Build the innermost loops in LLVM's intermediate representation, as functions that numba's code can call.
 
-Numba's own loops keep their sums in memory. Here they stay in vector registers, whichever a processor has: LLVM makes of
-a vector of 16 numbers one of AVX-512, two of AVX2 or four of NEON.
+Numba's own loops keep their sums in memory. Here they stay in vector registers, whichever a processor has: LLVM makes
+of a vector of 16 numbers one of AVX-512, two of AVX2 or four of NEON.
 """
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from llvmlite import ir
 from numba import types
@@ -44,7 +44,7 @@ def make_tile_product(rows: int, weight_type: ir.Type) -> Code:
 
         return types.void(*[types.int64] * 4), generate
 
-    return multiply  # type: ignore[no-any-return]
+    return cast(Code, multiply)
 
 
 def _generate_product(
