@@ -65,12 +65,12 @@ def test_a_product_of_a_language_model_is_that_of_its_rounded_weights(width: int
     weight, bias = torch.randn(out, width) * torch.rand(out, 1), torch.randn(out)
     x = torch.randn(rows, width)
     x[:, 1] *= 300
-    scale = (weight.abs().amax(1, keepdim=True) / 127).double()
-    exact = x.double() @ ((weight / scale).round() * scale).t()
+    scale = weight.abs().amax(1, keepdim=True) / 127
+    exact = x.double() @ ((weight / scale).round().double() * scale.double()).t()
     size = x.abs().double() @ weight.abs().double().t()
     for given in (bias, None):
         result = Int8Linear(weight, given)(x).double() - (0 if given is None else bias)
-        assert ((result - exact).abs() <= 1e-5 * size + 1e-6).all()
+        assert ((result - exact).abs() <= 2e-6 * size + 1e-6).all()
 
 
 def odd_rows(source: random.Random, width: int) -> Tensor:
