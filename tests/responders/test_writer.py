@@ -565,7 +565,7 @@ def test_no_request_is_left_waiting_when_no_new_engine_can_be_created(
 def test_closing_ends_everything_with_an_error_and_leaves_no_thread(small: ConversationModel) -> None:
     before = threading.active_count()
     writer = Writer(small, options=LONG, max_running=2)
-    running = [writer.start(["Hello"]) for _ in range(6)]
+    running = [writer.start(["Hello"]) for _ in range(200)]
     next(iter(running[0]))
     heard: list[Exception] = []
 
@@ -575,7 +575,7 @@ def test_closing_ends_everything_with_an_error_and_leaves_no_thread(small: Conve
         except RuntimeError as error:
             heard.append(error)
 
-    listening = [threading.Thread(target=hear, args=(handle,)) for handle in running[2:]]
+    listening = [threading.Thread(target=hear, args=(handle,)) for handle in running[-4:]]
     for thread in listening:
         thread.start()
     writer.close()

@@ -1,5 +1,6 @@
 """Decoder of a GPT-2 or a Llama on a CPU whose steps numba compiles, once, for this machine."""
 
+import weakref
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -29,6 +30,7 @@ class CompiledDecoder:
     def __init__(self, model: PreTrainedModel) -> None:
         self._threads = torch.get_num_threads()
         self._helpers = ThreadPoolExecutor(max(self._threads - 1, 1), "decoder")
+        weakref.finalize(self, self._helpers.shutdown)
         self._memory = TileMemory()
         self._model = read_model(model, self._memory)
         self._words = cast(Any, model.get_input_embeddings()).weight.detach()
