@@ -9,7 +9,6 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from convmodel.generation.decoders import Decoder, make_decoder
-from convmodel.generation.gpt2_layers import GPT2Decoder
 from convmodel.generation.kv_cache import KVCache
 from convmodel.generation.ragged_attention import RaggedAttention, SequenceChunk
 
@@ -60,5 +59,5 @@ class ModelRunner:
             slots = [chunk.slot for chunk, size in zip(chunks, sizes, strict=True) for _ in range(size)]
             return self._compiled.read(ids, types, positions, slots, cache, wanted)
         cache.reserve(max(row.stop for row in ranges))
-        attention = RaggedAttention(chunks, cache, independent=isinstance(self.decoder, GPT2Decoder))
+        attention = RaggedAttention(chunks, cache)
         return self.decoder(ids, types, positions, attention, wanted=wanted)

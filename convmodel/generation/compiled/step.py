@@ -23,7 +23,7 @@ from convmodel.generation.compiled.vector_code import (
 )
 
 PRODUCT = ("i8", 3)
-"""Addresses of a layer's weights in tiles, of their scales (int8 only) and of its biases. An address of 0 is none."""
+"""Addresses of a layer's weights in tiles, of their scales (int8 only) and of its biases; 0 if there are none."""
 
 NORM = ("i8", 2)
 """Addresses of a norm's weights and biases."""
