@@ -1,6 +1,7 @@
 """Run a causal language model on new tokens of many sequences at once, with a KV cache and without padding."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from itertools import accumulate
 
@@ -30,6 +31,22 @@ class ModelRunner:
             from convmodel.generation.compiled.weights import supports_compiled
 
             self._compiled = CompiledDecoder(model) if supports_compiled(model) else None
+
+    @contextmanager
+    def limited_threads(self) -> Iterator[None]:
+        """Run torch in one thread if steps are compiled, whose own threads its workers would hinder.
+
+        OpenMP's workers wait actively, for about a millisecond, for their next work.
+        """
+        if self._compiled is None:
+            yield
+            return
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
     @cached_property
     def decoder(self) -> Decoder:

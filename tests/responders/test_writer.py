@@ -354,7 +354,7 @@ def test_a_reply_can_be_cancelled_at_any_moment_and_frees_its_slot(small: Conver
             if index % 4 == 1:
                 next(iter(replying))
             elif index % 4 == 2:
-                time.sleep(source.random() / 100)
+                time.sleep(source.random() / 2_000)
             elif index % 4 == 3 and index % 8 == 3:
                 replying.result()
             giving_up = threading.Thread(target=replying.cancel)

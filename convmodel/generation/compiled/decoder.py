@@ -36,6 +36,8 @@ class CompiledDecoder:
         self._words = cast(Any, model.get_input_embeddings()).weight.detach()
         self._positions = model.transformer.wpe.weight.detach() if isinstance(model, GPT2LMHeadModel) else None
         self._inner = _inner_size(model)
+        attended = self._model.heads * self._model.width
+        self._widest = max(self._words.shape[1], self._inner, attended) + 1
         self._cache: KVCache | None = None
         self._cached_positions = 0
 
@@ -90,6 +92,8 @@ class CompiledDecoder:
             np.empty((count, (model.heads + 2 * model.groups) * model.width), np.float32),
             np.empty((count, model.heads * model.width), np.float32),
             np.empty((count, self._inner), np.float32),
+            np.empty(count * self._widest, np.int16),
+            np.empty(count, np.float32),
             logits.numpy(),
         )
 

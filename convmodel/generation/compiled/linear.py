@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convmodel.generation.compiled.step import compute_product
+from convmodel.generation.compiled.step import RoundedRows, compute_product, round_rows
 from convmodel.generation.compiled.tiles import TileMemory
 
 SINGLE = 200_000
@@ -32,7 +32,11 @@ class Product:
         """Return (N, out) products of (N, in) contiguous fp32 rows."""
         output = torch.empty(len(x), self._outputs)
         threads = torch.get_num_threads() if x.numel() * self._outputs > SINGLE else 1
-        arguments = (threads, self._addresses, x.numpy(), output.numpy())
+        values = x.numpy()
+        rows = RoundedRows(np.empty(len(x) * (self._inputs + 1), np.int16), np.empty(len(x), np.float32))
+        if self._addresses[1]:
+            round_rows(0, 1, values, len(x), *rows)
+        arguments = (threads, self._addresses, values, rows, output.numpy())
         helpers = [_helpers().submit(partial(compute_product, thread, *arguments)) for thread in range(1, threads)]
         compute_product(0, *arguments)
         for helper in helpers:

@@ -11,8 +11,6 @@ import numpy as np
 from llvmlite import binding
 
 from convmodel.generation.compiled.vector_code import (
-    FLOAT,
-    INT8,
     TILE,
     add_atomically,
     as_floats,
@@ -73,14 +71,23 @@ class Model(NamedTuple):
     groups: int
     width: int
     is_rms: int
+    is_int8: int
     inner_use: int
+
+
+class RoundedRows(NamedTuple):
+    """Memory for rows of whole numbers and their factors; see `round_rows`."""
+
+    rounded: Any
+    factors: Any
 
 
 class Rows(NamedTuple):
     """The tokens of a step, and the memory that it works in.
 
     `places` (N, 2) are slots and positions, `wanted` (W,) the rows whose logits are needed, `hidden` (N, D) embeddings,
-    which are overwritten, and `logits` (W, V) the result. Each slot and head of the cache has memory for `positions`.
+    which are overwritten, and `logits` (W, V) the result. `rounded` and `factors` are those of `RoundedRows`. Each slot
+    and head of the cache has memory for `positions`.
     """
 
     places: Any
@@ -91,13 +98,15 @@ class Rows(NamedTuple):
     mixed: Any
     attended: Any
     inner: Any
+    rounded: Any
+    factors: Any
     logits: Any
 
 
 jit = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
 
-_int8 = [make_tile_product(rows, INT8) for rows in range(1, 7)]
-_float = [make_tile_product(rows, FLOAT) for rows in range(1, 7)]
+_int8 = [make_tile_product(rows, "int8") for rows in range(1, 7)]
+_float = [make_tile_product(rows, "float32") for rows in range(1, 7)]
 _int8_1, _int8_2, _int8_3, _int8_4, _int8_5, _int8_6 = _int8
 _float_1, _float_2, _float_3, _float_4, _float_5, _float_6 = _float
 
@@ -135,14 +144,16 @@ def _multiply_float(rows: int, x: int, weights: int, size: int, sums: int) -> No
 
 
 @jit
-def _wait_for_all(counter: int, arrivals: int) -> None:
-    """Count this thread's arrival, and wait until there are so many."""
+def _meet(threads: int, counter: int, arrivals: int) -> int:
+    """Wait until all threads have come here; `arrivals` before are counted at an address. Return those after."""
+    arrivals += threads
     add_atomically(counter, 1)
     spins = 0
     while load_atomically(counter) < arrivals:
         spins += 1
         if spins > SPINS:
             yield_processor()
+    return arrivals
 
 
 @jit
@@ -197,18 +208,42 @@ def normalize(x: Any, y: Any, weight: int, bias: int, is_rms: int, eps: Any) -> 
 
 
 @jit
-def _scale(sums: Any, count: int, tile: int, scales: int, biases: int) -> None:
-    """Multiply the sums (count, TILE) of a tile by their scales, and add biases."""
-    if scales:
-        factors = numba.carray(as_floats(scales + 4 * TILE * tile), TILE)
+def round_rows(thread: int, threads: int, x: Any, count: int, rounded: Any, factors: Any) -> None:
+    """Round a thread's share of the first rows of x (N, size) to whole numbers times a factor of each row.
+
+    The numbers have as many bits, at most 16, as leave the sums of their products with int8 weights within 32 bits.
+    `rounded` is a flat int16 array, in which rows of an odd size are followed by a 0; `factors` is (N,).
+    """
+    size = x.shape[1]
+    width = size + size % 2
+    largest = np.float32(min(32767, 0x7FFFFFFF // (127 * width)))
+    for row in range(count * thread // threads, count * (thread + 1) // threads):
+        values = x[row]
+        peak = np.float32(1e-30)
+        for i in range(size):
+            peak = max(peak, abs(values[i]))
+        factors[row] = peak / largest
+        inverse = largest / peak
+        target = rounded[row * width : (row + 1) * width]
+        for i in range(size):
+            target[i] = np.int16(np.rint(values[i] * inverse))
+        if width > size:
+            target[size] = 0
+
+
+@jit
+def _scale(sums: Any, count: int, tile: int, product: Any, factors: Any) -> None:
+    """Multiply the sums (count, TILE) of a tile by the factors of rows and the scales of outputs, and add biases."""
+    if product[1]:
+        scales = numba.carray(as_floats(product[1] + 4 * TILE * tile), TILE)
         for row in range(count):
             for i in range(TILE):
-                sums[row, i] *= factors[i]
-    if biases:
-        shifts = numba.carray(as_floats(biases + 4 * TILE * tile), TILE)
+                sums[row, i] *= factors[row] * scales[i]
+    if product[2]:
+        biases = numba.carray(as_floats(product[2] + 4 * TILE * tile), TILE)
         for row in range(count):
             for i in range(TILE):
-                sums[row, i] += shifts[i]
+                sums[row, i] += biases[i]
 
 
 @jit
@@ -227,39 +262,44 @@ def _write(sums: Any, row: int, target: Any, use: int) -> None:
 
 
 @jit
-def multiply(thread: int, threads: int, product: Any, x: Any, rows: int, use: int, y: Any, sums: Any) -> None:
-    """Compute a thread's share of the outputs of a product for all rows.
+def multiply(
+    thread: int, threads: int, product: Any, x: Any, rows: Any, count: int, use: int, y: Any, sums: Any
+) -> None:
+    """Compute a thread's share of the outputs of a product for the first rows.
 
     Args:
         thread, threads: index and number of threads.
         product: addresses; see `PRODUCT`.
-        x: (N, size) values, of which the first `rows` are read.
+        x: (N, size) values, of which `rows.rounded` and `rows.factors` hold the rounded ones for int8 weights.
+        rows: `Rows`.
+        count: number of rows.
         use: see `STORE`.
         y: (N, O), the result.
         sums: (2, MOST, TILE) numbers of working memory.
     """
-    size = x.shape[1]
     outputs = y.shape[1]
     together = 2 if use == GATED_SILU else 1
     is_int8 = product[1] != 0
-    tile_size = TILE * size * (1 if is_int8 else 4)
+    size = (x.shape[1] + 1) // 2 if is_int8 else x.shape[1]  # of 4 bytes each
+    values = rows.rounded.ctypes.data if is_int8 else x.ctypes.data
+    tile_size = TILE * size * (2 if is_int8 else 4)
     tiles = (outputs + TILE - 1) // TILE
-    parts = (rows + MOST - 1) // MOST
+    parts = (count + MOST - 1) // MOST
     for tile in range(tiles * thread // threads, tiles * (thread + 1) // threads):
         end = min(outputs, (tile + 1) * TILE)
         for part in range(parts):
-            begin = rows * part // parts
-            count = rows * (part + 1) // parts - begin
-            address = x.ctypes.data + 4 * begin * size
+            begin = count * part // parts
+            size_of_part = count * (part + 1) // parts - begin
+            address = values + 4 * begin * size
             for half in range(together):
                 index = tile * together + half
                 weights = product[0] + index * tile_size
                 if is_int8:
-                    _multiply_int8(count, address, weights, size, sums[half].ctypes.data)
+                    _multiply_int8(size_of_part, address, weights, size, sums[half].ctypes.data)
                 else:
-                    _multiply_float(count, address, weights, size, sums[half].ctypes.data)
-                _scale(sums[half], count, index, product[1], product[2])
-            for row in range(count):
+                    _multiply_float(size_of_part, address, weights, size, sums[half].ctypes.data)
+                _scale(sums[half], size_of_part, index, product, rows.factors[begin:])
+            for row in range(size_of_part):
                 _write(sums, row, y[begin + row, tile * TILE : end], use)
 
 
@@ -345,9 +385,44 @@ def _weigh(query: Any, keys: Any, scale: Any, start: int, shares: Any) -> None:
 
 
 @jit
-def _normalize_rows(thread: int, threads: int, model: Any, norm: Any, x: Any, y: Any) -> None:
-    for row in range(len(x) * thread // threads, len(x) * (thread + 1) // threads):
-        normalize(x[row], y[row], norm[0], norm[1], model.is_rms, model.eps)
+def _normalize_rows(thread: int, threads: int, model: Any, norm: Any, rows: Any) -> None:
+    """Norm a thread's share of the hidden rows, and round them for int8 weights."""
+    count = len(rows.hidden)
+    for row in range(count * thread // threads, count * (thread + 1) // threads):
+        normalize(rows.hidden[row], rows.normed[row], norm[0], norm[1], model.is_rms, model.eps)
+    if model.is_int8:
+        round_rows(thread, threads, rows.normed, count, rows.rounded, rows.factors)
+
+
+@jit
+def _read_layer(
+    thread: int, threads: int, counter: int, arrivals: int, model: Any, layer: Any, rows: Any, sums: Any, scores: Any
+) -> int:
+    """Compute a layer, and return the arrivals after it."""
+    count = len(rows.hidden)
+    _normalize_rows(thread, threads, model, layer.norm, rows)
+    arrivals = _meet(threads, counter, arrivals)
+    multiply(thread, threads, layer.mixed, rows.normed, rows, count, STORE, rows.mixed, sums)
+    arrivals = _meet(threads, counter, arrivals)
+    _store(thread, threads, model, layer, rows)
+    arrivals = _meet(threads, counter, arrivals)
+    _attend(thread, threads, model, layer, rows, scores)
+    arrivals = _meet(threads, counter, arrivals)
+    if model.is_int8:
+        round_rows(thread, threads, rows.attended, count, rows.rounded, rows.factors)
+        arrivals = _meet(threads, counter, arrivals)
+    multiply(thread, threads, layer.out, rows.attended, rows, count, ADD, rows.hidden, sums)
+    arrivals = _meet(threads, counter, arrivals)
+    _normalize_rows(thread, threads, model, layer.inner_norm, rows)
+    arrivals = _meet(threads, counter, arrivals)
+    multiply(thread, threads, layer.inner_in, rows.normed, rows, count, model.inner_use, rows.inner, sums)
+    arrivals = _meet(threads, counter, arrivals)
+    if model.is_int8:
+        round_rows(thread, threads, rows.inner, count, rows.rounded, rows.factors)
+        arrivals = _meet(threads, counter, arrivals)
+    multiply(thread, threads, layer.inner_out, rows.inner, rows, count, ADD, rows.hidden, sums)
+    arrivals = _meet(threads, counter, arrivals)
+    return arrivals
 
 
 @jit
@@ -360,37 +435,23 @@ def run_step(thread: int, threads: int, counter: int, model: Any, rows: Any) -> 
         model: a `Model`.
         rows: `Rows`.
     """
-    count = len(rows.hidden)
     sums = np.empty((2, MOST, TILE), np.float32)
     scores = np.empty(rows.positions, np.float32)
     arrivals = 0
     for layer in model.layers:
-        _normalize_rows(thread, threads, model, layer.norm, rows.hidden, rows.normed)
-        _wait_for_all(counter, arrivals + threads)
-        multiply(thread, threads, layer.mixed, rows.normed, count, STORE, rows.mixed, sums)
-        _wait_for_all(counter, arrivals + 2 * threads)
-        _store(thread, threads, model, layer, rows)
-        _wait_for_all(counter, arrivals + 3 * threads)
-        _attend(thread, threads, model, layer, rows, scores)
-        _wait_for_all(counter, arrivals + 4 * threads)
-        multiply(thread, threads, layer.out, rows.attended, count, ADD, rows.hidden, sums)
-        _wait_for_all(counter, arrivals + 5 * threads)
-        _normalize_rows(thread, threads, model, layer.inner_norm, rows.hidden, rows.normed)
-        _wait_for_all(counter, arrivals + 6 * threads)
-        multiply(thread, threads, layer.inner_in, rows.normed, count, model.inner_use, rows.inner, sums)
-        _wait_for_all(counter, arrivals + 7 * threads)
-        multiply(thread, threads, layer.inner_out, rows.inner, count, ADD, rows.hidden, sums)
-        arrivals += 8 * threads
-        _wait_for_all(counter, arrivals)
-    for index in range(len(rows.wanted) * thread // threads, len(rows.wanted) * (thread + 1) // threads):
+        arrivals = _read_layer(thread, threads, counter, arrivals, model, layer, rows, sums, scores)
+    count = len(rows.wanted)
+    for index in range(count * thread // threads, count * (thread + 1) // threads):
         row = rows.hidden[rows.wanted[index]]
         normalize(row, rows.normed[index], model.norm[0], model.norm[1], model.is_rms, model.eps)
-    _wait_for_all(counter, arrivals + threads)
-    multiply(thread, threads, model.head, rows.normed, len(rows.wanted), STORE, rows.logits, sums)
-    _wait_for_all(counter, arrivals + 2 * threads)
+    if model.is_int8:
+        round_rows(thread, threads, rows.normed, count, rows.rounded, rows.factors)
+    arrivals = _meet(threads, counter, arrivals)
+    multiply(thread, threads, model.head, rows.normed, rows, count, STORE, rows.logits, sums)
+    _meet(threads, counter, arrivals)
 
 
 @jit
-def compute_product(thread: int, threads: int, product: Any, x: Any, y: Any) -> None:
+def compute_product(thread: int, threads: int, product: Any, x: Any, rows: Any, y: Any) -> None:
     """Compute a thread's share of the outputs y (N, O) of x (N, size); see `multiply`."""
-    multiply(thread, threads, product, x, len(x), STORE, y, np.empty((2, MOST, TILE), np.float32))
+    multiply(thread, threads, product, x, rows, len(x), STORE, y, np.empty((2, MOST, TILE), np.float32))

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from convmodel.generation.compiled.vector_code import TILE
 
@@ -36,7 +37,7 @@ class TileMemory:
         """Return the addresses of the weights, scales and biases of layers that read the same input.
 
         The weights are in tiles (tiles, in, TILE), each of TILE outputs, of one layer after the other; of all layers in
-        turn with `alternating`.
+        turn with `alternating`. Those in int8 are in pairs, (tiles, in / 2, TILE, 2).
         """
         return tuple(self._tiles([layer[part] for layer in layers], alternating=alternating) for part in range(3))
 
@@ -48,7 +49,10 @@ class TileMemory:
             tiles = torch.stack([_divided(part) for part in present], 1).flatten(0, 1)
         else:
             tiles = _divided(torch.cat(present))
-        return self.keep(tiles.transpose(1, 2) if tiles.dim() == 3 else tiles)
+        if tiles.dtype == torch.int8:
+            size = tiles.shape[2]
+            tiles = functional.pad(tiles, (0, size % 2)).unflatten(2, (-1, 2))
+        return self.keep(tiles.transpose(1, 2) if tiles.dim() > 2 else tiles)
 
 
 def _divided(rows: Tensor) -> Tensor:

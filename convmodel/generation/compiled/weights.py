@@ -66,6 +66,7 @@ def read_model(model: PreTrainedModel, memory: TileMemory) -> Model:
         groups,
         width,
         is_rms=int(not is_gpt2),
+        is_int8=int(isinstance(head, Int8Linear)),
         inner_use=GELU if is_gpt2 else GATED_SILU,
     )
 

@@ -44,7 +44,8 @@ def test_logits_equal_those_of_transformers(name: str, dtype: str, threads: int)
     source = random.Random(0)
     ids = [source.randrange(2, END) for _ in range(POSITIONS)]
     parts = [read(decoder, cache, 1, ids[begin:end], begin) for begin, end in ((0, 7), (7, 8), (8, POSITIONS))]
-    torch.testing.assert_close(torch.cat(parts), own_logits(network, ids), atol=2e-5, rtol=2e-5)
+    tolerance = 2e-5 if dtype == "float32" else 2e-3  # in int8 a value near half-way is rounded to the other side
+    torch.testing.assert_close(torch.cat(parts), own_logits(network, ids), atol=tolerance, rtol=tolerance)
 
 
 @pytest.mark.parametrize("options", [{"scale_attn_weights": False}, {"scale_attn_by_inverse_layer_idx": True}, {}])

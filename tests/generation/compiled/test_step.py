@@ -54,7 +54,7 @@ def test_threads_wait_until_the_last_one_has_come() -> None:
     passed: list[int] = []
 
     def come(turn: int) -> None:
-        step._wait_for_all(counter.ctypes.data, 3)
+        step._meet(3, counter.ctypes.data, 0)
         passed.append(turn)
 
     threads = [threading.Thread(target=come, args=(turn,)) for turn in range(2)]

@@ -22,12 +22,14 @@ def test_layers_follow_each_other_and_the_last_tile_is_filled_with_zeros() -> No
 
 def test_alternating_layers_take_turns_tile_by_tile() -> None:
     memory = TileMemory()
-    gate, up = (torch.randint(-9, 9, (TILE + 2, 4), dtype=torch.int8) for _ in range(2))
+    gate, up = (torch.randint(-9, 9, (TILE + 2, 5), dtype=torch.int8) for _ in range(2))
     weights, scales, biases = memory.product(
         *((one, torch.ones(TILE + 2), None) for one in (gate, up)), alternating=True
     )
     tiles = kept(memory, weights)
-    assert tiles.dtype == torch.int8 and tiles.shape == (4, 4, TILE) and biases == 0
-    assert tiles[0].t().equal(gate[:TILE]) and tiles[1].t().equal(up[:TILE])
-    assert tiles[2].t()[:2].equal(gate[TILE:]) and tiles[3].t()[:2].equal(up[TILE:])
+    assert tiles.dtype == torch.int8 and tiles.shape == (4, 3, TILE, 2) and biases == 0
+    values = tiles.transpose(1, 2).flatten(2)
+    assert not values[..., 5:].any()  # pairs of an odd number of values
+    assert values[0, :, :5].equal(gate[:TILE]) and values[1, :, :5].equal(up[:TILE])
+    assert values[2, :2, :5].equal(gate[TILE:]) and values[3, :2, :5].equal(up[TILE:])
     assert kept(memory, scales).shape == (4, TILE)
