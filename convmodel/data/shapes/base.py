@@ -91,19 +91,15 @@ def build_record(fields: Fields) -> Record:
     context: Any = None
     response: Any = None
     speakers: list[str] | None = None
-    if "turns" in fields.roles:
-        turns = context = fields.pop("turns")
-        if isinstance(turns, dict) or (isinstance(turns, list) and turns and isinstance(turns[0], dict)):
+    role = next((role for role in ("turns", "messages") if role in fields.roles), None)
+    if role is not None:
+        turns = context = fields.pop(role)
+        if role == "messages" or isinstance(turns, dict) or _is_messages(turns):
             chat = read_turns(turns, fields.notes, named=True)
             turns = context = chat.turns
             speakers = chat.speakers
+            # A persona of the wrong type is passed on: the error is raised when the record is validated.
             persona = [*persona, *chat.persona] if isinstance(persona, list) else persona
-    elif "messages" in fields.roles:
-        chat = read_turns(fields.pop("messages"), fields.notes, named=True)
-        turns = context = chat.turns
-        speakers = chat.speakers
-        # A persona of the wrong type is passed on: the error is raised when the record is validated.
-        persona = [*persona, *chat.persona] if isinstance(persona, list) else persona
     else:
         context, response, turns, persona = _pair(fields, persona)
     return _finish(fields, turns, persona, _selections(fields, context, response), speakers)

@@ -5,7 +5,8 @@ where none has a rank. Of a tree without ranks every branch from the root to a l
 the replies to them, and messages that nobody answered are left out.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from convmodel.data.data_file import Notes
@@ -72,12 +73,8 @@ def _link(root: Any) -> _Node:
 def _node(message: Any) -> _Node:
     if not isinstance(message, Mapping):
         raise ValueError(f"a message of the tree is {describe_type(message)}; write an object with role and text")
-    text = "" if _is_true(message.get("deleted")) else message.get("text")
+    text = "" if str(message.get("deleted")).strip().lower() == "true" else message.get("text")
     return _Node({"role": message.get("role"), "content": text}, _rank(message.get("rank")), [])
-
-
-def _is_true(value: Any) -> bool:
-    return value is True or str(value).strip().lower() == "true"
 
 
 def _rank(value: Any) -> float | None:
@@ -91,7 +88,7 @@ def _rank(value: Any) -> float | None:
 def _records(number: int, root: _Node, meta: Mapping[str, Any], notes: Notes) -> Iterator[Record]:
     is_ranked = _has_ranks(root)
     for branch in [_best_branch(root, notes)] if is_ranked else _branches(root):
-        kept = list(_before_deletion(branch))
+        kept = takewhile(lambda node: node.message["content"] != "", branch)  # up to a deleted message
         chat = read_turns([node.message for node in kept], notes)
         if len(chat.turns) > 1:
             yield Record(number, chat.turns, chat.persona, dict(meta) or None)
@@ -138,13 +135,6 @@ def _branches(root: _Node) -> Iterator[list[_Node]]:
         if not node.replies:
             yield list(branch)
         steps.extend((depth + 1, reply) for reply in reversed(node.replies))
-
-
-def _before_deletion(branch: Sequence[_Node]) -> Iterator[_Node]:
-    for node in branch:
-        if node.message["content"] == "":
-            return
-        yield node
 
 
 class TreeGroup:
