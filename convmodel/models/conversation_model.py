@@ -113,12 +113,12 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         return {} if file is None else read_layout_options(file)
 
     def _write_extra_config(self, folder: Path) -> None:
-        options = replace(self._tokenizer.layout_options, layout=self._tokenizer.layout.name)
+        options = replace(self.tokenizer.layout_options, layout=self.tokenizer.layout.name)
         write_layout_options(options, folder / CONVERSATION_FILE)
 
     @property
     def _window_budget(self) -> WindowBudget:
-        return reply_budget(self.n_positions, self._tokenizer.layout.costs.min_context())
+        return reply_budget(self.n_positions, self.tokenizer.layout.costs.min_context())
 
     def generate(
         self,
@@ -187,7 +187,7 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
             self.prepare(turns, persona, decoding, speakers=names, speaker=name, seed=seed, scored=scored)
             for turns, persona, names, name, seed in zip(contexts, *columns, strict=True)
         ]
-        replies = write(self._hf_model, self._tokenizer, [reply_inputs.job for reply_inputs in inputs])
+        replies = write(self.hf_model, self.tokenizer, [reply_inputs.job for reply_inputs in inputs])
         return [self._output(*pair, scorer) for pair in zip(inputs, replies, strict=True)]
 
     def prepare(
@@ -212,17 +212,17 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
             scored: whether to compute the likelihoods of the replies.
             sink: a function called with the next characters of the first reply as they become final.
         """
-        keeps_names = self._tokenizer.layout.max_speakers > 2
+        keeps_names = self.tokenizer.layout.max_speakers > 2
         turns, numbers = name_speakers(check_turns(context), speakers, speaker, keep=keeps_names)
         sentences = check_turns(persona, what="persona sentence")
-        ids, persona_ids = self._tokenizer.encode_context(turns, sentences)
+        ids, persona_ids = self.tokenizer.encode_context(turns, sentences)
         if session is not None:
             ids = [list(session.ids.get((index, turns[index]), turn_ids)) for index, turn_ids in enumerate(ids)]
-        laid_out, window = self._tokenizer.layout.lay_out_context(
+        laid_out, window = self.tokenizer.layout.lay_out_context(
             ids, persona=persona_ids, max_length=decoding.context_limit, keep=keep, speakers=numbers
         )
         job = make_job(
-            self._tokenizer,
+            self.tokenizer,
             to_input(laid_out),
             decoding,
             seed=seed,
@@ -230,7 +230,7 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
             sink=sink,
             history_ids=ids,
             own_turn_ids=ids[-2::-2] if numbers is None else own_turns(ids, numbers),
-            reasoning=self._tokenizer.layout.reasoning,
+            reasoning=self.tokenizer.layout.reasoning,
         )
         tokens_dropped = window.cut + sum(map(len, ids[: window.first]))
         return ReplyInputs(list(turns), list(sentences), job, window.first, tokens_dropped)
@@ -274,9 +274,9 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         candidates = list(check_turns(candidates, what="candidate"))
         if not candidates:
             raise ValueError("there are no candidates; give at least one")
-        layout = self._tokenizer.layout
-        turns, sentences = self._tokenizer.encode_context(context, persona)
-        replies = self._tokenizer.encode_turns(candidates)
+        layout = self.tokenizer.layout
+        turns, sentences = self.tokenizer.encode_context(context, persona)
+        replies = self.tokenizer.encode_turns(candidates)
         if cut:  # leave room for the smallest context, and the end of the reply
             least = layout.costs.persona_length(sentences) + layout.costs.min_context(persona=bool(sentences)) + 1
             replies = [ids[: max(1, self.n_positions - least)] for ids in replies]
@@ -286,10 +286,10 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         rows = [to_input(layout.append_reply(base, ids)) for ids in replies]
         lengths = [len(row.input_ids) - len(base.input_ids) for row in rows]
         summed: list[float] = []
-        with eval_mode(self._hf_model):
+        with eval_mode(self.hf_model):
             for i in range(0, len(rows), ROWS_PER_BATCH):
                 part = slice(i, i + ROWS_PER_BATCH)
-                summed += score_rows(self._hf_model, rows[part], lengths[part], pad_token_id=layout.pad_token_id)
+                summed += score_rows(self.hf_model, rows[part], lengths[part], pad_token_id=layout.pad_token_id)
         per_token = [total / n for total, n in zip(summed, lengths, strict=True)]
         return ConversationModelScores(candidates, summed, per_token, lengths)
 
