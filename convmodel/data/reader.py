@@ -260,4 +260,9 @@ def file_digest(path: str) -> str:
 def format_count(count: int, noun: str) -> str:
     """Return a count with its noun: "1 row", "2,400 rows"."""
     singular, of, whole = noun.partition(" of ")
-    return f"{count:,} {singular}{'' if count == 1 else 's'}{of}{whole}"
+    return f"{count:,} {singular if count == 1 else plural_of(singular)}{of}{whole}"
+
+
+def plural_of(noun: str) -> str:
+    """Return the plural of a noun: "rows", "replies"."""
+    return noun[:-1] + "ies" if noun.endswith("y") else noun + "s"

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,69 +13,21 @@ from convmodel.generation.causal_lm import reads_token_types
 from convmodel.generation.options import DecodingConfig, WindowBudget, reply_budget
 from convmodel.generation.padded import ModelInput, score_rows
 from convmodel.models.card import CONVERSATIONS
+from convmodel.models.conversation_inputs import (
+    ConversationModelOutput,
+    ConversationModelScores,
+    ReplyInputs,
+    rank_and_deduplicate,
+)
 from convmodel.models.folder import CONVERSATION_FILE, DOCUMENT_FILE, has_file, local_file
 from convmodel.models.language_model import LanguageModel, one_per_row
 from convmodel.models.rerankers import Likelihood, ScoredBy, score_candidates
-from convmodel.models.text_generation import (
-    ROWS_PER_BATCH,
-    GeneratedText,
-    GenerationJob,
-    eval_mode,
-    make_job,
-    write,
-)
+from convmodel.models.text_generation import ROWS_PER_BATCH, GeneratedText, eval_mode, make_job, write
 from convmodel.tokens.conversation_layout import ConversationSequence
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.layout_options import read_layout_options, write_layout_options
 from convmodel.tokens.session import Session
 from convmodel.tokens.speakers import name_speakers, own_turns
-
-
-@dataclass(frozen=True)
-class ConversationModelOutput:
-    """Generated replies to the turns of a context.
-
-    Args:
-        responses: one text for each returned sequence, without separators.
-        turns_dropped: number of oldest turns that did not fit into the model's window.
-        scores: the score of each response if a scorer was given; the responses are then sorted by score, best first,
-            without duplicates.
-    """
-
-    responses: list[str]
-    context: list[str]
-    turns_dropped: int = 0
-    scores: list[float] | None = None
-
-
-@dataclass(frozen=True)
-class ConversationModelScores:
-    """Log-likelihoods of C candidates as the reply, in nats: higher is better. The final separator counts as a token.
-
-    Args:
-        summed, per_token: (C,) log-likelihood of each candidate, and the same divided by its number of tokens.
-        num_tokens: (C,) number of tokens of each candidate, including the final separator.
-    """
-
-    candidates: list[str]
-    summed: list[float]
-    per_token: list[float]
-    num_tokens: list[int]
-
-
-@dataclass(frozen=True, slots=True)
-class ReplyInputs:
-    """A context that is laid out and ready for generation.
-
-    `turns_dropped` and `tokens_dropped` are the numbers of the oldest turns that did not fit into the window, and of
-    the tokens of these turns or cut from the newest turn.
-    """
-
-    context: list[str]
-    persona: list[str]
-    job: GenerationJob
-    turns_dropped: int
-    tokens_dropped: int
 
 
 class ConversationModel(LanguageModel[ConversationTokenizer]):
@@ -223,7 +175,7 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         )
         job = make_job(
             self.tokenizer,
-            to_input(laid_out),
+            _to_input(laid_out),
             decoding,
             seed=seed,
             scored=scored,
@@ -283,28 +235,18 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         base, _ = layout.lay_out_context(
             turns, persona=sentences, max_length=self.n_positions, reserved=max(map(len, replies)) + 1
         )
-        rows = [to_input(layout.append_reply(base, ids)) for ids in replies]
+        rows = [_to_input(layout.append_reply(base, ids)) for ids in replies]
         lengths = [len(row.input_ids) - len(base.input_ids) for row in rows]
         summed: list[float] = []
         with eval_mode(self.hf_model):
             for i in range(0, len(rows), ROWS_PER_BATCH):
                 part = slice(i, i + ROWS_PER_BATCH)
                 summed += score_rows(self.hf_model, rows[part], lengths[part], pad_token_id=layout.pad_token_id)
-        per_token = [total / n for total, n in zip(summed, lengths, strict=True)]
-        return ConversationModelScores(candidates, summed, per_token, lengths)
+        return ConversationModelScores(
+            candidates, summed, [s / n for s, n in zip(summed, lengths, strict=True)], lengths
+        )
 
 
-def to_input(sequence: ConversationSequence) -> ModelInput:
+def _to_input(sequence: ConversationSequence) -> ModelInput:
     """Return a laid-out conversation as an input of the model."""
     return ModelInput(sequence.input_ids, sequence.token_type_ids or None)
-
-
-def rank_and_deduplicate(
-    replies: Sequence[GeneratedText], scores: Sequence[float] | None
-) -> list[tuple[GeneratedText, float | None]]:
-    """Return replies with their scores, without duplicate texts, best first if there are scores."""
-    order = range(len(replies)) if scores is None else sorted(range(len(replies)), key=lambda i: -scores[i])
-    unique: dict[str, tuple[GeneratedText, float | None]] = {}
-    for i in order:
-        unique.setdefault(replies[i].text, (replies[i], None if scores is None else scores[i]))
-    return list(unique.values())

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from convmodel.generation.options import PRESETS
-from convmodel.models.conversation_model import ConversationModel, ReplyInputs, rank_and_deduplicate
+from convmodel.models.conversation_inputs import ReplyInputs, rank_and_deduplicate
+from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.document_inputs import DocumentModelOutput
 from convmodel.models.document_model import PRESETS as DOCUMENT_PRESETS
 from convmodel.models.document_model import DocumentModel

@@ -40,13 +40,9 @@ def _jsonl_record(number: int, text: str) -> DocumentRecord:
     return make_record(number, parse_json(text, noun="document", wanted=WANTED, python=remedy))
 
 
+_SUFFIXES = (".jsonl", ".ndjson", ".json", ".documents")
 JSONL = FileFormat(
-    name="jsonl",
-    human_name="JSON Lines",
-    unit="line",
-    suffixes=(".jsonl", ".ndjson", ".json", ".documents"),
-    score=score_jsonl,
-    read=from_lines(partial(parse_lines, parse=_jsonl_record)),
+    "jsonl", "JSON Lines", "line", _SUFFIXES, score_jsonl, from_lines(partial(parse_lines, parse=_jsonl_record))
 )
 
 
@@ -128,22 +124,8 @@ def _never(head: Head) -> Certainty:
     return Certainty.NONE
 
 
-TEXT = FileFormat(
-    name="text",
-    human_name="plain text",
-    unit="document",
-    suffixes=(".txt",),
-    score=_never,
-    read=from_lines(read_separated),
-)
-FILE = FileFormat(
-    name="file",
-    human_name="one document a file",
-    unit="document",
-    suffixes=(),
-    score=_never,
-    read=from_lines(read_whole),
-)
+TEXT = FileFormat("text", "plain text", "document", (".txt",), _never, from_lines(read_separated))
+FILE = FileFormat("file", "one document a file", "document", (), _never, from_lines(read_whole))
 
 
 __all__ = ["DOCUMENTS", "FILE_FORMATS", "DocumentFormatRegistry", "DocumentRecord"]

@@ -78,11 +78,4 @@ def _items(file: DataFile) -> Iterator[Item]:
                 yield Item(number, None, str(error))
 
 
-JSONL = FileFormat(
-    name="jsonl",
-    human_name="JSON Lines",
-    unit="line",
-    suffixes=(".jsonl", ".ndjson"),
-    score=score,
-    read=read,
-)
+JSONL = FileFormat("jsonl", "JSON Lines", "line", (".jsonl", ".ndjson"), score, read)

@@ -11,7 +11,8 @@ from convmodel.metrics.bleu import CHRF_COUNTS, Bleu, chrf, chrf_counts
 from convmodel.metrics.metric import sum_by_unit
 from convmodel.metrics.overlap import f1, rouge_l
 from convmodel.metrics.repetition import count_repeats_from
-from convmodel.models.conversation_model import ConversationModel, ConversationModelOutput
+from convmodel.models.conversation_inputs import ConversationModelOutput
+from convmodel.models.conversation_model import ConversationModel
 from convmodel.reports.evaluation.examples import EvaluationOptions, ReplyExample, conversation_facts, select_examples
 from convmodel.reports.evaluation.likelihood import Likelihoods, likelihoods
 from convmodel.reports.evaluation.model_facts import decoding_of, generate_all, model_facts
