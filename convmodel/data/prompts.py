@@ -9,8 +9,8 @@ from convmodel.data.conversation import check_characters
 from convmodel.data.document import Meta, check_meta
 from convmodel.data.formats.base import Certainty, FileFormat, describe_type, from_lines, quote_names
 from convmodel.data.formats.document_record import BODY_KEYS
-from convmodel.data.formats.documents import HUB, extract_meta, score_jsonl
-from convmodel.data.formats.hub import HubAddress, HubFormat
+from convmodel.data.formats.documents import HUB, row_record, score_jsonl
+from convmodel.data.formats.hub import HubFormat
 from convmodel.data.formats.registry import FormatRegistry
 from convmodel.data.json_text import encode_json, parse_json
 from convmodel.data.lines import parse_lines
@@ -73,10 +73,6 @@ def _parse_json_line(number: int, text: str) -> PromptRecord:
     return PromptRecord(number, value.get("prompt"), value.get("meta"), other_fields)
 
 
-def _parse_row(number: int, row: Mapping[str, Any], address: HubAddress) -> PromptRecord:
-    return PromptRecord(number, row[str(address.column)], extract_meta(row, address))
-
-
 _READ_JSONL = from_lines(partial(parse_lines, parse=_parse_json_line))
 _READ_TEXT = from_lines(partial(parse_lines, parse=PromptRecord))
 
@@ -86,7 +82,7 @@ PROMPTS: FormatRegistry[PromptRecord] = FormatRegistry(
         "jsonl": FileFormat("jsonl", "JSON Lines", "line", (".jsonl", ".ndjson", ".json"), score_jsonl, _READ_JSONL),
         "text": FileFormat("text", "one prompt a line", "line", (".txt",), lambda _: Certainty.WEAK, _READ_TEXT),
     },
-    HubFormat(HUB.name, HUB.human_name, HUB.unit, HUB.example, HUB.options, _parse_row),
+    HubFormat(example=HUB.example, options=HUB.options, record=partial(row_record, PromptRecord)),
 )
 """The formats of prompts."""
 

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from convmodel.generation.padded import ModelInput
 from convmodel.models.text_generation import GeneratedText, GenerationJob
+from convmodel.tokens.conversation_layout import ConversationSequence
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,11 @@ class ReplyInputs:
     job: GenerationJob
     turns_dropped: int
     tokens_dropped: int
+
+
+def to_input(sequence: ConversationSequence) -> ModelInput:
+    """Return a laid-out conversation as an input of the model."""
+    return ModelInput(sequence.input_ids, sequence.token_type_ids or None)
 
 
 def rank_and_deduplicate(

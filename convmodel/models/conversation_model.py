@@ -11,19 +11,19 @@ from transformers import PreTrainedModel
 from convmodel.data.conversation import check_turns
 from convmodel.generation.causal_lm import reads_token_types
 from convmodel.generation.options import DecodingConfig, WindowBudget, reply_budget
-from convmodel.generation.padded import ModelInput, score_rows
+from convmodel.generation.padded import score_rows
 from convmodel.models.card import CONVERSATIONS
 from convmodel.models.conversation_inputs import (
     ConversationModelOutput,
     ConversationModelScores,
     ReplyInputs,
     rank_and_deduplicate,
+    to_input,
 )
 from convmodel.models.folder import CONVERSATION_FILE, DOCUMENT_FILE, has_file, local_file
 from convmodel.models.language_model import LanguageModel, one_per_row
 from convmodel.models.rerankers import Likelihood, ScoredBy, score_candidates
 from convmodel.models.text_generation import ROWS_PER_BATCH, GeneratedText, eval_mode, make_job, write
-from convmodel.tokens.conversation_layout import ConversationSequence
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.layout_options import read_layout_options, write_layout_options
 from convmodel.tokens.session import Session
@@ -175,7 +175,7 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         )
         job = make_job(
             self.tokenizer,
-            _to_input(laid_out),
+            to_input(laid_out),
             decoding,
             seed=seed,
             scored=scored,
@@ -235,7 +235,7 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         base, _ = layout.lay_out_context(
             turns, persona=sentences, max_length=self.n_positions, reserved=max(map(len, replies)) + 1
         )
-        rows = [_to_input(layout.append_reply(base, ids)) for ids in replies]
+        rows = [to_input(layout.append_reply(base, ids)) for ids in replies]
         lengths = [len(row.input_ids) - len(base.input_ids) for row in rows]
         summed: list[float] = []
         with eval_mode(self.hf_model):
@@ -245,8 +245,3 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         return ConversationModelScores(
             candidates, summed, [s / n for s, n in zip(summed, lengths, strict=True)], lengths
         )
-
-
-def _to_input(sequence: ConversationSequence) -> ModelInput:
-    """Return a laid-out conversation as an input of the model."""
-    return ModelInput(sequence.input_ids, sequence.token_type_ids or None)

@@ -138,9 +138,6 @@ CANDIDATES: FormatRegistry[CandidateRecord] = FormatRegistry(
     "candidate",
     {format.name: format for format in _FORMATS},
     HubFormat(
-        name="hub",
-        human_name="Hub data set",
-        unit="row",
         example="hub://org/name?column=text&split=train",
         options=("column", "split", "config", "revision"),
         record=lambda number, row, address: CandidateRecord(number, row[str(address.column)]),

@@ -11,10 +11,6 @@ from convmodel.data.lines import parse_items
 from convmodel.data.tables import TableHeader, find_header, read_table
 
 
-def _read_json(file: DataFile) -> Iterator[DocumentRecord | Problem]:
-    return parse_items(file.values(take_depth(1)), make_record)
-
-
 def _score_json(head: Head) -> Certainty:
     """Return the certainty: a list of objects."""
     first = head.value[0] if isinstance(head.value, list) and head.value else None
@@ -47,6 +43,8 @@ def _table(name: str, suffixes: tuple[str, ...], delimiters: str) -> FileFormat[
     return FileFormat(name, name.upper(), "row", suffixes, score, partial(_read_table, delimiters=delimiters))
 
 
-JSON = FileFormat("json", "JSON", "value", (), _score_json, _read_json)
+JSON = FileFormat(
+    "json", "JSON", "value", (), _score_json, lambda file: parse_items(file.values(take_depth(1)), make_record)
+)
 CSV = _table("csv", (".csv",), ",;|")
 TSV = _table("tsv", (".tsv", ".tab"), "\t")

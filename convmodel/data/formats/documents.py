@@ -4,14 +4,14 @@ import ast
 import os
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from convmodel.data.containers import InputFile
 from convmodel.data.data_file import Head
-from convmodel.data.formats.base import Certainty, FileFormat, from_lines
+from convmodel.data.formats.base import Certainty, FileFormat, RecordT, from_lines
 from convmodel.data.formats.document_record import WANTED, DocumentRecord, make_record
 from convmodel.data.formats.document_tables import CSV, JSON, TSV
 from convmodel.data.formats.hub import HubAddress, HubFormat
@@ -96,26 +96,18 @@ PYTHON = FileFormat(
 )
 
 
-def _hub_record(number: int, row: Mapping[str, Any], address: HubAddress) -> DocumentRecord:
-    return DocumentRecord(number, row[str(address.column)], extract_meta(row, address))
-
-
-def extract_meta(row: Mapping[str, Any], address: HubAddress) -> Any:
-    """Return the metadata of a row: a single column is the metadata itself, several columns are its fields."""
-    names = address.meta_columns
-    if not names:
-        return None
-    values = {name: plain_value(row[name]) for name in names}
-    return values if len(names) > 1 else values[names[0]]
+def row_record(
+    make: Callable[[int, Any, Any], RecordT], number: int, row: Mapping[str, Any], address: HubAddress
+) -> RecordT:
+    """Make a record of the text and the metadata of a row: a single column is the metadata, several are its fields."""
+    meta = {name: plain_value(row[name]) for name in address.meta_columns}
+    return make(number, row[str(address.column)], meta if len(meta) > 1 else next(iter(meta.values()), None))
 
 
 HUB = HubFormat(
-    name="hub",
-    human_name="Hub data set",
-    unit="row",
     example="hub://org/name?column=text&split=train",
     options=("column", "meta", "split", "config", "revision"),
-    record=_hub_record,
+    record=partial(row_record, DocumentRecord),
 )
 
 

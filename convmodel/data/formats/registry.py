@@ -61,7 +61,7 @@ class FormatRegistry(Generic[RecordT]):
             FileNotFoundError, IsADirectoryError: see `list_files`.
         """
         if source.startswith(SCHEME):
-            parse_address(source, options=self.hub.options, example=self.hub.example)
+            parse_address(source, self.hub)
             if name not in (None, self.hub.name):
                 given = name_option("format", name)
                 raise ValueError(f"{source}: {given} does not go with a Hub address; leave it out")

@@ -86,7 +86,9 @@ class ReplyGeneration(EvaluationTask):
 
     def ranked_cards(self, lines: Lines) -> list[Card]:
         """Order by F1, then chrF, then the log-likelihood of the gold reply."""
-        return [_card(result) for result in sorted(lines[REPLIES], key=_sort_key, reverse=True)]
+        results: list[ReplyResult] = lines[REPLIES]
+        results = sorted(results, key=lambda it: (it.f1, it.chrf, _gold_nats_per_token(it) or 0.0), reverse=True)
+        return list(map(_card, results))
 
 
 def _replies(
@@ -146,10 +148,6 @@ def _context_repetition(results: Sequence[ReplyResult], texts: Sequence[str]) ->
     """Return the share of repeated n-grams of each text that has any n-gram."""
     counts = [count_repeats_from(result.context, text, NGRAM) for result, text in zip(results, texts, strict=True)]
     return [repeated / total for repeated, total in counts if total]
-
-
-def _sort_key(result: ReplyResult) -> tuple[float, float, float]:
-    return result.f1, result.chrf, _gold_nats_per_token(result) or 0.0
 
 
 def _card(result: ReplyResult) -> Card:
