@@ -86,7 +86,7 @@ class ReplyGeneration(EvaluationTask):
 
     def ranked_cards(self, lines: Lines) -> list[Card]:
         """Order by F1, then chrF, then the log-likelihood of the gold reply."""
-        results: list[ReplyResult] = lines[REPLIES]
+        results: Sequence[ReplyResult] = lines[REPLIES]
         results = sorted(results, key=lambda it: (it.f1, it.chrf, _gold_nats_per_token(it) or 0.0), reverse=True)
         return list(map(_card, results))
 
