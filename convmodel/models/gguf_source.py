@@ -103,7 +103,8 @@ class GgufSource(ModelSource):
         }
         with _alone(self.name) as folder, contextlib.redirect_stderr(io.StringIO()):  # a progress bar
             model = load_weights(AutoModelForCausalLM, folder, config, dtype=dtype, title=self.name, **weights)
-        if ends := self._end_token_ids():
+        metadata = self._metadata()
+        if ends := sorted({int(metadata[key]) for key in ENDS if key in metadata}):
             assert model.generation_config is not None
             model.generation_config.eos_token_id = ends
         model.config.name_or_path = self.name
@@ -129,10 +130,6 @@ class GgufSource(ModelSource):
 
         metadata: dict[str, Any] = read_gguf_metadata(self.name)[0]
         return metadata
-
-    def _end_token_ids(self) -> list[int]:
-        metadata = self._metadata()
-        return sorted({int(metadata[key]) for key in ENDS if key in metadata})
 
 
 def _remove_beyond(tokenizer: PreTrainedTokenizerBase, count: int) -> None:

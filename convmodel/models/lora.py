@@ -130,15 +130,10 @@ class Adapter:
         (folder / "README.md").unlink(missing_ok=True)  # peft's card, without content
 
 
-def count_parameters(model: nn.Module) -> tuple[int, int]:
-    """Return the numbers of trained and of all parameters."""
-    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
-    return sum(size for size, is_trained in sizes if is_trained), sum(size for size, _ in sizes)
-
-
 def describe_parameters(model: nn.Module) -> str:
     """Return the number of parameters in words, such as "trainable 2.4 M of 134.5 M parameters"."""
-    trained, total = count_parameters(model)
+    total = sum(parameter.numel() for parameter in model.parameters())
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     if trained == total:
         return f"{total:,} parameters"
     return f"trainable {_millions(trained)} of {_millions(total)} parameters"

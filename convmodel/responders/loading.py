@@ -81,7 +81,7 @@ def load_all(
         documents = model
         model = None
         under = base
-    replies = _replies(model, documents, **others)
+    replies = _replies(model, documents, others)
     if replies:
         _check(model, **others)
     selectors = _load_selectors(others, device, dtype)
@@ -100,19 +100,13 @@ def load_all(
         raise
 
 
-def _replies(
-    model: Name | None,
-    documents: Name | None,
-    selector: Name | Selector | None = None,
-    index: Name | None = None,
-    candidates: Name | None = None,
-    reranker: Name | Selector | None = None,
-) -> bool:
+def _replies(model: Name | None, documents: Name | None, others: Mapping[str, Any]) -> bool:
     """Return whether a server's arguments name something that replies, or ought to."""
-    chooses = index is not None or candidates is not None or reranker == "likelihood"
-    if model is None and selector is not None:
+    given = {name for name, value in others.items() if value is not None}
+    chooses = not given.isdisjoint({"index", "candidates"}) or others.get("reranker") == "likelihood"
+    if model is None and "selector" in given:
         return chooses
-    return model is not None or documents is None or chooses or reranker is not None
+    return model is not None or documents is None or chooses or "reranker" in given
 
 
 def _load_selectors(names: Mapping[str, Any], device: Device, dtype: str) -> dict[str, Selector]:

@@ -18,7 +18,7 @@ from convmodel.generation.options import PRESETS
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.responders.protocol import Reply, ReplyHandle, Responder, Session
 from convmodel.responders.writer import Writer
-from convmodel.tokens.separator_layout import lay_out
+from convmodel.tokens.separator_layout import SeparatorLayout
 from convmodel.tokens.turn_windows import truncate_with_hysteresis
 from tests.conftest import MakeModel, random_turns
 from tests.models.test_conversation_model import with_layout
@@ -294,7 +294,7 @@ class Talk:
         window = truncate_with_hysteresis([len(ids) for ids in self.ids], room, keep=0.5)
         kept = [list(ids) for ids in self.ids[window.first :]]
         kept[-1] = kept[-1][window.cut :]
-        whole = lay_out(kept, model.tokenizer.sep_token_id, persona=sentences)
+        whole = SeparatorLayout(model.tokenizer.sep_token_id).lay_out(kept, persona=sentences)
         return plain_reply(model, whole.input_ids, whole.token_type_ids)
 
 

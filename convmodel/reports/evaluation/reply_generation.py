@@ -11,7 +11,8 @@ from convmodel.metrics.bleu import CHRF_COUNTS, Bleu, chrf, chrf_counts
 from convmodel.metrics.metric import sum_by_unit
 from convmodel.metrics.overlap import f1, rouge_l
 from convmodel.metrics.repetition import count_repeats_from
-from convmodel.models.conversation_model import ConversationModel, ConversationModelOutput
+from convmodel.models.conversation_inputs import ConversationModelOutput
+from convmodel.models.conversation_model import ConversationModel
 from convmodel.reports.evaluation.examples import EvaluationOptions, ReplyExample, conversation_facts, select_examples
 from convmodel.reports.evaluation.likelihood import Likelihoods, likelihoods
 from convmodel.reports.evaluation.model_facts import decoding_of, generate_all, model_facts
@@ -85,7 +86,9 @@ class ReplyGeneration(EvaluationTask):
 
     def ranked_cards(self, lines: Lines) -> list[Card]:
         """Order by F1, then chrF, then the log-likelihood of the gold reply."""
-        return [_card(result) for result in sorted(lines[REPLIES], key=_sort_key, reverse=True)]
+        results: Sequence[ReplyResult] = lines[REPLIES]
+        results = sorted(results, key=lambda it: (it.f1, it.chrf, _gold_nats_per_token(it) or 0.0), reverse=True)
+        return list(map(_card, results))
 
 
 def _replies(
@@ -145,10 +148,6 @@ def _context_repetition(results: Sequence[ReplyResult], texts: Sequence[str]) ->
     """Return the share of repeated n-grams of each text that has any n-gram."""
     counts = [count_repeats_from(result.context, text, NGRAM) for result, text in zip(results, texts, strict=True)]
     return [repeated / total for repeated, total in counts if total]
-
-
-def _sort_key(result: ReplyResult) -> tuple[float, float, float]:
-    return result.f1, result.chrf, _gold_nats_per_token(result) or 0.0
 
 
 def _card(result: ReplyResult) -> Card:
