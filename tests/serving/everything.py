@@ -28,7 +28,7 @@ class WillingResponder(FakeResponder):
         seed: int | None = None,
         session: Session | None = None,
     ) -> FakeReplyHandle:
-        del self.asked[:]
+        del self.requests[:]
         return super().start(
             [turn[:40] for turn in context], persona=persona, options=options, seed=seed, session=session
         )
@@ -46,7 +46,7 @@ class WillingDocuments(FakeDocuments):
     def start(
         self, prompt: str = "", *, meta: Any = None, options: Mapping[str, Any] | None = None, seed: int | None = None
     ) -> FakeDocument:
-        del self.asked[:]
+        del self.requests[:]
         return super().start(prompt[:10], meta=meta, options=options, seed=seed)
 
 

@@ -176,8 +176,10 @@ class Sharer:
         with contextlib.suppress(*GONE):
             while not until.is_set():
                 self.count += 1
-                asked = Unsure("turns", {"text": f"{self.name} says {self.count}", "stream": self.count % 2 == 0}, None)
-                for name, value in answers(port, f"/conversations/{self.id}/turns", asked):
+                request = Unsure(
+                    "turns", {"text": f"{self.name} says {self.count}", "stream": self.count % 2 == 0}, None
+                )
+                for name, value in answers(port, f"/conversations/{self.id}/turns", request):
                     if name == "error":
                         assert value["error"]["type"] == "conflict_error", value
                         self.conflicts += 1
@@ -194,12 +196,12 @@ class Sharer:
             assert found.get(number) == text, (self.name, number, text, found.get(number))
 
 
-def answers(port: int, path: str, asked: Unsure) -> Iterator[tuple[str, Any]]:
+def answers(port: int, path: str, request: Unsure) -> Iterator[tuple[str, Any]]:
     """Yields `said`, `reply` and `error` as they come; half an event is none."""
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
         headers = {"Content-Type": "application/json", "Host": "localhost"}
-        headers |= {"Idempotency-Key": asked.key} if asked.key else {}
-        connection.request("POST", path, json.dumps(asked.body), headers)
+        headers |= {"Idempotency-Key": request.key} if request.key else {}
+        connection.request("POST", path, json.dumps(request.body), headers)
         response = connection.getresponse()
         if not response.getheader("content-type", "").startswith("text/event-stream"):
             value = json.loads(response.read())

@@ -20,7 +20,7 @@ EXAMPLES = 4
 """For each address; `schemathesis run ADDRESS/openapi.json --checks all` tries more."""
 
 
-@pytest.fixture  # for one test: schemathesis ends an application with the test that asked it
+@pytest.fixture  # for one test: schemathesis ends an application with the test that requested it
 def api() -> Iterator[Any]:
     with tempfile.TemporaryDirectory() as folder:
         service = everything(Path(folder), hosts=())

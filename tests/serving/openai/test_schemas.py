@@ -31,7 +31,7 @@ def test_unsupported_fields_without_effect_are_accepted(client: openai.OpenAI, f
         user="anna",
         stream=False,
     )
-    assert fake.asked[0]["options"] == {}
+    assert fake.requests[0]["options"] == {}
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_unsupported_fields_are_rejected(change: dict[str, Any], param: str | No
     with client_of(service_of(fake)) as client:
         answer = client.post(CHAT, json={"model": "model", "messages": HELLO, **change})
     error = answer.json()["error"]
-    assert answer.status_code == 400 and error["code"] == code and not fake.asked
+    assert answer.status_code == 400 and error["code"] == code and not fake.requests
     assert param is None or error["param"] == param
 
 
@@ -123,7 +123,7 @@ def test_fields_that_change_nothing_are_ignored_and_named_or_refused_by_a_strict
     with client_of(service_of(fake)) as client:
         answer = client.post(CHAT, json=body)
     assert answer.status_code == 200 and answer.headers.get(HEADER) == header
-    assert list(fake.asked[0]["context"]) == ["Hello!"] and fake.asked[0]["options"] == {}
+    assert list(fake.requests[0]["context"]) == ["Hello!"] and fake.requests[0]["options"] == {}
     with client_of(service_of(strict=True)) as client:
         answer = client.post(CHAT, json=body)
     assert answer.status_code == (200 if header is None else 400)
