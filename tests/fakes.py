@@ -42,10 +42,10 @@ class FakeReplyHandle:
     def __iter__(self) -> Iterator[str]:
         text = self._texts[0]
         pieces = [text] if len(self._texts) > 1 else [f"{' ' if n else ''}{w}" for n, w in enumerate(text.split(" "))]
-        for number, piece in enumerate(pieces):
-            if self._responder.pause(number, self._cancelled):
+        for index, piece in enumerate(pieces):
+            if self._responder.pause(index, self._cancelled):
                 return
-            if self._responder.error is not None and number == self._responder.error_after:
+            if self._responder.error is not None and index == self._responder.error_after:
                 raise self._responder.error
             self._written.append(piece)
             yield piece
@@ -151,11 +151,11 @@ class FakeResponder:
         self.running.append(replying)
         return replying
 
-    def pause(self, number: int, cancelled: threading.Event) -> bool:
+    def pause(self, index: int, cancelled: threading.Event) -> bool:
         """Wait before a piece; return whether the reply was cancelled."""
         if self._seconds:
             cancelled.wait(self._seconds)
-        if self._hold is not None and number >= self._hold:
+        if self._hold is not None and index >= self._hold:
             self.held.set()
             while not self.go_on.wait(0.005) and not cancelled.is_set():
                 pass

@@ -10,27 +10,30 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
-SECONDS = 120
+SECONDS = 300
 """Maximum time of a run."""
 
 
 class Forks:
-    """The process that forks, seen from the tests."""
+    """The process that forks, seen from the tests; it starts with the first run.
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+    Args:
+        environment: returns the variables of its environment.
+    """
+
+    def __init__(self, environment: Callable[[], Mapping[str, str]]) -> None:
+        self._environment = environment
+        self._process: subprocess.Popen[str] | None = None
 
     def run(self, **job: Any) -> list[int]:
         """Run the trainer; return the status of each process: 0, or minus the number of the signal that killed it."""
+        if self._process is None:
+            command = [sys.executable, "-m", __name__]
+            pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+            self._process = subprocess.Popen(command, env=self._environment(), **pipes)
         assert self._process.stdin is not None and self._process.stdout is not None
         print(json.dumps(job), file=self._process.stdin, flush=True)
         statuses: list[int] = json.loads(self._process.stdout.readline())
@@ -38,8 +41,9 @@ class Forks:
 
     def close(self) -> None:
         """End the process."""
-        with self._process:
-            self._process.terminate()
+        if self._process is not None:
+            with self._process:
+                self._process.terminate()
 
 
 def _fork(job: dict[str, Any], environment: dict[str, str]) -> int:
@@ -47,12 +51,16 @@ def _fork(job: dict[str, Any], environment: dict[str, str]) -> int:
 
 
 def _train(job: dict[str, Any], environment: dict[str, str]) -> NoReturn:
+    from pytorch_lightning.utilities import rank_zero_only
+
     from convmodel.trainer import main
 
     status = 1
     try:
         signal.alarm(SECONDS)
+        os.environ.clear()
         os.environ.update(environment)
+        rank_zero_only.rank = int(environment.get("LOCAL_RANK", 0))  # decided at the import in a process of its own
         os.chdir(job["folder"])
         output = os.open(job["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         for stream in (1, 2):

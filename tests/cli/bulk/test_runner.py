@@ -67,10 +67,10 @@ def test_a_failure_cancels_running_requests_and_the_next_run_resumes(tmp_path: P
     write(tmp_path / "in.jsonl", many(9))
 
     class Failing(FakeResponder):
-        def pause(self, number: int, cancelled: Any) -> bool:
+        def pause(self, index: int, cancelled: Any) -> bool:
             if len(self.requests) >= 9:
                 raise RuntimeError("out of memory")
-            return super().pause(number, cancelled)
+            return super().pause(index, cancelled)
 
     responder = Failing()
     with pytest.raises(RuntimeError, match="out of memory"):
