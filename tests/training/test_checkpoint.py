@@ -42,7 +42,7 @@ def test_a_run_killed_within_an_epoch_resumes_with_equal_weights(workshop: Works
 @pytest.mark.parametrize(
     ("options", "number"),
     [
-        ({"trainer__max_epochs": 2, "trainer__val_check_interval": 0.5}, 2),
+        ({"trainer__max_epochs": 2, "trainer__val_check_interval": 0.5}, 3),
         ({"trainer__max_epochs": 2}, 2),
         ({"trainer__max_steps": 8, "trainer__val_check_interval": 4}, 2),
     ],
