@@ -100,7 +100,7 @@ def own_logits(network: PreTrainedModel, ids: Sequence[int]) -> torch.Tensor:
 @torch.no_grad()
 def own_reply(network: PreTrainedModel, ids: Sequence[int], config: GenerationConfig) -> list[int]:
     """The reply of transformers' `generate`, without its end."""
-    given = torch.tensor([ids])
-    options = {"attention_mask": torch.ones_like(given), "generation_config": config}
-    said: list[int] = cast(Any, network).generate(input_ids=given, **options)[0, len(ids) :].tolist()
-    return said[: said.index(END) if END in said else None]
+    input_ids = torch.tensor([ids])
+    options = {"attention_mask": torch.ones_like(input_ids), "generation_config": config}
+    reply: list[int] = cast(Any, network).generate(input_ids=input_ids, **options)[0, len(ids) :].tolist()
+    return reply[: reply.index(END) if END in reply else None]

@@ -21,15 +21,15 @@ class Likelihoods:
 
 @dataclass
 class Table:
-    """A model that finds each candidate as likely as a table says, and remembers what it was asked."""
+    """A model that finds each candidate as likely as a table says, and records its calls."""
 
     nats: dict[tuple[str, str], float]
-    asked: list[tuple[list[str], list[str]]] = field(default_factory=list)
+    calls: list[tuple[list[str], list[str]]] = field(default_factory=list)
 
     def score(
         self, context: Sequence[str], candidates: Sequence[str], *, persona: Sequence[str] = (), cut: bool
     ) -> Likelihoods:
-        self.asked.append((list(context), list(candidates)))
+        self.calls.append((list(context), list(candidates)))
         return Likelihoods([self.nats[context[-1], candidate] for candidate in candidates])
 
 
@@ -54,8 +54,8 @@ CANDIDATES = ["Yes.", "I do.", "In lakes."]
 def test_mutual_information_weighs_both_directions(weight: float, expected: list[float]) -> None:
     forward, backward = models()
     assert MutualInformation(forward, backward, weight=weight).score(CONTEXT, CANDIDATES) == pytest.approx(expected)
-    assert all(context == CONTEXT for context, _ in forward.asked)
-    assert all(asked == ([asked[0][0]], ["Do you swim?"]) for asked in backward.asked)
+    assert all(context == CONTEXT for context, _ in forward.calls)
+    assert all(call == ([call[0][0]], ["Do you swim?"]) for call in backward.calls)
 
 
 def test_a_candidate_has_the_same_score_alone_among_others_and_repeated() -> None:
@@ -68,9 +68,9 @@ def test_blank_candidates_rank_last_and_are_not_scored_by_the_models() -> None:
     forward, backward = models()
     scorer = MutualInformation(forward, backward)
     assert scorer.score(CONTEXT, ["", "Yes.", " \n"]) == [-math.inf, -3.25, -math.inf]
-    assert forward.asked == [(CONTEXT, ["Yes."])]
-    forward.asked.clear()
-    assert scorer.score(CONTEXT, ["", " "]) == [-math.inf] * 2 and not forward.asked
+    assert forward.calls == [(CONTEXT, ["Yes."])]
+    forward.calls.clear()
+    assert scorer.score(CONTEXT, ["", " "]) == [-math.inf] * 2 and not forward.calls
     assert scorer.score(CONTEXT, []) == []
 
 

@@ -57,7 +57,7 @@ def idle(writer: Writer) -> bool:
 
 def contexts(count: int) -> list[list[str]]:
     source = random.Random(0)
-    return [random_turns(source, most=2, longest=3) for _ in range(count)]
+    return [random_turns(source, max_turns=2, max_pieces=3) for _ in range(count)]
 
 
 # One reply
@@ -284,7 +284,7 @@ class Talk:
         self.session = Session()
 
     def say(self, model: ConversationModel) -> None:
-        [text] = random_turns(self.source, most=1, longest=5)
+        [text] = random_turns(self.source, max_turns=1, max_pieces=5)
         self.turns.append(text)
         self.ids.append(model.tokenizer.encode(text))
 

@@ -43,7 +43,7 @@ def test_the_oldest_turns_are_dropped_first_and_counted(tokenizer: ConversationT
     """The oracle tries to drop 0, 1, 2, ... turns, and then cuts the newest turn."""
     source = random.Random(seed)
     turns = random_turns(source)
-    persona = random_turns(source, most=2) if source.random() < 0.5 else []
+    persona = random_turns(source, max_turns=2) if source.random() < 0.5 else []
     turn_ids = tokenizer.encode_many(turns)
     persona_ids = tokenizer.encode_many(persona)
     limit = tokenizer.layout.costs.persona_length(persona_ids) + 3 + source.randint(0, 60)

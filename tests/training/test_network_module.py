@@ -15,7 +15,6 @@ from convmodel.training.conversation_module import ConversationModule
 from tests.training.conftest import Workshop, difference
 from tests.training.test_checkpoint import callback
 from tests.training.test_language_module import CONVERSATIONS, SIZES, batch_of, gradients_of_one_step
-from tests.training.test_processes import TWO
 
 pytest.importorskip("peft")
 pytestmark = pytest.mark.filterwarnings(
@@ -124,9 +123,10 @@ def test_a_killed_run_resumes_with_equal_weights_and_its_checkpoint_holds_the_ad
         "trainer__max_epochs": 2,
         "checkpoint__every_n_steps": 5,
         "trainer__accumulate_grad_batches": 2,
+        "data__tokens_per_batch": 512,
     }
     workshop.train(run="whole", **options, **run)
-    killed = workshop.run_apart(run="cut", trainer__callbacks=callback("KillAt", step=8), **options, **run)
+    killed = workshop.run_fork(run="cut", trainer__callbacks=callback("KillAt", step=8), **options, **run)
     assert killed.status < 0, killed.text
     names = workshop.weights("cut")
     assert names and all("lora_" in name for name in names)
@@ -148,7 +148,7 @@ def test_a_killed_run_resumes_with_equal_weights_and_its_checkpoint_holds_the_ad
 @pytest.mark.slow
 def test_two_processes_learn_as_one_does(workshop: Workshop, base: str) -> None:
     options = {"model__pretrained_model_name_or_path": base, "trainer__max_steps": 5, **OPTIONS}
-    result = workshop.run_apart(run="two", **options, **TWO)
+    result = workshop.run_two(**options)
     assert result.status == 0, result.text
     workshop.train(run="one", trainer__accumulate_grad_batches=2, **options)
     assert difference(workshop.weights("two"), workshop.weights("one")) < 1e-4

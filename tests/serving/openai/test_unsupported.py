@@ -30,7 +30,7 @@ def test_unsupported_fields_without_effect_are_accepted(client: openai.OpenAI, f
         user="anna",
         stream=False,
     )
-    assert fake.asked[0]["options"] == {}
+    assert fake.requests[0]["options"] == {}
 
 
 @pytest.mark.parametrize(
@@ -76,5 +76,5 @@ def test_unsupported_fields_are_rejected(change: dict[str, Any], param: str | No
     with client_of(service_of(fake)) as client:
         answer = client.post(CHAT, json={"model": "model", "messages": HELLO, **change})
     error = answer.json()["error"]
-    assert answer.status_code == 400 and error["code"] == code and not fake.asked
+    assert answer.status_code == 400 and error["code"] == code and not fake.requests
     assert param is None or error["param"] == param
