@@ -54,7 +54,7 @@ def test_fields_that_change_nothing_are_ignored_and_named_or_refused_by_a_strict
     with client_of(service_of(fake)) as client:
         answer = client.post(CHAT, json=body)
     assert answer.status_code == 200 and answer.headers.get(HEADER) == header
-    assert list(fake.requests[0]["context"]) == ["Hello!"] and fake.asked[0]["options"] == {}
+    assert list(fake.requests[0]["context"]) == ["Hello!"] and fake.requests[0]["options"] == {}
     with client_of(service_of(strict=True)) as client:
         answer = client.post(CHAT, json=body)
     assert answer.status_code == (200 if header is None else 400)
