@@ -74,9 +74,9 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
         own_options = read_own_options(source.place_of(GENERATION))
         target = torch.device(device) if device is not None else best_device()
         number_type = torch.float32 if dtype == "int8" else resolve_dtype(dtype, target, "replying")
-        hf_model = source.load(config, dtype=number_type)
-        cast(torch.nn.Module, hf_model).to(target)
         tokenizer = source.tokenizer(cls.tokenizer_class)
+        hf_model = source.load(config, dtype=number_type, rows=len(tokenizer))
+        cast(torch.nn.Module, hf_model).to(target)
         check_vocabulary(source.name, tokenizer.hf_tokenizer, embedding_rows(hf_model))
         vars(hf_model.generation_config).update(own_options)
         with naming(f"{source.name}: {GENERATION}"):

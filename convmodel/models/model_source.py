@@ -48,8 +48,12 @@ class ModelSource:
     def _read_config(self) -> PretrainedConfig:
         return read_model_config(self.name)
 
-    def load(self, config: PretrainedConfig, *, dtype: torch.dtype) -> PreTrainedModel:
-        """Return the model; for errors see `loading.load_weights`."""
+    def load(self, config: PretrainedConfig, *, dtype: torch.dtype, rows: int = 0) -> PreTrainedModel:
+        """Return the model; for errors see `loading.load_weights`.
+
+        Args:
+            rows: the number of tokens of the tokenizer, for an adapter that was trained with added ones.
+        """
         return load_weights(AutoModelForCausalLM, self.name, config, dtype=dtype)
 
     def tokenizer(self, cls: type[AnyTokenizer]) -> AnyTokenizer:

@@ -180,7 +180,7 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
             assert self._config is not None
             return cast(PreTrainedModel, AutoModelForCausalLM.from_config(self._config))
         if self._pretrained is not None:
-            model = self._source.load(self._source.config(), dtype=torch.float32)
+            model = self._source.load(self._source.config(), dtype=torch.float32, rows=len(tokenizer))
             check_vocabulary(self._source.name, tokenizer.hf_tokenizer, embedding_rows(model), may_be_new=True)
             return model
         new = self._from_scratch.config(vocab_size=len(tokenizer), sep_token_id=tokenizer.sep_token_id)

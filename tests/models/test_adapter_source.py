@@ -14,6 +14,7 @@ from convmodel.generation.causal_lm import embedding_rows
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.lora import Adapter, Lora
 from convmodel.models.source import open_source
+from convmodel.tokens import text_tokenizer
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 
 peft = pytest.importorskip("peft")
@@ -153,6 +154,15 @@ def test_files_come_from_the_adapter_where_they_are_there(llama: Path, tmp_path:
     network = again.load(again.config(), dtype=torch.bfloat16)
     assert network.generation_config is not None
     assert (network.generation_config.max_new_tokens, network.dtype) == (5, torch.bfloat16)
+
+
+def test_the_tokenizer_is_read_once(llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_adapter(tmp_path / "adapter", llama)
+    read: list[str] = []
+    load = text_tokenizer.load_tokenizer
+    monkeypatch.setattr(text_tokenizer, "load_tokenizer", lambda name: (read.append(str(name)), load(name))[1])
+    ConversationModel.from_pretrained(tmp_path / "adapter", "cpu")
+    assert read == [str(llama)]
 
 
 def test_a_base_that_is_missing_or_another_is_told_with_the_remedy(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers.integrations.gguf import reader
 
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.document_model import DocumentModel
@@ -40,6 +41,14 @@ def test_a_file_is_the_model_that_it_was_written_from(file: Path, capfd: pytest.
     assert model.generation_config.eos_token_id == [2]
     assert model.n_positions == 128
     assert not {0, 1, 2} & set(model.tokenizer.encode("<|im_start|>system <|im_end|> hello"))
+
+
+def test_the_header_is_read_once(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    original = reader.read_gguf_metadata
+    monkeypatch.setattr(reader, "read_gguf_metadata", lambda name: (read.append(name), original(name))[1])
+    ConversationModel.from_pretrained(file, "cpu")
+    assert read == [str(file)]
 
 
 def test_a_saved_model_is_an_ordinary_folder_with_the_same_replies(file: Path) -> None:
