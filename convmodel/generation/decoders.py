@@ -71,7 +71,7 @@ def supports_engine(model: PreTrainedModel) -> bool:
     return (
         bool(getattr(model, "_supports_attention_backend", False))
         and not getattr(model, "_is_stateful", False)
-        and not config.is_encoder_decoder
+        and not model.config.is_encoder_decoder
         and all(vars(module).get("is_causal", True) for module in model.modules())
         and config.model_type not in SEVERAL_ATTENTIONS
         and {"position_ids", "logits_to_keep"} <= _arguments(type(model).forward)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from convmodel.generation.causal_lm import context_window, embedding_rows
 from convmodel.generation.int8 import is_int8, to_int8
@@ -31,7 +31,7 @@ from convmodel.tokens.text_tokenizer import AnyTokenizer, TextTokenizer
 
 
 class LanguageModel(ABC, Generic[AnyTokenizer]):
-    """A causal language model with its tokenizer; more tokens than the embeddings have rows make these grow."""
+    """A language model with its tokenizer; more tokens than the embeddings have rows make these grow."""
 
     tokenizer_class: ClassVar[type[TextTokenizer]]
     card_text: CardText
@@ -70,6 +70,7 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
         """
         source = open_source(name_or_path, base=base)
         config = source.config()
+        cls.check_config(source.name, config)
         options = cls.read_extra_config(source.place_of(DOCUMENT_FILE, CONVERSATION_FILE))
         own_options = read_own_options(source.place_of(GENERATION))
         target = torch.device(device) if device is not None else best_device()
@@ -85,6 +86,10 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
         if dtype == "int8":
             to_int8(hf_model)
         return model
+
+    @classmethod
+    def check_config(cls, name: str, config: PretrainedConfig) -> None:
+        """Raise ValueError for an architecture that is not one of this class."""
 
     @classmethod
     @abstractmethod

@@ -116,6 +116,12 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
         """Return the configuration of the checkpoint or the pretrained model; None for a model from scratch."""
         if self._config is None and self._pretrained is not None:
             self._config = self._source.config()
+            if self._config.is_encoder_decoder:
+                raise ValueError(
+                    f"model.pretrained_model_name_or_path={self._pretrained}: holds a {self._config.model_type!r}, an "
+                    "encoder-decoder, which replies here and is not trained here; train it with transformers' "
+                    "Seq2SeqTrainer and give the folder to --model, or fine-tune a gpt2, llama or the like"
+                )
         return self._config
 
     @property

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -14,8 +15,8 @@ from convmodel.generation.causal_lm import embedding_rows
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.lora import Adapter, Lora
 from convmodel.models.source import open_source
-from convmodel.tokens import text_tokenizer
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+from convmodel.tokens.tokenizer_files import load_tokenizer
 
 peft = pytest.importorskip("peft")
 
@@ -158,11 +159,10 @@ def test_files_come_from_the_adapter_where_they_are_there(llama: Path, tmp_path:
 
 def test_the_tokenizer_is_read_once(llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_adapter(tmp_path / "adapter", llama)
-    read: list[str] = []
-    load = text_tokenizer.load_tokenizer
-    monkeypatch.setattr(text_tokenizer, "load_tokenizer", lambda name: (read.append(str(name)), load(name))[1])
+    counted = Mock(wraps=load_tokenizer)
+    monkeypatch.setattr("convmodel.tokens.text_tokenizer.load_tokenizer", counted)
     ConversationModel.from_pretrained(tmp_path / "adapter", "cpu")
-    assert read == [str(llama)]
+    counted.assert_called_once_with(str(llama))
 
 
 def test_a_base_that_is_missing_or_another_is_told_with_the_remedy(
