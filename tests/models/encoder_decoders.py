@@ -25,8 +25,6 @@ from tests.conftest import TEXTS
 
 KINDS = ("t5", "bart", "blenderbot", "blenderbot-small")
 
-ENDS = {"t5": "</s>", "bart": "</s>", "blenderbot": "</s>", "blenderbot-small": "__end__"}
-
 BART_LIKE: dict[str, Any] = {
     "d_model": 16,
     "encoder_layers": 2,
@@ -41,31 +39,27 @@ BART_LIKE: dict[str, Any] = {
 
 
 def _config(kind: str, rows: int) -> PretrainedConfig:
+    ids: dict[str, Any] = {"vocab_size": rows, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
     if kind == "t5":
-        ids = {"pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0}
-        return T5Config(
-            vocab_size=rows, d_model=16, d_kv=8, d_ff=24, num_layers=2, num_heads=2, initializer_factor=4.0, **ids
-        )
+        sizes: dict[str, Any] = {"d_model": 16, "d_kv": 8, "d_ff": 24, "num_layers": 2, "num_heads": 2}
+        ids |= {"eos_token_id": 1, "decoder_start_token_id": 0}
+        return T5Config(**sizes, **ids, initializer_factor=4.0)
     if kind == "bart":
-        return BartConfig(vocab_size=rows, forced_bos_token_id=0, **BART_LIKE)
-    if kind == "blenderbot":
-        ids = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "decoder_start_token_id": 1}
-        return BlenderbotConfig(vocab_size=rows, **ids, **BART_LIKE)
-    ids = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "decoder_start_token_id": 1}
-    return BlenderbotSmallConfig(vocab_size=rows, **ids, **BART_LIKE)
+        return BartConfig(vocab_size=rows, **BART_LIKE)
+    cls: Any = BlenderbotConfig if kind == "blenderbot" else BlenderbotSmallConfig
+    return cast(PretrainedConfig, cls(**ids, decoder_start_token_id=1, **BART_LIKE))
 
 
-def _bytes(special: list[str]) -> tuple[dict[str, int], list[tuple[str, str]], Tokenizer]:
+def _bytes(special: list[str]) -> tuple[dict[str, int], list[tuple[str, ...]]]:
     """Return a byte-level vocabulary that begins with special tokens, and its merges."""
     rust = Tokenizer(models.BPE())
     rust.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=300, special_tokens=special, initial_alphabet=alphabet, show_progress=False
-    )
+    options: Any = {"special_tokens": special, "initial_alphabet": alphabet, "show_progress": False}
+    trainer = trainers.BpeTrainer(vocab_size=300, **options)
     rust.train_from_iterator([*TEXTS, "A  B  C"] * 3, trainer)
     model = json.loads(rust.to_str())["model"]
-    return model["vocab"], [tuple(merge) for merge in model["merges"]], rust
+    return model["vocab"], [tuple(merge) for merge in model["merges"]]
 
 
 def _tokenizer(kind: str, folder: Path) -> PreTrainedTokenizerBase:
@@ -82,10 +76,8 @@ def _tokenizer(kind: str, folder: Path) -> PreTrainedTokenizerBase:
         (folder / "vocab.json").write_text(json.dumps({word: n for n, word in enumerate(words)}))
         (folder / "merges.txt").write_text("#version: 0.2\n")
         return BlenderbotSmallTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"))
-    special = (
-        ["<s>", "<pad>", "</s>", "<unk>", "<mask>"] if kind == "bart" else ["<pad>", "<s>", "</s>", "<unk>", "<mask>"]
-    )
-    vocabulary, merges, _ = _bytes(special)
+    first = ["<s>", "<pad>"] if kind == "bart" else ["<pad>", "<s>"]
+    vocabulary, merges = _bytes([*first, "</s>", "<unk>", "<mask>"])
     cls: Any = BartTokenizer if kind == "bart" else BlenderbotTokenizer
     tokenizer = cls(vocab=vocabulary, merges=merges)
     if kind == "blenderbot":  # as the published files have it

@@ -128,7 +128,7 @@ def test_a_context_has_the_encoders_window_for_itself(model: ConversationModel) 
     assert 55 <= len(inputs.job.row.input_ids) <= 64 and inputs.turns_dropped >= 20
     [[text]] = write(model.hf_model, model.tokenizer, [inputs.job])
     assert len(text.ids) <= 63
-    with pytest.raises(ValueError, match="max_new_tokens=64, but the decoder has a window of 64 tokens; .* 1 to 63"):
+    with pytest.raises(ValueError, match=r"max_new_tokens=64, but the decoder has a window of 64 tokens; .* 1 to 63"):
         model.decoding(max_new_tokens=64)
     with pytest.raises(ValueError, match=r"a candidate has \d+ tokens, and the decoder reads 61"):
         model.score(["Hello"], ["Hello " * 70])
