@@ -38,12 +38,12 @@ class ModelSource:
             FileNotFoundError, ValueError: as `loading.read_model_config`, and for a model that does not write.
         """
         config = self._read_config()
-        has_encoder = config.is_encoder_decoder and type(config) in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING
-        if has_encoder and not config.sub_configs:
+        has_encoder = config.is_encoder_decoder
+        if has_encoder and type(config) in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING and not config.sub_configs:
             return config
         # Encoders such as BERT can be read as causal models too, without having been trained as such.
         is_encoder = type(config) in MODEL_FOR_MASKED_LM_MAPPING and not getattr(config, "is_decoder", False)
-        if is_encoder or type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        if has_encoder or is_encoder or type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
             raise ValueError(
                 f"{self.name}: holds a {config.model_type!r} model, which does not write; give a causal language "
                 "model, such as a gpt2, llama, qwen3 or gemma3, or an encoder-decoder, such as a blenderbot or t5"

@@ -70,7 +70,7 @@ def _tokenizer(kind: str, folder: Path) -> PreTrainedTokenizerBase:
         pieces += [("\u2581you", -1.0), ("\u2581music", -1.0)]
         return cast(PreTrainedTokenizerBase, T5Tokenizer(vocab=pieces, extra_ids=2))
     if kind == "blenderbot-small":
-        letters = sorted({letter for text in TEXTS for letter in text.lower() if letter != " "})
+        letters = sorted({letter for text in TEXTS for letter in f"{text.lower()}:" if letter != " "})
         words = ["__null__", "__start__", "__end__", "__unk__", "__newln__", "you</w>", "music</w>"]
         words += [piece for letter in letters for piece in (letter, f"{letter}@@", f"{letter}</w>")]
         (folder / "vocab.json").write_text(json.dumps({word: n for n, word in enumerate(words)}))
@@ -87,14 +87,20 @@ def _tokenizer(kind: str, folder: Path) -> PreTrainedTokenizerBase:
     return cast(PreTrainedTokenizerBase, tokenizer)
 
 
-def save_encoder_decoder(folder: Path, kind: str) -> PreTrainedModel:
-    """Save a tiny model and its tokenizer, and return the model."""
+def save_tokenizer(folder: Path, kind: str) -> int:
+    """Save a tokenizer, and return its number of tokens."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = _tokenizer(kind, folder)
+    tokenizer.save_pretrained(folder)
+    return len(tokenizer)
+
+
+def save_encoder_decoder(folder: Path, kind: str) -> PreTrainedModel:
+    """Save a tiny model and its tokenizer, and return the model."""
+    rows = save_tokenizer(folder, kind)
     torch.manual_seed(4)
-    network: PreTrainedModel = AutoModelForSeq2SeqLM.from_config(_config(kind, len(tokenizer)))
+    network: PreTrainedModel = AutoModelForSeq2SeqLM.from_config(_config(kind, rows))
     if kind == "bart":
         cast(Any, network).generation_config.forced_bos_token_id = 0
     network.eval().save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
     return network
