@@ -1,6 +1,5 @@
 """GGUF files: the weights, tokenizer, template and end tokens of the model that they were written from, and damage."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,9 @@ from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.document_model import DocumentModel
 from convmodel.models.source import open_source
 from tests.models.gguf_files import TEMPLATE, tiny_llama, write_gguf
+from tests.weights import real_weights
 
 pytest.importorskip("gguf")
-
-WEIGHTS = Path(os.environ.get("CONVMODEL_WEIGHTS", Path(__file__).parents[3] / "shared" / "weights"))
 
 
 @pytest.fixture
@@ -106,9 +104,7 @@ def test_missing_files_and_libraries_are_told_with_the_remedy(file: Path, monkey
 
 @pytest.mark.weights
 @pytest.mark.slow
-@pytest.mark.skipif(not WEIGHTS.is_dir(), reason="real weights are not here")
 def test_real_weights_reply() -> None:
-    file = min(WEIGHTS.rglob("SmolLM2-135M-Instruct*.gguf"))
-    model = ConversationModel.from_pretrained(file, "cpu", "float32")
+    model = ConversationModel.from_pretrained(real_weights("**/SmolLM2-135M-Instruct*.gguf"), "cpu", "float32")
     replies = model.generate(["What is the capital of France?"], do_sample=False, max_new_tokens=12).responses
     assert "Paris" in replies[0]
