@@ -9,8 +9,8 @@ from functools import partial
 import torch
 from transformers import PreTrainedModel
 
-from convmodel.generation.decoders import supports_engine
 from convmodel.generation.engine import Engine
+from convmodel.generation.engine_support import supports_engine
 from convmodel.generation.options import DecodingConfig
 from convmodel.generation.padded import ModelInput, generate_in_batches
 from convmodel.generation.request import SEEDS, Finish, GenerationRequest, RequestState, derive_seed

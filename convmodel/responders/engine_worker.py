@@ -17,8 +17,8 @@ from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 import torch
 
 from convmodel.errors import QueueFull
-from convmodel.generation.decoders import supports_engine
 from convmodel.generation.engine import Engine
+from convmodel.generation.engine_support import supports_engine
 from convmodel.generation.option_checks import check_names
 from convmodel.generation.options import DecodingConfig, effective_options, without_engine_options
 from convmodel.generation.request import SEEDS, RequestState
