@@ -71,6 +71,11 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
         source = open_source(name_or_path, base=base)
         config = source.config()
         cls.check_config(source.name, config)
+        if dtype == "int8" and config.is_encoder_decoder:
+            raise ValueError(
+                f"dtype='int8' is for models without an encoder, and {source.name} holds a {config.model_type!r}; leave "
+                "it out (--dtype auto), or use float32 or bfloat16"
+            )
         options = cls.read_extra_config(source.place_of(DOCUMENT_FILE, CONVERSATION_FILE))
         own_options = read_own_options(source.place_of(GENERATION))
         target = torch.device(device) if device is not None else best_device()

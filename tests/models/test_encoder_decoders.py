@@ -169,6 +169,8 @@ def test_a_writer_streams_the_whole_text_and_tells_of_the_way_once(
 def test_documents_and_other_layouts_are_refused(folder: Path) -> None:
     with pytest.raises(ValueError, match="an encoder-decoder, which replies and does not continue documents"):
         DocumentModel.from_pretrained(folder, "cpu")
+    with pytest.raises(ValueError, match="dtype='int8' is for models without an encoder"):
+        ConversationModel.from_pretrained(folder, "cpu", "int8")
     model = ConversationModel.from_pretrained(folder, "cpu")
     with pytest.raises(ValueError, match="layout='separators': an encoder-decoder has the layout 'encoder'; leave"):
         ConversationModel(model.hf_model, model.tokenizer, layout="separators")
