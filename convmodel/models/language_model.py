@@ -73,8 +73,8 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
         cls.check_config(source.name, config)
         if dtype == "int8" and config.is_encoder_decoder:
             raise ValueError(
-                f"dtype='int8' is for models without an encoder, and {source.name} holds a {config.model_type!r}; leave "
-                "it out (--dtype auto), or use float32 or bfloat16"
+                f"dtype='int8' is for models without an encoder, and {source.name} holds a {config.model_type!r}; use "
+                "float32 or bfloat16 (--dtype)"
             )
         options = cls.read_extra_config(source.place_of(DOCUMENT_FILE, CONVERSATION_FILE))
         own_options = read_own_options(source.place_of(GENERATION))
