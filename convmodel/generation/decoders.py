@@ -30,7 +30,7 @@ SEVERAL_ATTENTIONS = {"diffllama", "hrm_text"}
 
 
 MASKED_WINDOWS = {"phimoe", "qwen2_moe"}
-"""Architectures whose layers are not told their sliding window, which only transformers' mask has."""
+"""Architectures whose sliding window is in transformers' mask alone, not in the arguments of their attention."""
 
 
 class Decoder(Protocol):
