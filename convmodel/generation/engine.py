@@ -31,8 +31,8 @@ class Engine:
     An engine must not be shared between threads, except for `RequestState.cancel`.
 
     Args:
-        model: model in evaluation mode that `decoders.supports_engine`. A GPT-2 is read with or without token types, as
-            each request specifies.
+        model: model in evaluation mode that `engine_support.supports_engine`. A GPT-2 is read with or without token
+            types, as each request specifies.
         max_running, max_waiting: maximum numbers of requests; beyond `max_running` they wait. None for no limit.
         max_kept: number of cache slots, including those of running requests, which bounds the memory (see `KVCache`).
         read_per_step: maximum number of context tokens that are read in a step.

@@ -25,9 +25,12 @@ from convmodel.models.language_model import LanguageModel, one_per_row
 from convmodel.models.rerankers import Likelihood, ScoredBy, score_candidates
 from convmodel.models.text_generation import ROWS_PER_BATCH, GeneratedText, eval_mode, make_job, write
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
-from convmodel.tokens.layout_options import read_layout_options, write_layout_options
+from convmodel.tokens.layout_options import choose_for, read_layout_options, write_layout_options
 from convmodel.tokens.session import Session
 from convmodel.tokens.speakers import name_speakers, own_turns
+
+DECODER_TOKENS = 3
+"""Most tokens of a decoder of its own beside those of a reply: one that it reads first, one before it, and the end."""
 
 
 class ConversationModel(LanguageModel[ConversationTokenizer]):
@@ -47,6 +50,8 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
     card_text = CONVERSATIONS
 
     def __init__(self, hf_model: PreTrainedModel, tokenizer: ConversationTokenizer, **layout_options: Any) -> None:
+        asked = layout_options.get("layout", tokenizer.layout_options.layout)
+        layout_options["layout"] = choose_for(hf_model.config.is_encoder_decoder, asked)
         if not reads_token_types(hf_model):
             layout_options["token_types"] = False
         tokenizer.choose_layout(**layout_options)
@@ -70,7 +75,13 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
 
     @property
     def _window_budget(self) -> WindowBudget:
-        return reply_budget(self.n_positions, self.tokenizer.layout.costs.min_context())
+        least = self.tokenizer.layout.costs.min_context()
+        return reply_budget(self.n_positions, least, shared=not self._has_encoder)
+
+    @property
+    def _has_encoder(self) -> bool:
+        """Whether an encoder reads the context, and a decoder with a window of its own writes the reply."""
+        return self._hf_model.config.is_encoder_decoder
 
     def generate(
         self,
@@ -168,7 +179,9 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         turns, numbers = name_speakers(check_turns(context), speakers, speaker, keep=keeps_names)
         sentences = check_turns(persona, what="persona sentence")
         ids, persona_ids = self.tokenizer.encode_context(turns, sentences)
-        if session is not None:
+        if self._has_encoder:
+            keep = 1.0  # nothing is cached that would be worth keeping the beginning of a context for
+        elif session is not None:
             ids = [list(session.ids.get((index, turns[index]), turn_ids)) for index, turn_ids in enumerate(ids)]
         laid_out, window = self.tokenizer.layout.lay_out_context(
             ids, persona=persona_ids, max_length=decoding.context_limit, keep=keep, speakers=numbers
@@ -229,12 +242,15 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         layout = self.tokenizer.layout
         turns, sentences = self.tokenizer.encode_context(context, persona)
         replies = self.tokenizer.encode_turns(candidates)
+        least = layout.costs.persona_length(sentences) + layout.costs.min_context(persona=bool(sentences)) + 1
+        room = max(1, self.n_positions - (DECODER_TOKENS if self._has_encoder else least))
         if cut:  # leave room for the smallest context, and the end of the reply
-            least = layout.costs.persona_length(sentences) + layout.costs.min_context(persona=bool(sentences)) + 1
-            replies = [ids[: max(1, self.n_positions - least)] for ids in replies]
-        base, _ = layout.lay_out_context(
-            turns, persona=sentences, max_length=self.n_positions, reserved=max(map(len, replies)) + 1
-        )
+            replies = [ids[:room] for ids in replies]
+        longest = max(map(len, replies))
+        if self._has_encoder and longest > room:
+            raise ValueError(f"a candidate has {longest} tokens, and the decoder reads {room}; shorten it (cut=True)")
+        reserved = 0 if self._has_encoder else longest + 1
+        base, _ = layout.lay_out_context(turns, persona=sentences, max_length=self.n_positions, reserved=reserved)
         rows = [to_input(layout.append_reply(base, ids)) for ids in replies]
         lengths = [len(row.input_ids) - len(base.input_ids) for row in rows]
         summed: list[float] = []

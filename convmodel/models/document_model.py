@@ -7,7 +7,7 @@ from types import NoneType
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from convmodel.data.document import Document, check_meta, format_meta
 from convmodel.data.json_file import read_json_object
@@ -86,6 +86,14 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
             raise ValueError(f"max_body_length={max_body_length}; give 1 or more, or None for what fits")
         super().__init__(hf_model, tokenizer)
         setattr(self.generation_config, SELF_REPETITION, None)  # may be saved by a conversation model
+
+    @classmethod
+    def check_config(cls, name: str, config: PretrainedConfig) -> None:
+        if config.is_encoder_decoder:
+            raise ValueError(
+                f"{name}: holds a {config.model_type!r}, an encoder-decoder, which replies and does not continue "
+                "documents; use it as a conversation model, or give a gpt2, llama or the like"
+            )
 
     @classmethod
     def read_extra_config(cls, source: str) -> dict[str, Any]:

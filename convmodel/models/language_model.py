@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from convmodel.generation.causal_lm import context_window, embedding_rows
 from convmodel.generation.int8 import is_int8, to_int8
@@ -31,7 +31,7 @@ from convmodel.tokens.text_tokenizer import AnyTokenizer, TextTokenizer
 
 
 class LanguageModel(ABC, Generic[AnyTokenizer]):
-    """A causal language model with its tokenizer; more tokens than the embeddings have rows make these grow."""
+    """A language model with its tokenizer; more tokens than the embeddings have rows make these grow."""
 
     tokenizer_class: ClassVar[type[TextTokenizer]]
     card_text: CardText
@@ -70,13 +70,19 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
         """
         source = open_source(name_or_path, base=base)
         config = source.config()
+        cls.check_config(source.name, config)
+        if dtype == "int8" and config.is_encoder_decoder:
+            raise ValueError(
+                f"dtype='int8' is for models without an encoder, and {source.name} holds a {config.model_type!r}; use "
+                "float32 or bfloat16 (--dtype)"
+            )
         options = cls.read_extra_config(source.place_of(DOCUMENT_FILE, CONVERSATION_FILE))
         own_options = read_own_options(source.place_of(GENERATION))
         target = torch.device(device) if device is not None else best_device()
         number_type = torch.float32 if dtype == "int8" else resolve_dtype(dtype, target, "replying")
-        hf_model = source.load(config, dtype=number_type)
-        cast(torch.nn.Module, hf_model).to(target)
         tokenizer = source.tokenizer(cls.tokenizer_class)
+        hf_model = source.load(config, dtype=number_type, rows=len(tokenizer))
+        cast(torch.nn.Module, hf_model).to(target)
         check_vocabulary(source.name, tokenizer.hf_tokenizer, embedding_rows(hf_model))
         vars(hf_model.generation_config).update(own_options)
         with naming(f"{source.name}: {GENERATION}"):
@@ -85,6 +91,10 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
         if dtype == "int8":
             to_int8(hf_model)
         return model
+
+    @classmethod
+    def check_config(cls, name: str, config: PretrainedConfig) -> None:
+        """Raise ValueError for an architecture that is not one of this class."""
 
     @classmethod
     @abstractmethod

@@ -17,10 +17,10 @@ from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 import torch
 
 from convmodel.errors import QueueFull
-from convmodel.generation.decoders import supports_engine
 from convmodel.generation.engine import Engine
+from convmodel.generation.engine_support import supports_engine
 from convmodel.generation.option_checks import check_names
-from convmodel.generation.options import DecodingConfig, effective_options
+from convmodel.generation.options import DecodingConfig, effective_options, without_engine_options
 from convmodel.generation.request import SEEDS, RequestState
 from convmodel.generation.sampler import WARPS
 from convmodel.models.devices import release_openmp_threads
@@ -53,6 +53,9 @@ class EngineWorker(ClosesOnExit, Generic[AnyModel]):
     noun: ClassVar[str]
     """Name of a generated text in errors."""
 
+    presets: Mapping[str, Mapping[str, Any]]
+    """Named sets of options, without those that the model's architecture cannot have."""
+
     def __init__(
         self,
         model: AnyModel,
@@ -74,6 +77,8 @@ class EngineWorker(ClosesOnExit, Generic[AnyModel]):
         self._max_open = None if max_waiting is None else max_running + max_waiting
         self._open = 0
         self._engine = self._new_engine()
+        if self._engine is None:
+            self.presets = {name: without_engine_options(preset) for name, preset in self.presets.items()}
         self._finished_load = Load()  # tokens outside the current engine
         self._num_running = 0
         self._changed = threading.Condition()

@@ -182,10 +182,10 @@ def open_responder(
 def _let_reason(writer: Writer) -> None:
     """Let a model reason before it replies; ValueError for one without a chat template."""
     tokenizer = writer.model.tokenizer
-    if tokenizer.layout.owns_special_tokens:
+    if tokenizer.layout.name != "chat_template":
         writer.close()
         raise ValueError(
-            "reasoning=True, but the model's layout is that of separators, in which no model reasons; leave "
+            f"reasoning=True, but the model's layout is {tokenizer.layout.name!r}, in which no model reasons; leave "
             "--reasoning out, or use a model with a chat template"
         )
     tokenizer.choose_layout(reasoning=True)

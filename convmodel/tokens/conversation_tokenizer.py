@@ -13,6 +13,7 @@ from convmodel.data.conversation import check_turns
 from convmodel.data.messages import ROLES
 from convmodel.tokens.chat_template import ChatTemplate
 from convmodel.tokens.conversation_layout import ConversationLayout
+from convmodel.tokens.encoder_layout import make_encoder_layout
 from convmodel.tokens.layout_options import LayoutOptions
 from convmodel.tokens.reasoning import find_tags
 from convmodel.tokens.separator_layout import SeparatorLayout
@@ -125,6 +126,8 @@ class ConversationTokenizer(TextTokenizer):
     def layout(self) -> ConversationLayout:
         """The layout. Raises ValueError when the chat template is missing or cannot lay out a conversation."""
         options = self.layout_options
+        if options.layout == "encoder":
+            return make_encoder_layout(self)
         if options.layout == "separators" or (options.layout == "auto" and not self.has_own_template):
             return self._separators()
         if not self.has_own_template:
@@ -203,7 +206,7 @@ class ConversationTokenizer(TextTokenizer):
 
     def encode_turns(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the token ids of turns or persona sentences, as the layout writes them."""
-        return self.encode_many([text.strip() for text in texts] if self.layout.trims else texts)
+        return self.encode_many([*map(self.layout.clean, texts)])
 
     def chat_template(self) -> str:
         """Return a Jinja template that gives the layout's input_ids for `messages`, by the rules of `split_messages`.

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from convmodel.data.conversation import ConversationReader
+from convmodel.data.conversation import Conversation, ConversationReader
 from convmodel.generation.option_checks import check_names
 from convmodel.generation.options import effective_options
 from convmodel.generation.request import derive_seed
@@ -16,6 +16,7 @@ from convmodel.models.conversation_model import ConversationModel
 from convmodel.reports.evaluation.examples import EvaluationOptions, ReplyExample, conversation_facts, select_examples
 from convmodel.reports.evaluation.likelihood import Likelihoods, likelihoods
 from convmodel.reports.evaluation.model_facts import decoding_of, generate_all, model_facts
+from convmodel.reports.evaluation.reply_likelihood import reply_likelihoods
 from convmodel.reports.evaluation.reply_metrics import NGRAM, ReplyResult, compute_metrics
 from convmodel.reports.evaluation.task import Card, EvaluationTask, Lines, MetricResults, RunRequest, RunResult
 from convmodel.reports.plots import Histogram, length_histogram
@@ -50,9 +51,7 @@ class ReplyGeneration(EvaluationTask):
         Bleu(options.bleu_tokenize)  # a missing tokenizer must be reported before the work, not after it
         loaded = ConversationModel.from_pretrained(request.model, request.device, "float32", base=request.base)
         decoding = effective_options(decoding_of(loaded, options.decoding))
-        read = likelihoods(
-            loaded, conversations, predict=options.perplexity_on, tokens_per_batch=options.tokens_per_batch
-        )
+        read = _read(loaded, conversations, options)
         lines: Lines = {REPLIES: list(_replies(loaded, examples, read, options)), LIKELIHOODS: read}
         facts = model_facts(loaded, request.model)
         return RunResult(facts, conversation_facts(reader, conversations), lines, {"decoding": decoding})
@@ -89,6 +88,15 @@ class ReplyGeneration(EvaluationTask):
         results: Sequence[ReplyResult] = lines[REPLIES]
         results = sorted(results, key=lambda it: (it.f1, it.chrf, _gold_nats_per_token(it) or 0.0), reverse=True)
         return list(map(_card, results))
+
+
+def _read(
+    model: ConversationModel, conversations: Sequence[Conversation], options: EvaluationOptions
+) -> list[Likelihoods]:
+    """Return the likelihoods of the turns of conversations."""
+    if model.hf_model.config.is_encoder_decoder:
+        return reply_likelihoods(model, conversations, predict=options.perplexity_on)
+    return likelihoods(model, conversations, predict=options.perplexity_on, tokens_per_batch=options.tokens_per_batch)
 
 
 def _replies(
