@@ -45,7 +45,7 @@ def survivors(bounds: ScoreBounds, k: int, *, exact: ExactScorer, limit: int) ->
     Returns:
         None where more than `limit` pairs survive, or where scores are too large for float32.
     """
-    contexts = len(bounds.contexts)
+    contexts = len(bounds.query)
     best = bounds.of_norm.new_full((contexts, k), -torch.inf)  # exact scores of the k best candidates so far
     parts: list[Pairs] = []
     for blocks in _spans(bounds, k):
