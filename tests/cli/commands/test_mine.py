@@ -7,7 +7,7 @@ import pytest
 
 from convmodel.__main__ import main
 from convmodel.data.selection_example import read_selection_examples
-from convmodel.models.selection.selector import HOMES
+from convmodel.models.selection.selector_files import HOMES
 from tests.reports.evaluation.selectors import HOME, WordCounter, small_selector, small_tokenizer
 
 

@@ -13,7 +13,8 @@ from transformers import BertConfig, BertModel
 from convmodel.models.selection.bi_encoder import BiEncoder
 from convmodel.models.selection.cross_encoder import CrossEncoder
 from convmodel.models.selection.poly_encoder import PolyEncoder
-from convmodel.models.selection.selector import HOMES, SELECTOR, WEIGHTS, Selector, class_of, read_config, read_weights
+from convmodel.models.selection.selector import Selector
+from convmodel.models.selection.selector_files import HOMES, SELECTOR, WEIGHTS, class_of, read_config, read_weights
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from tests.models.selection.conftest import MakeSelector
 
