@@ -93,6 +93,8 @@ class FusedContexts:
                 values[name] = score_all(query, table.vectors.vectors)[0].double().cpu().numpy()
             elif self.scores is not None and name not in values:
                 values[name] = self.scores[row].double().numpy()
+            elif name not in values:  # of a persona that there is not
+                values[name] = np.zeros(len(table))
         return values
 
     def parts(self, row: int, table: CandidateTable) -> dict[str, np.ndarray]:

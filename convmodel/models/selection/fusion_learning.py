@@ -124,8 +124,7 @@ def _pools(
         rows = {text: row for row, text in enumerate(texts)}
         for row, example in enumerate(block):
             values = encoded.values(row, table.take([rows[text] for text in example.candidates]), names)
-            absent = np.zeros(len(example.candidates))  # a persona that there is not
-            yield np.stack([values.get(name, absent) for name in names], 1)
+            yield np.stack([values[name] for name in names], 1)
         progress(len(block))
 
 
