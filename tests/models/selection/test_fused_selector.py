@@ -91,7 +91,10 @@ def test_pools_of_contexts_are_scored_as_one_for_all(selector: FusedSelector) ->
 
 def test_search_finds_what_sorting_all_scores_finds(selector: FusedSelector) -> None:
     if not selector.searches:
-        with pytest.raises(ValueError, match="a fused cross-encoder reads context and candidate together; use another"):
+        with pytest.raises(
+            ValueError,
+            match="a fused cross-encoder reads context and candidate together and cannot search; use another",
+        ):
             require_searching(selector, remedy="use another")
         with pytest.raises(TypeError, match="cannot search"):
             selector.encode_contexts(CONTEXTS)
@@ -126,15 +129,15 @@ def test_a_folder_with_a_fusion_is_a_fused_selector(selector: FusedSelector, tmp
 
 def test_a_fusion_of_another_encoder_is_refused(make_selector: MakeSelector, tmp_path: Path) -> None:
     selector = make_selector()
-    fused(selector).save_pretrained(tmp_path)
+    fused(selector).save_pretrained(tmp_path / "one")
     other = make_selector(cosine_scale=2.0)
     other.save_pretrained(tmp_path / "other")
-    (tmp_path / "other" / "fusion.json").write_bytes((tmp_path / "fusion.json").read_bytes())
+    (tmp_path / "other" / "fusion.json").write_bytes((tmp_path / "one" / "fusion.json").read_bytes())
     with pytest.raises(ValueError, match=r"other: fusion.json was learned with another selector .* --no_fusion"):
         Selector.from_pretrained(tmp_path / "other", "cpu")
     assert isinstance(Selector.from_pretrained(tmp_path / "other", "cpu", fusion=False), BiEncoder)
-    other.save_pretrained(tmp_path)  # a new model in the folder has no fusion
-    assert not (tmp_path / "fusion.json").exists()
+    other.save_pretrained(tmp_path / "one")  # a new model in the folder has no fusion
+    assert not (tmp_path / "one" / "fusion.json").exists()
 
 
 def test_a_lexical_folder_is_no_encoder(tmp_path: Path) -> None:
