@@ -58,9 +58,10 @@ class VectorPool:
     def _encode(self, context: Sequence[str], persona: Sequence[str]) -> SearchContexts:
         """Encode a context, or return what the last call with the same one returned."""
         key = (tuple(context), tuple(persona))
-        if self._encoded is None or self._encoded[0] != key:
-            self._encoded = (key, self._selector.encode_contexts([context], personas=[persona]))
-        return self._encoded[1]
+        last = self._encoded
+        if last is None or last[0] != key:
+            last = self._encoded = (key, self._selector.encode_contexts([context], personas=[persona]))
+        return last[1]
 
 
 class JointPool:

@@ -132,10 +132,15 @@ class FusedContexts:
         return Query(Query(weighted).select(part).terms, torch.from_numpy(offsets))
 
     def _offsets(self, words: ContextWords, index: WordIndex) -> np.ndarray:
-        total = np.full(len(index.table), self.fusion.offset)
-        for name in WORD_FEATURES:
+        """Return the (N,) values of words, each times its factor, and the part that is equal for all candidates."""
+        total: np.ndarray = index.table.log_lengths * self.fusion.factor("log_length")
+        total += self.fusion.offset
+        if said := self.fusion.factor("said_already"):
+            total[np.unique(index.table.find(words.turns))] += said
+        for name in ("bm25_context", "bm25_last_turn", "bm25_persona"):
             if factor := self.fusion.factor(name):
-                total += factor * words.value(name, index)
+                values = words.value(name, index)
+                total += np.multiply(values, factor, out=values)
         return total
 
 

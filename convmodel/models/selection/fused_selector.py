@@ -1,6 +1,7 @@
 """The fused selector: scores of a selector, BM25 and other features, added up with learned weights."""
 
 from collections.abc import Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,7 +14,7 @@ from convmodel.models.selection.dual_encoder import DualEncoderSelector
 from convmodel.models.selection.fused_contexts import ContextWords, FusedContexts, Parts
 from convmodel.models.selection.fusion import ENCODER_FEATURES, LEARN_AGAIN, VECTOR_FEATURES, WORD_FEATURES, Fusion
 from convmodel.models.selection.inputs import Candidates, Contexts, Personas, checked_contexts, checked_pools
-from convmodel.models.selection.lexical import WordTable
+from convmodel.models.selection.lexical import WordStatistics, WordTable
 from convmodel.models.selection.search.query import Term
 from convmodel.models.selection.search.table import CandidateTable
 from convmodel.models.selection.search.vectors import CandidateMatrix, EncodedContexts
@@ -63,7 +64,8 @@ class FusedSelector(Selector):
 
     @property
     def indexer(self) -> Selector:
-        return self if self.encoder is None else self.encoder
+        """See `Selector.indexer`. An index of words depends on no weights: all lexical selectors have equal indexers."""
+        return FusedSelector(None, Fusion({}, WordStatistics.of([]))) if self.encoder is None else self.encoder
 
     @property
     def device(self) -> torch.device:
@@ -78,11 +80,9 @@ class FusedSelector(Selector):
         return len(self.fusion.statistics.frequencies) if self.encoder is None else self.encoder.vocab_size
 
     def fingerprint(self) -> str:
-        """See `Selector.fingerprint`. It is one for all lexical selectors: an index of words depends on no weights."""
-        if self.encoder is None:
-            return weights_digest(LEXICAL, {})
-        features = sorted((name, feature.factor) for name, feature in self.fusion.features.items())
-        return weights_digest((self.encoder.fingerprint(), features), {})
+        """See `Selector.fingerprint`; weights and statistics of words are part of it."""
+        features = sorted((name, astuple(feature)) for name, feature in self.fusion.features.items())
+        return weights_digest((self.fusion.encoder, features, self.fusion.statistics), {})
 
     def options(self) -> dict[str, Any]:
         return {} if self.encoder is None else self.encoder.options()
