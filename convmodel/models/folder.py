@@ -155,7 +155,7 @@ def _check_folder(folder: Path, needs: str) -> None:
 
 
 def check_weights(folder: Path) -> None:
-    """Raise a ValueError when a folder has no safetensors; pickles are told apart."""
+    """Raise a ValueError when a folder has no safetensors, with another remedy for pickles."""
     names = [file.name for file in folder.iterdir()]
     if any(name.endswith(".safetensors") for name in names):
         return

@@ -64,7 +64,7 @@ class FusedSelector(Selector):
 
     @property
     def indexer(self) -> Selector:
-        """See `Selector.indexer`. An index of words depends on no weights: all lexical selectors have equal indexers."""
+        """See `Selector.indexer`. Those of all lexical selectors are equal: an index of words needs no weights."""
         return FusedSelector(None, Fusion({}, WordStatistics.of([]))) if self.encoder is None else self.encoder
 
     @property
