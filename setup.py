@@ -90,6 +90,8 @@ setup(
         "zstandard>=0.23,<1",
         "charset-normalizer>=3.3,<4",
         "ijson>=3.3,<4",
+        "bm25s>=0.3,<1",
+        "regex",
     ],
     extras_require={
         "train": TRAIN,

@@ -31,7 +31,7 @@ CONVERSATION_FILE = "conversation.json"
 """File beside those of transformers with the layout of a conversation model."""
 
 MODEL_FILES = re.compile(
-    r"(adapter_)?config\.json|(selector|document|conversation|generation_config)\.json|tokenizer.*\.(json|model)"
+    r"(adapter_)?config\.json|(selector|fusion|document|conversation|generation_config)\.json|tokenizer.*\.(json|model)"
     r"|.*\.safetensors(\.index\.json)?|vocab\.(json|txt)"
     r"|merges\.txt|special_tokens_map\.json|added_tokens\.json|chat_template\.jinja|README\.md|\.gitattributes|\.git"
 )
@@ -45,8 +45,12 @@ HUB_NAME = re.compile(
 PICKLES = re.compile(r".*\.(bin|pt|pth|pkl|ckpt)")
 
 
-def checked_source(name_or_path: str | os.PathLike[str], *, needs: str = "config.json") -> str:
+def checked_source(name_or_path: str | os.PathLike[str], *, needs: str = "config.json", weights: bool = True) -> str:
     """Return the folder or Hub name after checking that a folder exists and has safetensors, not pickles.
+
+    Args:
+        needs: a file that a folder must have.
+        weights: whether to check for safetensors; see `check_weights`.
 
     Raises:
         FileNotFoundError: when a path does not exist.
@@ -56,6 +60,8 @@ def checked_source(name_or_path: str | os.PathLike[str], *, needs: str = "config
     folder = Path(name)
     if folder.is_dir():
         _check_folder(folder, needs)
+        if weights:
+            check_weights(folder)
         return name
     if folder.exists():
         raise FileNotFoundError(
@@ -168,6 +174,11 @@ def _check_folder(folder: Path, needs: str) -> None:
         raise ValueError(f"{folder}: holds GGUF files and no {needs}; give one of them, such as {folder / files[0]}")
     if needs not in names:
         raise ValueError(f"{folder}: {_describe_contents(names, needs)}; give one made by save_pretrained")
+
+
+def check_weights(folder: Path) -> None:
+    """Raise a ValueError when a folder has no safetensors, with another remedy for pickles."""
+    names = [file.name for file in folder.iterdir()]
     if any(name.endswith(".safetensors") for name in names):
         return
     if pickles := sorted(name for name in names if PICKLES.fullmatch(name)):

@@ -70,10 +70,11 @@ class Chooser(ClosesOnExit):
         *,
         device: str | torch.device | None = None,
         dtype: str | torch.dtype = "auto",
+        fusion: bool = True,
         **options: Any,
     ) -> "Chooser":
-        """Load a selector as `Selector.from_pretrained` does; `options` are the arguments of the class."""
-        return cls(Selector.from_pretrained(name_or_path, device, dtype), candidates, **options)
+        """Load a selector as `Selector.from_pretrained` does; other `options` are the arguments of the class."""
+        return cls(Selector.from_pretrained(name_or_path, device, dtype, fusion=fusion), candidates, **options)
 
     def __len__(self) -> int:
         return len(self._pool)
@@ -124,9 +125,10 @@ class Chooser(ClosesOnExit):
         started_at: float,
     ) -> Reply:
         best = self._best(context, persona, options["num_candidates"], allow_repeats=options["allow_repeats"])
+        parts = self._pool.parts(context, persona, [number for number, _ in best])
         candidates = [
-            Candidate(self._pool.text(number), score, "chosen", number, self._pool.metadata(number))
-            for number, score in best
+            Candidate(self._pool.text(number), score, "chosen", number, self._pool.metadata(number), scores=scores)
+            for (number, score), scores in zip(best, parts, strict=True)
         ]
         seconds = time.perf_counter() - started_at
         return Reply(

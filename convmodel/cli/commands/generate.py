@@ -112,6 +112,7 @@ def _digest(options: Namespace) -> str:
         digests.append(folder_digest(options.selector or "none"))
         digests.append("none" if candidates is None else files_digest(candidates))
         digests.append(folder_digest(options.reranker or "selector"))
+        digests.append("" if options.fusion else "no fusion")
     return " ".join(digests)
 
 
