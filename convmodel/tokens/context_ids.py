@@ -45,7 +45,8 @@ def encode_sides(tokenizer: ConversationTokenizer, sides: Sequence[str | SpokenS
 
 def _pieces(tokenizer: ConversationTokenizer, side: str | SpokenSide) -> list[str]:
     """Return the text of a turn, or the words before each text of a side and the text."""
+    clean = tokenizer.layout.clean
     if isinstance(side, str):
-        return [tokenizer.trim(side)]
+        return [clean(side)]
     parts = ((words, LEAD if words else "", text) for words, text in side.parts)
-    return [piece for words, lead, text in parts for piece in (words, lead + tokenizer.trim(text.removeprefix(lead)))]
+    return [piece for words, lead, text in parts for piece in (words, lead + clean(text.removeprefix(lead)))]
