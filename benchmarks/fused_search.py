@@ -59,12 +59,16 @@ def read_turns(data: str, count: int) -> tuple[list[str], list[list[str]]]:
 
 
 def contenders(
-    texts: Sequence[str], contexts: Sequence[Sequence[str]], shape: tuple[int, int], persona: Sequence[str]
+    words: WordTable,
+    statistics: WordStatistics,
+    contexts: Sequence[Sequence[str]],
+    shape: tuple[int, int],
+    persona: Sequence[str],
 ) -> dict[str, Callable[[], object]]:
     """Searches of the same contexts among the same candidates, by vectors and by vectors and words."""
     codes, width = shape
     scale = (SPREAD / width**0.5) ** 0.5
-    vectors = CandidateMatrix(torch.randn(len(texts), width) * scale)
+    vectors = CandidateMatrix(torch.randn(len(words), width) * scale)
     encoded = EncodedContexts(
         torch.randn(len(contexts), codes, width) * scale, torch.ones(len(contexts), codes, dtype=torch.bool)
     )
@@ -76,8 +80,8 @@ def contenders(
         mask = torch.ones(several.shape[:2], dtype=torch.bool)
         terms["encoder_persona"] = Term(EncodedContexts(several, mask), attends=False)
         weights |= {"encoder_persona": 0.5, "bm25_persona": 0.2}
-    fusion = Fusion({name: Feature(weight) for name, weight in weights.items()}, WordStatistics.of(texts))
-    candidates = CandidateTable(vectors, lambda: WordTable.of(texts))
+    fusion = Fusion({name: Feature(weight) for name, weight in weights.items()}, statistics)
+    candidates = CandidateTable(vectors, lambda: words)
     fused = FusedContexts(fusion, [ContextWords.of(context, persona) for context in contexts], terms)
     return {
         "dense": lambda: search_exact(encoded, vectors, K).ids.tolist(),
@@ -89,10 +93,11 @@ def measure(*, data: str, smoke: bool, rounds: int = 9) -> dict[str, Any]:
     """Return seconds of each round by case and contender."""
     torch.manual_seed(0)
     texts, contexts = read_turns(data, 2_000 if smoke else 100_000)
+    words, statistics = WordTable.of(texts), WordStatistics.of(texts)
     measured: dict[str, Any] = {"candidates": len(texts)}
     for name, shape in SHAPES.items():
         for count, persona in ((1, []), (1, PERSONA), (16, [])):
-            runs = contenders(texts, contexts[:count], shape, persona)
+            runs = contenders(words, statistics, contexts[:count], shape, persona)
             for run in runs.values():
                 run()  # makes the int8 copy and the index of words
             case = f"{name}; {count} context{'s' * (count > 1)}{', 5 persona sentences' * bool(persona)}"

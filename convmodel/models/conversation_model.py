@@ -82,7 +82,7 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
     @property
     def _has_encoder(self) -> bool:
         """Whether an encoder reads the context, and a decoder with a window of its own writes the reply."""
-        return self._hf_model.config.is_encoder_decoder
+        return bool(self.hf_model.config.is_encoder_decoder)
 
     def generate(
         self,

@@ -182,7 +182,7 @@ def check_weights(folder: Path) -> None:
     if any(name.endswith(".safetensors") for name in names):
         return
     if pickles := sorted(name for name in names if PICKLES.fullmatch(name)):
-        reads_apart = read_json_object(folder / needs).get("is_encoder_decoder")
+        reads_apart = "config.json" in names and read_json_object(folder / "config.json").get("is_encoder_decoder")
         loader = "AutoModelForSeq2SeqLM" if reads_apart else "AutoModelForCausalLM"
         raise ValueError(
             f"{folder}: its weights are the pickle {pickles[0]}, which could run anything and is not read; "

@@ -118,8 +118,7 @@ class GgufSource(ModelSource):
         }
         with _alone(self.name) as folder, contextlib.redirect_stderr(io.StringIO()):  # a progress bar
             model = load_weights(AutoModelForCausalLM, folder, config, dtype=dtype, title=self.name, **weights)
-        metadata = self._metadata()
-        if ends := sorted({int(metadata[key]) for key in ENDS if key in metadata}):
+        if ends := self._end_token_ids():
             assert model.generation_config is not None
             model.generation_config.eos_token_id = ends
         model.config.name_or_path = self.name
