@@ -119,7 +119,7 @@ async def _handle_http_exception(request: Request, error: Exception) -> Response
 
 def _allowed_methods(request: Request) -> str | None:
     """Return the methods of an address; the framework's own Allow header names those of one route only."""
-    methods = {method for route in _routes_to(request, request.url.path) for method in route.methods}
+    methods = {method for route in _routes_to(request, request.url.path) for method in route.methods or ()}
     return ", ".join(sorted(methods)) or None
 
 
