@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 HEAVY = {
     *("torch", "transformers", "tokenizers", "numpy", "datasets", "pytorch_lightning", "jsonargparse", "yaml"),
     *("rich", "prompt_toolkit", "tqdm", "matplotlib", "sacrebleu", "ftfy", "regex", "jinja2"),
-    *("zstandard", "pyarrow", "charset_normalizer", "ijson"),
+    *("zstandard", "pyarrow", "charset_normalizer", "ijson", "bm25s"),
     *("fastapi", "uvicorn", "pydantic", "limits", "prometheus_client", "sqlalchemy", "aiogram", "aiohttp"),
 }
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-from convmodel.generation.decoders import TransformersDecoder, make_decoder, supports_engine
+from convmodel.generation.decoders import TransformersDecoder, make_decoder
 from convmodel.generation.engine import Engine
+from convmodel.generation.engine_support import TESTED, supports_engine
 from convmodel.generation.int8 import Int8Linear, to_int8
 from convmodel.generation.kv_cache import KVCache
 from convmodel.generation.model_runner import ModelRunner
@@ -147,6 +148,11 @@ UNSUPPORTED: dict[str, dict[str, Any]] = {
     "lfm2": {"layer_types": ["conv", "full_attention"], "num_key_value_heads": 2, "intermediate_size": 16},
     "bart": {"d_model": 16, "decoder_layers": 2, "decoder_attention_heads": 2, "decoder_ffn_dim": 16},
     "bloom": {"n_head": 2},
+    "falcon": {"alibi": True},
+    "stablelm": {},
+    "rwkv": {"attention_hidden_size": 16},
+    "mpt": {"d_model": 16, "n_heads": 2, "n_layers": 2},
+    "phimoe": {"sliding_window": 4, "num_key_value_heads": 4, "intermediate_size": 16},
     "bert": {"intermediate_size": 16},
     "phi3": {
         "num_key_value_heads": 4,
@@ -172,6 +178,11 @@ def test_what_the_engine_cannot_compute_is_refused(name: str) -> None:
 
 def test_all_architectures_of_the_tests_are_supported(network: PreTrainedModel) -> None:
     assert supports_engine(network)
+    assert network.config.model_type in TESTED
+
+
+def test_every_architecture_that_is_taken_for_tested_is() -> None:
+    assert {config.model_type for config in CONFIGS.values()} == TESTED
 
 
 def test_token_types_are_refused_by_models_that_read_none() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from convmodel.models.conversation_model import ConversationModel
-from convmodel.models.rerankers import MutualInformation, SelectorScorer, check_scores, score_candidates, scorer_name
+from convmodel.models.rerankers import MutualInformation, SelectorScorer, score_candidates, scorer_name
 from tests.conftest import MakeSelector
 
 
@@ -90,10 +90,14 @@ def test_mutual_information_of_real_models_combines_their_scores(model: Conversa
 
 
 def test_scores_of_a_scorer_are_checked() -> None:
-    assert check_scores([1, 2.5, -math.inf], ["a", "b", "c"]) == [1.0, 2.5, -math.inf]
+    class Gives:
+        def __init__(self, scores: list[float]) -> None:
+            self.score = lambda context, candidates: scores
+
+    assert score_candidates(Gives([1, 2.5, -math.inf]), [], ["a", "b", "c"]) == [1.0, 2.5, -math.inf]
     for wrong in ([1.0], [1.0, 2.0, 3.0], [1.0, math.nan], []):
         with pytest.raises(ValueError, match=r"the scorer gave \[.*\] for 2 candidates; give one number for each"):
-            check_scores(wrong, ["a", "b"])
+            score_candidates(Gives(wrong), [], ["a", "b"])
 
 
 def test_a_scorer_gets_the_persona_if_it_has_that_argument() -> None:

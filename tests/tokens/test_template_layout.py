@@ -100,7 +100,7 @@ def test_costs_are_exact_where_the_template_is_the_same_everywhere_and_bounds_el
     source = random.Random(name)
     tokenizer = ConversationTokenizer(with_template(name))
     layout = tokenizer.layout
-    assert isinstance(layout, TemplateLayout) and layout.changes_earlier_turns == (name in CHANGING)
+    assert isinstance(layout, TemplateLayout) and (layout._parts is None) == (name in CHANGING)
     for _ in range(40):
         turns, persona = tokenizer.encode_context(plain_turns(source), plain_turns(source, max_turns=2)[1:])
         last = source.random() < 0.5

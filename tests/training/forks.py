@@ -11,7 +11,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 SECONDS = 300
 """Maximum time of a run."""
@@ -60,7 +60,8 @@ def _train(job: dict[str, Any], environment: dict[str, str]) -> NoReturn:
         signal.alarm(SECONDS)
         os.environ.clear()
         os.environ.update(environment)
-        rank_zero_only.rank = int(environment.get("LOCAL_RANK", 0))  # decided at the import in a process of its own
+        # Decided at the import, in a process of its own.
+        cast(Any, rank_zero_only).rank = int(environment.get("LOCAL_RANK", 0))
         os.chdir(job["folder"])
         output = os.open(job["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         for stream in (1, 2):

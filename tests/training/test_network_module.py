@@ -12,6 +12,7 @@ from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.lora import Lora
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.training.conversation_module import ConversationModule
+from tests.models.encoder_decoders import save_encoder_decoder
 from tests.training.conftest import Workshop, difference
 from tests.training.test_checkpoint import callback
 from tests.training.test_language_module import CONVERSATIONS, SIZES, batch_of, gradients_of_one_step
@@ -44,6 +45,13 @@ def module_of(base: str, **options: Any) -> ConversationModule:
     assert module.tokenizer is not None
     module.configure_model()
     return module
+
+
+def test_an_encoder_decoder_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    save_encoder_decoder(tmp_path, "t5")
+    with pytest.raises(ValueError, match=r"holds a 't5', an encoder-decoder, .*; train it with .*Trainer") as told:
+        _ = ConversationModule(str(tmp_path)).n_positions
+    assert str(told.value).startswith(f"model.pretrained_model_name_or_path={tmp_path}: ")
 
 
 def test_accumulated_batches_have_the_gradients_of_one_large_batch(base: str, tokenizer: ConversationTokenizer) -> None:

@@ -18,7 +18,7 @@ from convmodel.models.language_model import LanguageModel
 from convmodel.tokens.batching import Batch, pad
 from convmodel.tokens.conversation_layout import IGNORED, ConversationSequence
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
-from convmodel.tokens.separator_layout import lay_out
+from convmodel.tokens.separator_layout import SeparatorLayout
 from convmodel.training.language_module import LanguageModule
 from convmodel.training.sequence_unlikelihood import ContinuedRows, SequenceUnlikelihood, continue_rows
 from tests.conftest import MakeModel
@@ -36,7 +36,7 @@ def lay_out_batch(tokenizer: ConversationTokenizer, conversations: list[list[str
     sep = tokenizer.sep_token_id
     sentences = tokenizer.encode_many(persona)
     rows = [
-        lay_out(tokenizer.encode_many(turns), sep, persona=sentences, predicted=[True] * len(turns))
+        SeparatorLayout(sep).lay_out(tokenizer.encode_many(turns), persona=sentences, predicted=[True] * len(turns))
         for turns in conversations
     ]
     return pad(rows, pad_token_id=sep)
