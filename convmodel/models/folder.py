@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
 from convmodel.data.atomic import atomic_folder, check_folder_writable
+from convmodel.data.json_file import read_json_object
 
 logger = logging.getLogger(__name__)
 
@@ -113,6 +114,27 @@ def named_in_errors(source: str, *errors: type[Exception]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def naming_pickles(source: str, loader: str) -> Iterator[None]:
+    """Turn transformers' error inside the block for a Hub name with pickles alone into one with the remedy.
+
+    `loader` is the name of the class that loads the model.
+    """
+    try:
+        yield
+    except OSError as error:
+        if "cannot be loaded with `safetensors`" not in str(error):
+            raise
+        folder = source.rpartition("/")[2]
+        raise ValueError(
+            f"{source}: the Hub has no safetensors of it; its weights are pickles, which could run anything and are "
+            f"not read. Convert them: hf download {source} --local-dir {folder}, and then python -m convmodel "
+            f"convert-weights {folder} OUT; or, where you trust them, in Python: from transformers import {loader}, "
+            f"AutoTokenizer; {loader}.from_pretrained({source!r}, use_safetensors=False).save_pretrained({folder!r}); "
+            f"AutoTokenizer.from_pretrained({source!r}).save_pretrained({folder!r})"
+        ) from error
+
+
+@contextlib.contextmanager
 def naming(source: str) -> Iterator[None]:
     """Turn an error for the contents of a file inside the block into a ValueError of one line that names the source."""
     try:
@@ -160,10 +182,12 @@ def check_weights(folder: Path) -> None:
     if any(name.endswith(".safetensors") for name in names):
         return
     if pickles := sorted(name for name in names if PICKLES.fullmatch(name)):
+        reads_apart = "config.json" in names and read_json_object(folder / "config.json").get("is_encoder_decoder")
+        loader = "AutoModelForSeq2SeqLM" if reads_apart else "AutoModelForCausalLM"
         raise ValueError(
             f"{folder}: its weights are the pickle {pickles[0]}, which could run anything and is not read; "
             f"convert it: python -m convmodel convert-weights {folder} OUT, or, where you trust it, in Python: "
-            f"from transformers import AutoModelForCausalLM; AutoModelForCausalLM.from_pretrained({str(folder)!r}, "
+            f"from transformers import {loader}; {loader}.from_pretrained({str(folder)!r}, "
             f"use_safetensors=False).save_pretrained({str(folder)!r})"
         )
     raise ValueError(f"{folder}: holds no weights (*.safetensors)")

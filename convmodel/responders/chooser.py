@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
@@ -53,8 +54,10 @@ class Chooser(ClosesOnExit):
         options: Mapping[str, Any] | None = None,
         max_waiting: int | None = MAX_WAITING,
     ) -> None:
-        self._defaults = {**DEFAULTS, **drop_none(options or {})}
-        self.check_options(self._defaults)
+        self.options: Mapping[str, Any] = MappingProxyType({**DEFAULTS, **drop_none(options or {})})
+        self.check_options(self.options)
+        self.scorer = SelectorScorer(selector)
+        """The selector as a scorer of any candidates."""
         self._selector = selector
         self._pool = make_pool(selector, candidates)
         self._worker = SingleWorker("chooser", max_waiting)
@@ -77,15 +80,6 @@ class Chooser(ClosesOnExit):
         return len(self._pool)
 
     @property
-    def scorer(self) -> SelectorScorer:
-        """The selector as a scorer of any candidates."""
-        return SelectorScorer(self._selector)
-
-    @property
-    def options(self) -> Mapping[str, Any]:
-        return dict(self._defaults)
-
-    @property
     def load(self) -> Load:
         return self._worker.load
 
@@ -103,7 +97,7 @@ class Chooser(ClosesOnExit):
     ) -> ReplyFuture:
         """Start a reply and return at once; see `Responder.start`. The session is not used."""
         self.check_options(options or {})
-        merged = {**self._defaults, **drop_none(options or {})}
+        merged = {**self.options, **drop_none(options or {})}
         turns = check_turns(context)
         sentences = check_turns(persona, what="persona sentence")
         if not merged[SELECTION_TEMPERATURE]:

@@ -84,7 +84,7 @@ def load_all(
         model = None
         under = base
     others["index"] = _index_of(**{name: others.get(name) for name in ("selector", "index", "candidates")})
-    replies = _replies(model, documents, **others)
+    replies = _replies(model, documents, others)
     if replies:
         _check(model, **others)
     selectors = _load_selectors(others, device, dtype, fusion=fusion)
@@ -103,19 +103,13 @@ def load_all(
         raise
 
 
-def _replies(
-    model: Name | None,
-    documents: Name | None,
-    selector: Name | Selector | None = None,
-    index: Name | None = None,
-    candidates: Name | None = None,
-    reranker: Name | Selector | None = None,
-) -> bool:
+def _replies(model: Name | None, documents: Name | None, others: Mapping[str, Any]) -> bool:
     """Return whether a server's arguments name something that replies, or ought to."""
-    chooses = index is not None or candidates is not None or reranker == "likelihood"
-    if model is None and selector is not None:
+    given = {name for name, value in others.items() if value is not None}
+    chooses = not given.isdisjoint({"index", "candidates"}) or others.get("reranker") == "likelihood"
+    if model is None and "selector" in given:
         return chooses
-    return model is not None or documents is None or chooses or reranker is not None
+    return model is not None or documents is None or chooses or "reranker" in given
 
 
 def _load_selectors(names: Mapping[str, Any], device: Device, dtype: str, *, fusion: bool) -> dict[str, Selector]:
@@ -195,10 +189,10 @@ def open_responder(
 def _let_reason(writer: Writer) -> None:
     """Let a model reason before it replies; ValueError for one without a chat template."""
     tokenizer = writer.model.tokenizer
-    if tokenizer.layout.owns_special_tokens:
+    if tokenizer.layout.name != "chat_template":
         writer.close()
         raise ValueError(
-            "reasoning=True, but the model's layout is that of separators, in which no model reasons; leave "
+            f"reasoning=True, but the model's layout is {tokenizer.layout.name!r}, in which no model reasons; leave "
             "--reasoning out, or use a model with a chat template"
         )
     tokenizer.choose_layout(reasoning=True)

@@ -206,7 +206,7 @@ def test_a_model_with_a_chat_template_may_reason(tmp_path: Path) -> None:
 
 
 def test_a_model_with_separators_does_not_reason(parts: Path) -> None:
-    with pytest.raises(ValueError, match="layout is that of separators, in which no model reasons; leave --reasoning"):
+    with pytest.raises(ValueError, match="layout is 'separators', in which no model reasons; leave --reasoning"):
         load_all("model", device="cpu", reasoning=True)
     with pytest.raises(ValueError, match="without a model that writes"):
         open_responder(selector="selector", candidates="list.txt", device="cpu", reasoning=True)
