@@ -17,6 +17,18 @@ def score(head: Head, *, delimiters: str) -> Certainty:
     return Certainty.NONE if table is None else Certainty.LIKELY
 
 
+def find_fault(head: Head, *, delimiters: str) -> str | None:
+    """Return the reason why no conversation is in a table: its columns are of no known shape."""
+    table = find_header(head.lines, delimiters, lambda names: len(names) > 1)
+    if table is None or score(head, delimiters=delimiters):
+        return None
+    try:
+        check_columns(table.names, head.options, texts=True)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
 def has_known_columns(names: Sequence[str], options: ReadOptions) -> bool:
     """Return whether the columns of a text table, whose cells are texts, are of a known shape."""
     try:
@@ -50,7 +62,7 @@ def read(file: DataFile, *, delimiters: str) -> Iterator[Record | Problem]:
         if table.delimiter not in (",", "\t"):
             file.notes.add(f"separated by {DELIMITERS.get(table.delimiter, repr(table.delimiter))}s")
 
-    rows = read_table(file.lines(), delimiters=delimiters, check=check, limit=file.options.line_limit)
+    rows = read_table(file.lines(), delimiters=delimiters, check=check, limit=file.options.line_limit, notes=file.notes)
     return read_items(rows, file.options, file.notes, cells=True, unit="row")
 
 
@@ -62,6 +74,7 @@ def _table(name: str, human_name: str, suffixes: tuple[str, ...], delimiters: st
         suffixes=suffixes,
         score=partial(score, delimiters=delimiters),
         read=partial(read, delimiters=delimiters),
+        find_fault=partial(find_fault, delimiters=delimiters),
     )
 
 

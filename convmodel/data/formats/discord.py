@@ -93,7 +93,9 @@ def _clean(text: str, fields: Mapping[str, Any]) -> str:
 
 
 def _read_csv(file: DataFile) -> Iterator[ChatMessage | Problem]:
-    rows = read_table(file.lines(), delimiters=",", check=_check_columns, limit=file.options.line_limit)
+    rows = read_table(
+        file.lines(), delimiters=",", check=_check_columns, limit=file.options.line_limit, notes=file.notes
+    )
     for row in rows:
         if row.problem is not None:
             yield Problem(row.number, row.problem)

@@ -42,7 +42,9 @@ def _check_header(table: TableHeader) -> None:
 
 def _read_table(file: DataFile, *, delimiters: str) -> Iterator[DocumentRecord | Problem]:
     limit = file.options.line_limit
-    return _read_items(read_table(file.lines(), delimiters=delimiters, check=_check_header, limit=limit))
+    return _read_items(
+        read_table(file.lines(), delimiters=delimiters, check=_check_header, limit=limit, notes=file.notes)
+    )
 
 
 def _score_table(head: Head, *, suffixes: tuple[str, ...], delimiters: str) -> Certainty:

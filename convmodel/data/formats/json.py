@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import PurePath
 from typing import Any
 
 from convmodel.data.data_file import DataFile, Head
-from convmodel.data.formats.base import Certainty, FileFormat, Problem, Record
+from convmodel.data.formats.base import Certainty, FileFormat, Problem, Record, quote_names
 from convmodel.data.json_columns import find_columns, is_columnar, read_columns
 from convmodel.data.json_stream import take_depth
 from convmodel.data.options import ReadOptions
@@ -14,6 +15,11 @@ from convmodel.data.shapes.registry import fits_shape, is_message
 
 _BEGINNING = re.compile(r"""\s*(\{\s*(["'}]|$)|\[\s*(["'\[{\]]|$))""")
 _MAX_DEPTH = 3
+_COMPANIONS = (
+    *("ontology.json", "schema.json", "dialogue_acts.json", "dialog_acts.json", "system_acts.json"),
+    *("slot_descriptions.json", "package.json", "config.json", "dataset_info.json", "dataset_infos.json", "state.json"),
+)
+"""Files beside the conversations of MultiWOZ and of other sets."""
 
 
 def looks_like_json(line: str) -> bool:
@@ -66,6 +72,17 @@ def score(head: Head) -> Certainty:
     return Certainty.LIKELY
 
 
+def find_fault(head: Head) -> str | None:
+    """Return the reason why no conversation is in a file: by its name, or as far as its beginning tells."""
+    if PurePath(head.file.name).name.lower() in _COMPANIONS:
+        return "comes with a set of conversations, and holds none"
+    is_whole = isinstance(head.value, list) or not head.is_cut_off
+    if head.value is None or not is_whole or find_depth(head.value, head.options) is not None or holds_several(head):
+        return None
+    keys = f" (its keys: {quote_names(head.value)})" if isinstance(head.value, dict) else ""
+    return f"no conversation is in it{keys}"
+
+
 def read(file: DataFile) -> Iterator[Record | Problem]:
     """Yield one record or problem per conversation, each with the line on which it begins."""
     if columns := find_columns(file):
@@ -81,4 +98,4 @@ def read(file: DataFile) -> Iterator[Record | Problem]:
     return read_items(items, file.options, file.notes, unit="value")
 
 
-JSON = FileFormat(name="json", human_name="JSON", unit="conversation", suffixes=(".json",), score=score, read=read)
+JSON = FileFormat("json", "JSON", "conversation", (".json",), score, read, find_fault)
