@@ -1,11 +1,11 @@
 """The description of a format of chat exports."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from convmodel.data.chat import ChatMessage, conversations_from_chat
 from convmodel.data.chat_order import sort_messages
 from convmodel.data.data_file import DataFile, Head
-from convmodel.data.formats.base import Certainty, GroupFormat, Problem, Record
+from convmodel.data.formats.base import Certainty, GroupFormat, Item, Problem, Record
 
 Messages = Iterator[ChatMessage | Problem]
 ReadMessages = Callable[[DataFile], Messages]
@@ -16,6 +16,26 @@ def chain_files(files: Sequence[DataFile], read: ReadMessages) -> Messages:
     for file in files:
         for message in read(file):
             yield message._replace(file=file.name)
+
+
+def make_messages(items: Iterable[Item], make: Callable[[Item], ChatMessage | None]) -> Messages:
+    """Yield a message or a problem per item.
+
+    Args:
+        items: the JSON values or rows.
+        make: a function from an item to its message, or None for one that holds no message. It raises ValueError for an
+            item that cannot be used.
+    """
+    for item in items:
+        try:
+            if item.problem is not None:
+                raise ValueError(item.problem)
+            message = make(item)
+        except ValueError as error:
+            yield Problem(item.number, str(error))
+        else:
+            if message is not None:
+                yield message
 
 
 def sort_files(files: Sequence[DataFile], read: ReadMessages) -> Messages:

@@ -7,12 +7,23 @@ out, unless the model is to reply as the bot.
 import datetime
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from convmodel.data.chat import ChatMessage
-from convmodel.data.chat_fields import choose_name, first_object, parse_time, read_object, read_text
-from convmodel.data.chat_format import ChatFormat, sort_files
-from convmodel.data.data_file import DataFile, Head
+from convmodel.data.chat_dates import find_order
+from convmodel.data.chat_fields import (
+    choose_name,
+    first_object,
+    parse_time,
+    read_object,
+    read_text,
+    read_time,
+    refuse_time,
+)
+from convmodel.data.chat_format import ChatFormat, make_messages, sort_files
+from convmodel.data.chat_stamps import Order, parse_date_time
+from convmodel.data.data_file import DataFile, Head, Notes
 from convmodel.data.formats.base import Certainty, Item, Problem
 from convmodel.data.json_stream import Path
 from convmodel.data.people import is_same_person
@@ -23,7 +34,8 @@ _TEXT_TYPES = ("Default", "Reply", "0", "19")
 _EMOJI = re.compile(r"<a?(:\w+:)\d+>")
 _MENTION = re.compile(r"<@!?(\d+)>")
 _TAG = re.compile(r"#\d{4}$")
-_CSV_TIMES = ("%d-%b-%y %I:%M %p", "%d-%b-%y %H:%M", "%d.%m.%Y %H:%M", "%m/%d/%Y %I:%M %p", "%d/%m/%Y %H:%M")
+_CSV_TIMES = ("%d-%b-%y %I:%M %p", "%d-%b-%y %H:%M")
+"""Times of older versions. Newer ones write those of a region, or of ISO."""
 
 
 def score(head: Head) -> Certainty:
@@ -49,15 +61,14 @@ def read_messages(file: DataFile) -> Iterator[ChatMessage | Problem]:
 
 def _read_json(file: DataFile) -> Iterator[ChatMessage | Problem]:
     channel = file.name
-    for item in file.values(_is_message):
-        if item.problem is not None:
-            yield Problem(item.number, item.problem)
-        elif item.path == ("channel", "id"):
+
+    def make(item: Item) -> ChatMessage | None:
+        nonlocal channel
+        if item.path == ("channel", "id"):
             channel = f"channel {item.value}"
-        elif _is_message(item.path):
-            message = _json_message(item, channel, file)
-            if message is not None:
-                yield message
+        return _json_message(item, channel, file) if _is_message(item.path) else None
+
+    return make_messages(file.values(_is_message), make)
 
 
 def _is_message(path: Path) -> bool:
@@ -73,7 +84,7 @@ def _json_message(item: Item, channel: str, file: DataFile) -> ChatMessage | Non
         return None
     forwarded = read_object(fields.get("forwardedMessage"))
     text = _clean(read_text(fields.get("content")) or read_text(forwarded.get("content")), fields)
-    message = ChatMessage(item.number, channel, parse_time(fields.get("timestamp")), sender, text)
+    message = ChatMessage(item.number, channel, read_time(fields.get("timestamp")), sender, text)
     if str(fields.get("type", "Default")) not in _TEXT_TYPES:
         return message._replace(kind="system")
     return message if text.strip() else message._replace(kind="media")
@@ -93,19 +104,29 @@ def _clean(text: str, fields: Mapping[str, Any]) -> str:
 
 
 def _read_csv(file: DataFile) -> Iterator[ChatMessage | Problem]:
-    rows = read_table(
-        file.lines(), delimiters=",", check=_check_columns, limit=file.options.line_limit, notes=file.notes
-    )
-    for row in rows:
-        if row.problem is not None:
-            yield Problem(row.number, row.problem)
-            continue
-        fields = {name.lower(): value for name, value in row.value.items()}
-        author = fields["author"]
-        sender = choose_name([_TAG.sub("", author), author, fields.get("authorid")], file.options.me)
-        text = _clean(fields["content"], {})
-        message = ChatMessage(row.number, file.name, _csv_time(fields["date"]), sender, text)
-        yield message if text.strip() else message._replace(kind="media")
+    stamps = (parse_date_time(_fields(row)["date"]) for row in _rows(file) if row.problem is None)
+    order, is_guessed = find_order(stamp for stamp in stamps if stamp is not None)
+    if is_guessed:
+        file.notes.add(f"dates taken to begin with the {order}")
+    return make_messages(_rows(file, file.notes), lambda row: _csv_message(row, order, file))
+
+
+def _rows(file: DataFile, notes: Notes | None = None) -> Iterator[Item]:
+    limit = file.options.line_limit
+    return read_table(file.lines(), delimiters=",", check=_check_columns, limit=limit, notes=notes)
+
+
+def _fields(row: Item) -> dict[str, str]:
+    return {name.lower(): value for name, value in row.value.items()}
+
+
+def _csv_message(row: Item, order: Order, file: DataFile) -> ChatMessage:
+    fields = _fields(row)
+    author = fields["author"]
+    sender = choose_name([_TAG.sub("", author), author, fields.get("authorid")], file.options.me)
+    text = _clean(fields["content"], {})
+    message = ChatMessage(row.number, file.name, _csv_time(fields["date"], order), sender, text)
+    return message if text.strip() else message._replace(kind="media")
 
 
 def _has_columns(names: Any) -> bool:
@@ -119,15 +140,20 @@ def _check_columns(table: TableHeader) -> None:
         raise ValueError(f"the header has no column {min(missing)!r}; export the channel again as CSV or JSON")
 
 
-def _csv_time(text: str) -> float | None:
+def _csv_time(text: str, order: Order) -> float | None:
     time = parse_time(text)
-    for form in _CSV_TIMES if time is None else ():
+    stamp = parse_date_time(text)
+    if time is not None or not text.strip():
+        return time
+    if stamp is not None:
         try:
-            moment = datetime.datetime.strptime(text.strip(), form)
+            return stamp.time(order)
         except ValueError:
-            continue
-        return (moment - datetime.datetime(1970, 1, 1)).total_seconds()
-    return time
+            refuse_time(text)
+    for form in _CSV_TIMES:
+        with suppress(ValueError):
+            return parse_time(datetime.datetime.strptime(text.strip(), form).isoformat())
+    refuse_time(text)
 
 
 DISCORD = ChatFormat("discord", "Discord export", score, read_messages, combine=sort_files)

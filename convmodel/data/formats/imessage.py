@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from convmodel.data.chat import ChatMessage
-from convmodel.data.chat_fields import UNKNOWN, parse_time, read_name
+from convmodel.data.chat_fields import UNKNOWN, parse_time, read_name, refuse_time
 from convmodel.data.chat_format import ChatFormat
 from convmodel.data.chat_lines import read_lines
 from convmodel.data.data_file import DataFile, Head
@@ -60,7 +60,7 @@ def _parse(text: str) -> float | None:
     try:
         moment = datetime.datetime.strptime(" ".join(text.split()), "%b %d, %Y %I:%M:%S %p")
     except ValueError:
-        return None
+        refuse_time(text)
     return parse_time(moment.isoformat())
 
 

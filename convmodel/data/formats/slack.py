@@ -13,8 +13,8 @@ from pathlib import PurePath
 from typing import Any
 
 from convmodel.data.chat import ChatMessage
-from convmodel.data.chat_fields import choose_name, first_object, is_companion, parse_time, read_object, read_text
-from convmodel.data.chat_format import ChatFormat, Messages, ReadMessages, chain_files
+from convmodel.data.chat_fields import choose_name, first_object, is_companion, read_object, read_text, read_time
+from convmodel.data.chat_format import ChatFormat, Messages, ReadMessages, chain_files, make_messages
 from convmodel.data.chat_order import sort_messages
 from convmodel.data.data_file import DataFile, Head
 from convmodel.data.formats.base import Certainty, Item, Problem
@@ -64,12 +64,7 @@ def read_messages(file: DataFile, names: Names | None = None) -> Iterator[ChatMe
         names: the names of each person by the person's id.
     """
     channel = PurePath(file.name).parent.as_posix()
-    for item in file.values(_is_message):
-        message = _message(item, channel, file, names or {}) if _is_message(item.path) else None
-        if item.problem is not None:
-            yield Problem(item.number, item.problem)
-        elif message is not None:
-            yield message
+    return make_messages(file.values(_is_message), lambda item: _message(item, channel, file, names or {}))
 
 
 def _is_message(path: Path) -> bool:
@@ -88,6 +83,8 @@ def _names_of(*fields: Mapping[str, Any]) -> list[Any]:
 
 
 def _message(item: Item, channel: str, file: DataFile, names: Names) -> ChatMessage | None:
+    if not _is_message(item.path):
+        return None
     fields = read_object(item.value)
     me = file.options.me
     is_bot = fields.get("subtype") == "bot_message" or "bot_id" in fields or fields.get("user") == "USLACKBOT"
@@ -98,7 +95,7 @@ def _message(item: Item, channel: str, file: DataFile, names: Names) -> ChatMess
     thread = fields.get("thread_ts")
     chat = channel if thread is None else f"{channel} {thread}"
     text = _clean(read_text(fields.get("text")) or "".join(_block_texts(fields.get("blocks"))), names)
-    message = ChatMessage(item.number, chat, parse_time(fields.get("ts")), sender, text)
+    message = ChatMessage(item.number, chat, read_time(fields.get("ts")), sender, text)
     if fields.get("subtype") not in _TEXT_TYPES or fields.get("hidden") is True:
         return message._replace(kind="system")
     return message if text.strip() else message._replace(kind="media")

@@ -485,13 +485,14 @@ SIGNAL = [
         options={"me": "Me"},
         error=":4: the time '2024-15-01 10:01'",
         skipped=1,
+        file="chat.md",
     ),
     Trial(
         "sigtop bad time",
         "Conversation: Ida\n\nFrom: Ida (+1)\nType: incoming\nSent: Wed, 01 May 2024 10:00:00 +0000\n\na\n\nFrom: You\nType: outgoing\nSent: Wed, 01 May 2024 10:01:00 +0000\n\nb\n\nFrom: You\nType: outgoing\nSent: Wed, 99 May 2024\n\nx\n",
         AB,
         options={"me": "You"},
-        error=":14: the time 'Wed, 99 May 2024'",
+        error=":15: the time 'Wed, 99 May 2024'",
         skipped=1,
     ),
     Trial(
