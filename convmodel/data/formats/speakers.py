@@ -1,4 +1,4 @@
-"""Text with the name of the speaker before each turn: `A: Hello`, a line or more each.
+"""Text with the name of the speaker before each turn: `A: Hello`, perhaps with a time, a line or more each.
 
 Blank lines, lines of dashes and headings (`Conversation 2`) divide conversations. Where the beginning of a file has a
 blank line between all turns, two blank lines divide them. A line without a name continues the turn before it.
@@ -16,13 +16,20 @@ from convmodel.data.options import name_option
 from convmodel.data.shapes.speakers import Said, join_said
 
 _NAME = r"(?P<name>[^\W\d_](?:[\w.'’()&/-]| (?! )){0,39}?)"
-_LINE = re.compile(rf"\s*(?:\*\*|__|\[)?{_NAME}(?:\*\*|__|\])?\s?[:：](?!//)(?:\*\*|__)?\s*(?P<text>.*)$")
+_CLOCK = r"\d{1,2}:\d\d(?::\d\d(?:[.,]\d+)?)?(?:\s?[AaPp]\.?[Mm]\.?)?"
+_TIME = rf"(?:\[{_CLOCK}\]|\({_CLOCK}\)|{_CLOCK}(?:\s[-–—])?)"
+_LINE = re.compile(
+    rf"\s*(?:{_TIME}\s+)?(?:\*\*|__|\[)?{_NAME}(?:\*\*|__|\])?(?:\s{_TIME})?\s?[:：](?!//)(?:\*\*|__)?\s*(?P<text>.*)$"
+)
 _RULE = re.compile(r"\s*(?:([-=*_#~])\1{2,}|#* ?(?:conversation|dialogue|dialog|chat) #?\d+:?)\s*", re.IGNORECASE)
 _MAX_WORDS = 4
 
 
 def parse_speaker(line: str) -> Said | None:
-    """Return the speaker and the text of a line; None if it does not begin with a name and a colon."""
+    """Return the speaker and the text of a line; None if it does not begin with a name and a colon.
+
+    A time before or after the name is passed over.
+    """
     match = _LINE.match(line)
     if match is None or len(match["name"].split()) > _MAX_WORDS:
         return None
