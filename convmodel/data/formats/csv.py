@@ -14,7 +14,9 @@ from convmodel.data.tables import DELIMITERS, TableHeader, find_header, read_tab
 def score(head: Head, *, delimiters: str) -> Certainty:
     """Return the certainty: the first line is a header whose columns are of a known shape."""
     table = find_header(head.lines, delimiters, partial(has_known_columns, options=head.options))
-    return Certainty.NONE if table is None else Certainty.LIKELY
+    if table is None or (len(table.names) == 1 and table.delimiter == "\t"):
+        return Certainty.NONE  # a single column, which fits any separator, is CSV
+    return Certainty.LIKELY
 
 
 def find_fault(head: Head, *, delimiters: str) -> str | None:

@@ -14,6 +14,7 @@ from convmodel.data.shapes.base import Fields, Shape
 from convmodel.data.shapes.speakers import (
     Said,
     holds_utterances,
+    is_pair,
     is_utterance_object,
     join_said,
     read_utterances,
@@ -27,7 +28,12 @@ def _is_list_of_utterances(values: Mapping[str, Any], roles: Mapping[str, str]) 
     if value == []:
         return True
     first = value[0] if isinstance(value, list) else None
-    return isinstance(first, str) or is_utterance_object(first) or holds_utterances(value)
+    return isinstance(first, str) or is_utterance_object(first) or is_pair(first) or holds_utterances(value)
+
+
+def _is_list_of_texts(values: Mapping[str, Any], roles: Mapping[str, str]) -> bool:
+    value = values.get(roles["turns"])
+    return isinstance(value, list) and bool(value) and all(isinstance(text, str) for text in value)
 
 
 def build_dialog(fields: Fields) -> Record:
@@ -53,4 +59,5 @@ DIALOGS = tuple(
     Shape(key, {"turns": key}, {"persona": "persona", "speakers": "speakers"}, _is_list_of_utterances, build_dialog)
     for key in _KEYS
 )
+DIALOGS += (Shape("data", {"turns": "data"}, {}, _is_list_of_texts, build_dialog),)  # UltraChat of 2023
 """The shape of each key under which sets have their utterances."""

@@ -93,18 +93,27 @@ def find_identity(value: Sequence[Any]) -> str | None:
 def read_utterances(value: Any) -> list[Said]:
     """Return the utterances of a list of strings or objects, of pairs of them, or of an object of lists.
 
+    Pairs of a number and a text are an utterance with its speaker, as in BlendedSkillTalk.
+
     Raises:
         ValueError: when an utterance has no text; the message gives its number.
     """
     if isinstance(value, Mapping):
         value = _rows(value)
-    parts = [part for item in value for part in (item if isinstance(item, list) else [item])]
+    parts = [part for item in value for part in (item if isinstance(item, list) and not is_pair(item) else [item])]
     return [_read(part, number) for number, part in enumerate(parts, 1)]
+
+
+def is_pair(value: Any) -> bool:
+    """Return whether a value is a pair of a speaker's number and a text."""
+    return isinstance(value, list) and len(value) == 2 and type(value[0]) is int and isinstance(value[1], str)
 
 
 def _read(value: Any, number: int) -> Said:
     if isinstance(value, str):
         return Said(number, value)
+    if is_pair(value):
+        return Said(*value)
     if not isinstance(value, Mapping):
         raise ValueError(f"utterance {number} is {describe_type(value)}; write a string, or an object with a text")
     key = _find(value, _TEXTS)
