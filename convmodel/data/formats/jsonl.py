@@ -33,8 +33,8 @@ def find_fault(head: Head) -> str | None:
     values = [value for line in head.lines if (value := head.line_value(line)) is not None]
     if not values or holds_several(head) or any(fits_shape(value, head.options) for value in values):
         return None
-    keys = f" (its keys: {quote_names(values[0])})" if isinstance(values[0], dict) else ""
-    return f"its first lines are no conversations{keys}"
+    keys = f" (keys: {quote_names(values[0])})" if isinstance(values[0], dict) else ""
+    return f"no conversation is in its first lines{keys}"
 
 
 def read(file: DataFile) -> Iterator[Record | Problem]:
