@@ -14,26 +14,9 @@ from convmodel.data.formats.base import Certainty, FileFormat, Problem, Record, 
 from convmodel.data.formats.json import looks_like_json
 from convmodel.data.options import name_option
 from convmodel.data.shapes.speakers import Said, join_said
+from convmodel.data.speaker_lines import parse_speaker
 
-_NAME = r"(?P<name>[^\W\d_](?:[\w.'’()&/-]| (?! )){0,39}?)"
-_CLOCK = r"\d{1,2}:\d\d(?::\d\d(?:[.,]\d+)?)?(?:\s?[AaPp]\.?[Mm]\.?)?"
-_TIME = rf"(?:\[{_CLOCK}\]|\({_CLOCK}\)|{_CLOCK}(?:\s[-–—])?)"
-_LINE = re.compile(
-    rf"\s*(?:{_TIME}\s+)?(?:\*\*|__|\[)?{_NAME}(?:\*\*|__|\])?(?:\s{_TIME})?\s?[:：](?!//)(?:\*\*|__)?\s*(?P<text>.*)$"
-)
 _RULE = re.compile(r"\s*(?:([-=*_#~])\1{2,}|#* ?(?:conversation|dialogue|dialog|chat) #?\d+:?)\s*", re.IGNORECASE)
-_MAX_WORDS = 4
-
-
-def parse_speaker(line: str) -> Said | None:
-    """Return the speaker and the text of a line; None if it does not begin with a name and a colon.
-
-    A time before or after the name is passed over.
-    """
-    match = _LINE.match(line)
-    if match is None or len(match["name"].split()) > _MAX_WORDS:
-        return None
-    return Said(match["name"].strip(), match["text"].strip())
 
 
 def score(head: Head) -> Certainty:

@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 from convmodel.data.data_file import DataFile, Head, Notes
 from convmodel.data.formats.base import Certainty, FileFormat, Problem, Record
-from convmodel.data.formats.speakers import parse_speaker
 from convmodel.data.messages import join_turns
 from convmodel.data.options import name_option
+from convmodel.data.speaker_lines import parse_speaker
 
 _GAP = 5.0
 _TIME = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{2})[,.](\d{1,3})"

@@ -8,7 +8,14 @@ from convmodel.data.data_file import Notes
 from convmodel.data.formats.base import CandidateExample, Problem, Record
 from convmodel.data.json_text import parse_json
 from convmodel.data.messages import ChatTurns, split_messages, split_persona
-from convmodel.data.shapes.speakers import count_tools, holds_utterances, join_said, read_utterances
+from convmodel.data.shapes.speakers import (
+    count_tools,
+    has_roles_as_keys,
+    holds_utterances,
+    join_said,
+    read_utterances,
+)
+from convmodel.data.speaker_lines import read_transcript
 
 
 class Fields(NamedTuple):
@@ -113,7 +120,7 @@ def build_record(fields: Fields) -> Record:
 
 
 def _decode_lists(fields: Fields) -> None:
-    """Replace lists that are given as a text of JSON, as in the cells of tables.
+    """Replace lists that are given as a text, as in the cells of tables: in JSON, or turns as lines of speakers.
 
     Raises:
         ValueError: when a text begins like a list, but is not JSON.
@@ -123,6 +130,8 @@ def _decode_lists(fields: Fields) -> None:
         value = fields.values.get(key)
         if isinstance(value, str) and value.lstrip().startswith("["):
             fields.values[key] = parse_json(value, noun="list", wanted=f'write {role} as ["...", "..."]')
+        elif isinstance(value, str) and role == "turns" and (said := read_transcript(value)):
+            fields.values[key] = [{"speaker": speaker, "text": text} for speaker, text in said]
 
 
 def _system_text(value: Any) -> str:
@@ -143,7 +152,7 @@ def read_turns(value: Any, notes: Notes, *, named: bool = False) -> ChatTurns:
     """
     if isinstance(value, list) and value and all(isinstance(turn, str) for turn in value):
         return ChatTurns(value, [])
-    if holds_utterances(value):
+    if holds_utterances(value) or (isinstance(value, list) and value and all(map(has_roles_as_keys, value))):
         return join_said(read_utterances(value), notes)
     return count_tools(split_messages(value, named=named), notes)
 

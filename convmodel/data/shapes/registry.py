@@ -11,10 +11,10 @@ from typing import Any
 from convmodel.data.formats.base import quote_names, shorten
 from convmodel.data.options import ReadOptions, name_option
 from convmodel.data.shapes.base import Shape
-from convmodel.data.shapes.dialogs import DIALOGS
+from convmodel.data.shapes.dialogs import DIALOGS, INTENT
 from convmodel.data.shapes.personality import PERSONALITY, PERSONALITY_ROW
 from convmodel.data.shapes.preference import PREFERENCE, build_labelled
-from convmodel.data.shapes.speakers import names_speaker
+from convmodel.data.shapes.speakers import has_roles_as_keys, names_speaker
 from convmodel.data.shapes.trees import FLAT, ROOT, TREE
 from convmodel.data.shapes.utterances import UtteranceGroup
 
@@ -47,6 +47,7 @@ SHAPES: tuple[Shape, ...] = (
     PERSONALITY,
     PERSONALITY_ROW,
     *DIALOGS,
+    INTENT,
     TREE,
     ROOT,
 )
@@ -181,6 +182,8 @@ def is_message(value: Any) -> bool:
     if not isinstance(value, dict):
         return False
     if any(isinstance(value.get(role), str) and text in value for role, text in _MESSAGE_KEYS):
+        return True
+    if len(value) == 1 and has_roles_as_keys(value):
         return True
     return names_speaker(value) and {_plain(name) for name in value}.isdisjoint((*_ID_NAMES, *_VAGUE_ID_NAMES))
 

@@ -93,15 +93,29 @@ def find_identity(value: Sequence[Any]) -> str | None:
 def read_utterances(value: Any) -> list[Said]:
     """Return the utterances of a list of strings or objects, of pairs of them, or of an object of lists.
 
-    Pairs of a number and a text are an utterance with its speaker, as in BlendedSkillTalk.
+    Pairs of a number and a text are an utterance with its speaker, as in BlendedSkillTalk; an object with roles as keys
+    is an utterance for each.
 
     Raises:
         ValueError: when an utterance has no text; the message gives its number.
     """
     if isinstance(value, Mapping):
         value = _rows(value)
-    parts = [part for item in value for part in (item if isinstance(item, list) and not is_pair(item) else [item])]
+    parts = [part for item in value for part in _split(item)]
     return [_read(part, number) for number, part in enumerate(parts, 1)]
+
+
+def _split(item: Any) -> list[Any]:
+    if has_roles_as_keys(item):
+        return [Said(role, text) for role, text in item.items()]
+    return item if isinstance(item, list) and not is_pair(item) else [item]
+
+
+def has_roles_as_keys(value: Any) -> bool:
+    """Return whether a value is an object of texts by the roles of their speakers: `{"user": "Hi", "bot": "Hello"}`."""
+    if not isinstance(value, Mapping) or not value:
+        return False
+    return all(key.strip().lower() in ROLES and isinstance(text, str) for key, text in value.items())
 
 
 def is_pair(value: Any) -> bool:
@@ -112,6 +126,8 @@ def is_pair(value: Any) -> bool:
 def _read(value: Any, number: int) -> Said:
     if isinstance(value, str):
         return Said(number, value)
+    if isinstance(value, Said):
+        return value
     if is_pair(value):
         return Said(*value)
     if not isinstance(value, Mapping):
