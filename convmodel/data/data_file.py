@@ -35,6 +35,7 @@ class Notes:
         recognised: properties of the files that were recognised, each once.
         left_out: the number of messages that were left out on purpose, by their kind: "tool message".
         messages, characters: in chat exports, the number of messages and of their characters, by sender.
+        files: the number of files and data sets that are read.
         other_files: the files of folders and archives that were left out, the first ones with the reason.
     """
 
@@ -42,6 +43,7 @@ class Notes:
     left_out: Counter[str] = field(default_factory=Counter)
     messages: Counter[str] = field(default_factory=Counter)
     characters: Counter[str] = field(default_factory=Counter)
+    files: int = 0
     other_files: list[str] = field(default_factory=list)
 
     def add(self, remark: str) -> None:

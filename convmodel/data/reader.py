@@ -189,6 +189,7 @@ class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
     def _records(self, notes: Notes) -> Iterator[tuple[str, RecordT | Problem]]:
         """Yield the records and problems of all files, each with the name of its file."""
         every = self._inputs
+        notes.files = len(every)
         notes.other_files = list(self._finder.others)
         for format, group in groupby(every, key=itemgetter(0)):
             inputs = list(group)
