@@ -136,7 +136,7 @@ def _members(path: str, suffixes: Collection[str], others: list[str]) -> Iterato
     except DAMAGE:
         yield InputFile(path)
         return
-    if _OFFICE in names:
+    if _OFFICE in names or {"mimetype", "content.xml"} <= {*names}:
         raise ValueError(f"{path}: is a document of an office program, not text; save it as CSV or plain text")
     kept = [name for name in sorted(names) if not name.startswith("__MACOSX/") and os.path.basename(name)[0] != "."]
     if not kept:

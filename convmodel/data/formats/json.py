@@ -6,8 +6,8 @@ from pathlib import PurePath
 from typing import Any
 
 from convmodel.data.data_file import DataFile, Head
-from convmodel.data.formats.base import Certainty, FileFormat, Problem, Record, quote_names
-from convmodel.data.json_columns import find_columns, is_columnar, read_columns
+from convmodel.data.formats.base import Certainty, FileFormat, Item, Problem, Record, quote_names
+from convmodel.data.json_columns import find_columns, find_split_columns, is_columnar, read_columns, read_split
 from convmodel.data.json_stream import take_depth
 from convmodel.data.options import ReadOptions
 from convmodel.data.shapes.reading import read_items
@@ -30,17 +30,39 @@ def looks_like_json(line: str) -> bool:
 def find_depth(value: Any, options: ReadOptions) -> int | None:
     """Return the depth of the conversations in a JSON value, 0 for the value itself; None if there are none.
 
+    Lists of strings are conversations only where nothing else is.
+
     Args:
         value: the value, or its beginning.
         options: the options of the reader.
     """
-    if fits_shape(value, options):
+    depth = _find_depth(value, options, texts=False)
+    return _find_depth(value, options, texts=True) if depth is None else depth
+
+
+def _find_depth(value: Any, options: ReadOptions, *, texts: bool) -> int | None:
+    if fits_shape(value, options) and (texts or not _is_texts(value)):
         return 0
     for child in _list_members(value, options):
-        depth = find_depth(child, options)
+        depth = _find_depth(child, options, texts=texts)
         if depth is not None and depth < _MAX_DEPTH:
             return depth + 1
     return None
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], str)
+
+
+def _find_others(head: Head) -> set[str]:
+    """Return the keys of an object whose values hold no conversations, unlike those of others."""
+    value = head.value
+    if not isinstance(value, dict):
+        return set()
+    texts = _find_depth(value, head.options, texts=False) is None
+    members = {key: child for key, child in value.items() if child and isinstance(child, dict | list)}
+    others = {key for key, child in members.items() if _find_depth(child, head.options, texts=texts) is None}
+    return others - ({next(reversed(value))} if head.is_cut_off else set())
 
 
 def _list_members(value: Any, options: ReadOptions) -> list[Any]:
@@ -59,7 +81,8 @@ def _list_members(value: Any, options: ReadOptions) -> list[Any]:
 
 def holds_several(head: Head) -> bool:
     """Return whether the first value of a file is a list or an object of conversations, or of columns."""
-    return bool(find_depth(head.value, head.options)) or is_columnar(head.value, head.options)
+    is_table = is_columnar(head.value, head.options) or bool(find_split_columns(head.value, head.options))
+    return is_table or bool(find_depth(head.value, head.options))
 
 
 def score(head: Head) -> Certainty:
@@ -85,17 +108,31 @@ def find_fault(head: Head) -> str | None:
 
 def read(file: DataFile) -> Iterator[Record | Problem]:
     """Yield one record or problem per conversation, each with the line on which it begins."""
+    if names := find_split_columns(file.head.value, file.options):
+        file.notes.add("columns and data")
+        return read_items(read_split(file, names), file.options, file.notes, unit="row")
     if columns := find_columns(file):
         file.notes.add("column by column")
         return read_items(read_columns(file, columns), file.options, file.notes, unit="row")
     depth = find_depth(file.head.value, file.options)
     if depth is None:
         depth = 1 if file.head.text.lstrip().startswith("[") else 0
-    items = file.values(take_depth(depth))
-    if depth > 1:
-        # Other values beside the lists of conversations, such as a version number.
-        items = (item for item in items if item.problem is not None or isinstance(item.value, dict | list))
-    return read_items(items, file.options, file.notes, unit="value")
+    return read_items(_items(file, depth), file.options, file.notes, unit="value")
+
+
+def _items(file: DataFile, depth: int) -> Iterator[Item]:
+    """Yield the values of a depth, without those that stand beside the conversations, such as a version number."""
+    others = _find_others(file.head) if depth > 0 else set()
+    if others:
+        file.notes.left_out["other value"] += len(others)
+    has_texts = _find_depth(file.head.value, file.options, texts=False) is None
+    for item in file.values(take_depth(depth)):
+        is_other = bool(item.path) and item.path[0] in others
+        if depth > 1 and item.problem is None:
+            is_list = isinstance(item.value, list) and (has_texts or (item.value != [] and not _is_texts(item.value)))
+            is_other = is_other or not (is_list or isinstance(item.value, dict))
+        if not is_other:
+            yield item
 
 
 JSON = FileFormat("json", "JSON", "conversation", (".json",), score, read, find_fault)

@@ -49,13 +49,15 @@ class UtteranceGroup:
     def add(self, fields: Fields) -> Iterator[Record | Problem]:
         """Add an utterance; yield the conversation before it if it begins another one."""
         identity = fields.values.get(fields.roles.get("id", ""))
-        if self._first is None or identity != self._identity:
+        is_same = identity in (None, "", self._identity)  # spreadsheets may have the id in the first row only
+        if self._first is None or not is_same:
             yield from self.finish()
             self._first = fields
             self._identity = identity
             self._note_identity(fields)
             self._meta = {key: value for key, value in fields.values.items() if not self._is_used(fields, key)}
-        self._meta = {key: value for key, value in self._meta.items() if fields.values.get(key) == value}
+        own = fields.roles.get("id")
+        self._meta = {key: value for key, value in self._meta.items() if key == own or fields.values.get(key) == value}
         text = fields.values.get(fields.roles["text"])
         if not isinstance(text, str):
             self._problem = self._problem or Problem(
