@@ -18,6 +18,7 @@ from convmodel.data.lines import open_utf8, read_head, read_lines, split_head
 from convmodel.data.options import ReadOptions
 
 _TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)
+_LINE_MARKS = re.compile("^\ufeff+", re.MULTILINE)
 _LINES = 20
 _CUT_OFF = 2**14
 """The number of characters from which on the beginning of a file may be cut off: a quarter of its bytes."""
@@ -63,8 +64,8 @@ class Head:
     def __init__(self, file: InputFile, options: ReadOptions) -> None:
         self.file = file
         self.options = options
-        self.text = read_head(file, options.encoding)
-        """The first 64 KiB of its text."""
+        self.text = _LINE_MARKS.sub("", read_head(file, options.encoding))
+        """The first 64 KiB of its text, without byte order marks at the beginning of lines."""
 
     @cached_property
     def lines(self) -> list[str]:

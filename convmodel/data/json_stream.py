@@ -159,7 +159,7 @@ class _ValueReader:
         try:
             is_line = True
             for piece in _split(self._stream):
-                if is_line and piece.startswith(codecs.BOM_UTF8):
+                while is_line and piece.startswith(codecs.BOM_UTF8):
                     piece = piece.removeprefix(codecs.BOM_UTF8)
                     self._stream.has_marks_inside = True
                 rest = piece

@@ -77,6 +77,7 @@ def _split_sender(message: ChatMessage, me: str | None) -> ChatMessage:
 def _is_sentence(sender: str) -> bool:
     """Return whether a name begins a remark: it opens a quotation, or goes beyond the end of a sentence."""
     is_open = any(sender.count(pair[0]) != sender.count(pair[1]) for pair in _QUOTES if pair[0] != pair[1])
+    is_open = is_open or sender.count("‘") > sender.count("’")  # which is an apostrophe too
     return is_open or sender.count('"') % 2 == 1 or (len(sender.split()) > 6 and ". " in sender)
 
 

@@ -194,6 +194,9 @@ ENCODINGS = [
         error=":2: not UTF-8",
         skipped=1,
     ),
+    Trial("two marks", BOM + BOM + LINE, AB),
+    Trial("two marks in json", BOM + BOM + '{"turns": ["a",\n"b"]}', AB),
+    Trial("two marks in csv", BOM + BOM + CSV, AB),
     Trial("joined with marks", (BOM + LINE) * 2, AB * 2, summary="byte order marks inside"),
     Trial("joined without line ends", LINE + LINE.strip() + BOM + LINE, AB * 3, summary="byte order marks inside"),
     Trial(

@@ -156,6 +156,9 @@ SYSTEM = [
         "Your security code with Ida changed. Tap to learn more.",
         "Ida 님이 그룹을 만들었습니다",
         "Idaが「旅: ローマ」を作成しました",
+        "Ida heeft het onderwerp gewijzigd in ‘Reis: Rome’",
+        "Ida bytte ämne till ”Resa: Rom”",
+        "Ida, konuyu “Gezi: Roma” olarak değiştirdi",
     ),
 ]
 
