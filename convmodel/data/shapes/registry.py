@@ -22,12 +22,17 @@ _PERSONA = {"persona": "persona"}
 _SYSTEM = {"persona": "persona", "system": "system", "system_prompt": "system_prompt"}
 _PAIR = {**_SYSTEM, "history": "history"}
 
+
+def _has_list(values: Mapping[str, Any], roles: Mapping[str, str]) -> bool:
+    return isinstance(values.get(roles["messages"]), list)
+
+
 SHAPES: tuple[Shape, ...] = (
     Shape("", {"turns": "turns"}, _PERSONA),
     PREFERENCE,
     Shape("", {"messages": "messages"}, _SYSTEM),
     Shape("", {"messages": "conversations"}, _SYSTEM),
-    Shape("", {"messages": "contents"}, {**_SYSTEM, "system": "systeminstruction"}),
+    Shape("", {"messages": "contents"}, {**_SYSTEM, "system": "systeminstruction"}, _has_list),
     Shape(
         "instruction, context and response",
         {"context": "instruction", "response": "response", "input": "context"},

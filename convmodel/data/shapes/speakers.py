@@ -11,8 +11,11 @@ from convmodel.data.messages import ROLES, ChatTurns, join_turns, split_messages
 
 _SPEAKERS = (
     *("speaker", "speaker_id", "speaker_idx", "sender", "author", "agent", "user", "role", "from", "name", "id"),
-    *("speaker_role", "user_id", "character", "participant"),
+    *("speaker_role", "user_id", "character", "participant", "creator"),
 )
+_NAMES = ("name", "displayName", "display_name", "username", "id")
+"""Names of a speaker who is an object."""
+
 _TEXTS = ("text", "utterance", "message", "content", "value", "body", "sentence", "transcript", "line")
 _IDENTITY = re.compile(r"(?:id|idx|index|no|nr|num|number)$", re.IGNORECASE)
 _MESSAGE_ROLES = ("role", "from")
@@ -137,6 +140,8 @@ def _read(value: Any, number: int) -> Said:
         fault = f"its {key} is {describe_type(value[key])}" if key in value else "there is none"
         raise ValueError(f"utterance {number} has no text ({fault}); give it one, or remove it")
     speaker = value.get(_find(value, _SPEAKERS))
+    if isinstance(speaker, Mapping):
+        speaker = speaker.get(_find(speaker, _NAMES))
     return Said(speaker if isinstance(speaker, str | int) else number, value[key])
 
 
