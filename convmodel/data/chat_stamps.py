@@ -10,13 +10,14 @@ from convmodel.data.month_names import find_month
 Order = Literal["day", "month", "year"]
 """The part of a date that comes first: day, month, year; month, day, year; or year, month, day."""
 
-_MARKS = dict.fromkeys(map(ord, "\u200e\u200f\u202a\u202b\u202c\u2066\u2067\u2068\u2069")) | {0x060C: ","}
+_MARKS = dict.fromkeys(map(ord, "\u061c\u200e\u200f\u202a\u202b\u202c\u2066\u2067\u2068\u2069")) | {0x060C: ","}
 _LINE = re.compile(
-    r"[\u200e\u200f]*(?:\[(?P<ios>[^\[\]\n]{8,40})\]\s|(?P<android>[^\[\]\n]{8,40}?)(?:\s[-–]\s|(?<=:\d\d):\s))"
+    r"[\u061c\u200e\u200f]*(?:\[(?P<ios>[^\[\]\n]{8,40})\]\s|(?P<android>[^\[\]\n]{8,40}?)(?:\s[-–]\s|(?<=:\d\d):\s))"
     r"(?P<rest>.*)",
     re.DOTALL,
 )
 _DATE = r"(?P<a>\d{1,4})(?P<mark>[./-])\s?(?P<b>\d{1,2})(?P=mark)\s?(?P<c>\d{1,4})\.?(?:\sг\.|\sBE)?"
+_EAST_DATE = r"(?P<a>\d{4})[年년]\s?(?P<b>\d{1,2})[月월]\s?(?P<c>\d{1,2})[日일]"
 _NAME = r"(?P<name>[^\W\d_]{3,12})\.?"
 _NAMED_DATES = (
     rf"(?P<day>\d{{1,2}})\.?[\s/]?(?:de\s)?{_NAME}[\s/]?(?:de\s)?(?P<year>\d{{4}}|\d\d)(?:\sг\.)?",
@@ -29,7 +30,7 @@ _TIME = (
 )
 _FORMS = tuple(
     re.compile(form, re.IGNORECASE)
-    for date in (_DATE, *_NAMED_DATES)
+    for date in (_DATE, _EAST_DATE, *_NAMED_DATES)
     for form in (
         rf"{date},?\s+(?:(?:klo|kl\.?|um|at|à|às|alle|om|a\slas|в)\s)?{_TIME}(?:\sUhr)?",
         rf"{_TIME},?\s+{date}",  # of Vietnamese phones, and copied from WhatsApp's page
