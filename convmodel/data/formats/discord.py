@@ -4,10 +4,8 @@ Edited messages are there once, as they are now; of a quoted message there is on
 out, unless the model is to reply as the bot.
 """
 
-import datetime
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from typing import Any
 
 from convmodel.data.chat import ChatMessage
@@ -15,16 +13,17 @@ from convmodel.data.chat_dates import find_order
 from convmodel.data.chat_fields import (
     choose_name,
     first_object,
+    parse_form,
     parse_time,
     read_object,
     read_text,
     read_time,
     refuse_time,
 )
-from convmodel.data.chat_format import ChatFormat, make_messages, sort_files
+from convmodel.data.chat_format import ChatFormat, Messages, make_messages, sort_files
 from convmodel.data.chat_stamps import Order, parse_date_time
 from convmodel.data.data_file import DataFile, Head, Notes
-from convmodel.data.formats.base import Certainty, Item, Problem
+from convmodel.data.formats.base import Certainty, Item
 from convmodel.data.json_stream import Path
 from convmodel.data.people import is_same_person
 from convmodel.data.tables import TableHeader, find_header, read_table
@@ -52,14 +51,14 @@ def score(head: Head) -> Certainty:
     return Certainty.SURE if is_export or (is_channel and is_known) else Certainty.NONE
 
 
-def read_messages(file: DataFile) -> Iterator[ChatMessage | Problem]:
+def read_messages(file: DataFile) -> Messages:
     """Yield the messages of one file."""
     head = file.head
-    is_table = head.lines and not head.lines[0].lstrip().startswith("{")
-    return _read_csv(file) if is_table else _read_json(file)
+    is_json = not head.lines or head.lines[0].lstrip().startswith("{")
+    return _read_json(file) if is_json else _read_csv(file)
 
 
-def _read_json(file: DataFile) -> Iterator[ChatMessage | Problem]:
+def _read_json(file: DataFile) -> Messages:
     channel = file.name
 
     def make(item: Item) -> ChatMessage | None:
@@ -103,7 +102,7 @@ def _clean(text: str, fields: Mapping[str, Any]) -> str:
     return _EMOJI.sub(r"\1", _MENTION.sub(name, text))
 
 
-def _read_csv(file: DataFile) -> Iterator[ChatMessage | Problem]:
+def _read_csv(file: DataFile) -> Messages:
     stamps = (parse_date_time(_fields(row)["date"]) for row in _rows(file) if row.problem is None)
     order, is_guessed = find_order(stamp for stamp in stamps if stamp is not None)
     if is_guessed:
@@ -150,10 +149,8 @@ def _csv_time(text: str, order: Order) -> float | None:
             return stamp.time(order)
         except ValueError:
             refuse_time(text)
-    for form in _CSV_TIMES:
-        with suppress(ValueError):
-            return parse_time(datetime.datetime.strptime(text.strip(), form).isoformat())
-    refuse_time(text)
+    time = parse_form(text, *_CSV_TIMES)
+    return refuse_time(text) if time is None else time
 
 
 DISCORD = ChatFormat("discord", "Discord export", score, read_messages, combine=sort_files)

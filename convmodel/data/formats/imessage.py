@@ -4,12 +4,11 @@ A message has a line with date and time, a line with the sender ("Me" is the exp
 a thread stand indented below the message that they answer, and again in their place; the indented ones are passed over.
 """
 
-import datetime
 import re
 from collections.abc import Iterable, Iterator
 
 from convmodel.data.chat import ChatMessage
-from convmodel.data.chat_fields import UNKNOWN, parse_time, read_name, refuse_time
+from convmodel.data.chat_fields import UNKNOWN, parse_form, read_name, refuse_time
 from convmodel.data.chat_format import ChatFormat
 from convmodel.data.chat_lines import read_lines
 from convmodel.data.data_file import DataFile, Head
@@ -57,11 +56,8 @@ def read_messages(file: DataFile) -> Iterator[ChatMessage | Problem]:
 
 
 def _parse(text: str) -> float | None:
-    try:
-        moment = datetime.datetime.strptime(" ".join(text.split()), "%b %d, %Y %I:%M:%S %p")
-    except ValueError:
-        refuse_time(text)
-    return parse_time(moment.isoformat())
+    time = parse_form(text, "%b %d, %Y %I:%M:%S %p")
+    return refuse_time(text) if time is None else time
 
 
 def _finish(message: ChatMessage) -> ChatMessage:

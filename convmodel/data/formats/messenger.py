@@ -6,7 +6,8 @@ has Instagram's first export, `messages.json` of 2018 and 2019 (`sender`), a lis
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import PurePath
 from typing import Any
 
@@ -15,7 +16,7 @@ from convmodel.data.chat_fields import choose_name, first_object, is_companion, 
 from convmodel.data.chat_format import ChatFormat, Messages, ReadMessages, chain_files, make_messages
 from convmodel.data.chat_order import sort_messages
 from convmodel.data.data_file import DataFile, Head
-from convmodel.data.formats.base import Certainty, Item, Problem
+from convmodel.data.formats.base import Certainty, Item
 from convmodel.data.json_stream import Path
 
 _COMPANIONS = (
@@ -98,10 +99,10 @@ def combine(files: Sequence[DataFile], read: ReadMessages) -> Messages:
     return sort_messages(chain_files(files, read), newest_first=True)
 
 
-def read_messages(file: DataFile) -> Iterator[ChatMessage | Problem]:
+def read_messages(file: DataFile) -> Messages:
     """Yield the messages of one file as they stand in it."""
     chat = _NUMBER.sub("", "/".join(PurePath(file.name).parts[-2:]))
-    return make_messages(file.values(_is_message), lambda item: _message(item, chat, file.options.me))
+    return make_messages(file.values(_is_message), partial(_message, chat, file.options.me))
 
 
 def mend(text: str) -> str:
@@ -120,7 +121,7 @@ def _is_message(path: Path) -> bool:
     return (len(path) == 2 and path[0] == "messages") or (len(path) == 3 and path[1] == "conversation")
 
 
-def _message(item: Item, chat: str, me: str | None) -> ChatMessage | None:
+def _message(chat: str, me: str | None, item: Item) -> ChatMessage | None:
     if not _is_message(item.path):
         return None
     fields = read_object(item.value)

@@ -5,13 +5,12 @@ that one a message has fields (`From`, `Type`, `Sent`), an empty line and the te
 versions of an edited message with `|`, the last version first.
 """
 
-import datetime
 import re
 from collections.abc import Iterable, Iterator
 from email.utils import parsedate_to_datetime
 
 from convmodel.data.chat import ChatMessage
-from convmodel.data.chat_fields import UNKNOWN, parse_time, read_name, read_time, refuse_time
+from convmodel.data.chat_fields import UNKNOWN, parse_form, read_name, read_time, refuse_time
 from convmodel.data.chat_format import ChatFormat
 from convmodel.data.chat_lines import read_lines
 from convmodel.data.data_file import DataFile, Head
@@ -76,11 +75,10 @@ def _begin_backup(number: int, text: str, chat: str) -> ChatMessage | None:
     match = _BACKUP.match(text)
     if match is None:
         return None
-    try:
-        moment = datetime.datetime.strptime(match[1], "%b %d, %Y %H:%M:%S")
-    except ValueError:
+    time = parse_form(match[1], "%b %d, %Y %H:%M:%S")
+    if time is None:
         refuse_time(match[1])
-    message = ChatMessage(number, chat, parse_time(moment.isoformat()), "", match["remark"] or "", "system")
+    message = ChatMessage(number, chat, time, "", match["remark"] or "", "system")
     if match["name"] is not None:
         return message._replace(sender=read_name(match["name"]), text=match["text"], kind="text")
     return message._replace(kind="media") if _BACKUP_FILE.match(message.text) else message

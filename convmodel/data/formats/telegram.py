@@ -5,13 +5,13 @@ The export of one chat is one object with `messages`; the export of an account h
 (links, bold text). Edited messages are there once, as they are now; of a quoted message there is only the number.
 """
 
-from collections.abc import Iterator
+from functools import partial
 
 from convmodel.data.chat import ChatMessage
 from convmodel.data.chat_fields import choose_name, first_object, read_object, read_text, read_time
-from convmodel.data.chat_format import ChatFormat, make_messages
+from convmodel.data.chat_format import ChatFormat, Messages, make_messages
 from convmodel.data.data_file import DataFile, Head
-from convmodel.data.formats.base import Certainty, Item, Problem
+from convmodel.data.formats.base import Certainty, Item
 from convmodel.data.json_stream import Path
 
 _ACCOUNT_KEYS = ("personal_information", "frequent_contacts", "left_chats")
@@ -32,16 +32,16 @@ def score(head: Head) -> Certainty:
     return Certainty.SURE if is_message and ("id" in message or "from" in message) else Certainty.NONE
 
 
-def read_messages(file: DataFile) -> Iterator[ChatMessage | Problem]:
+def read_messages(file: DataFile) -> Messages:
     """Yield the messages of an export of one chat or of all."""
-    return make_messages(file.values(_is_message), lambda item: _message(item, file))
+    return make_messages(file.values(_is_message), partial(_message, file))
 
 
 def _is_message(path: Path) -> bool:
     return len(path) >= 2 and path[-2] == "messages" and isinstance(path[-1], int)
 
 
-def _message(item: Item, file: DataFile) -> ChatMessage | None:
+def _message(file: DataFile, item: Item) -> ChatMessage | None:
     if not _is_message(item.path):
         return None
     chat = "/".join(map(str, (file.name, *item.path[:-2])))

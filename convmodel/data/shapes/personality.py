@@ -4,12 +4,12 @@ A dialogue has a `personality`, and an utterance for each of its replies, with t
 `candidates`, the last of which is the reply. On the Hub each utterance is a row of its own.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from convmodel.data.data_file import Notes
 from convmodel.data.formats.base import CandidateExample, Problem, Record, describe_type
-from convmodel.data.shapes.base import Fields, Shape
+from convmodel.data.shapes.base import Fields, RowGroup, Shape
 
 _SILENCE = ("__ SILENCE __", "__SILENCE__")  # the reply begins the dialogue
 
@@ -44,7 +44,7 @@ def _is_row(values: Mapping[str, Any], roles: Mapping[str, str]) -> bool:
     return all(isinstance(values.get(roles[role]), list) for role in ("history", "candidates"))
 
 
-class PersonalityGroup:
+class PersonalityGroup(RowGroup):
     """The rows of a dialogue, one for each of its replies, of which the last one has the whole history.
 
     Args:
@@ -52,31 +52,27 @@ class PersonalityGroup:
     """
 
     def __init__(self, notes: Notes) -> None:
-        self._last: Fields | None = None
+        super().__init__(notes)
         self._identity: Any = None
         self._selections: list[CandidateExample] = []
 
     def add(self, fields: Fields) -> Iterator[Record | Problem]:
         """Add a row; yield the dialogue before it if it begins another one."""
         identity = fields.values.get(fields.roles.get("id", ""))
-        if identity is None or identity != self._identity:
+        if self._first is None or identity is None or identity != self._identity:
             yield from self.finish()
+            self._selections = []
         history, candidates = _exchange({role: fields.pop(role) for role in ("history", "candidates")}, 1)
         if history and len(candidates) > 1:
             self._selections.append(CandidateExample(fields.number, history, candidates[-1], candidates))
         self._turns = [*history, candidates[-1]]
-        self._last = fields
+        self._first = fields.number
+        self._fields = fields
         self._identity = identity
 
-    def finish(self) -> Iterator[Record | Problem]:
-        """Yield the dialogue of the rows."""
-        fields = self._last
-        selections = self._selections
-        self._last = None
-        self._selections = []
-        if fields is not None:
-            persona = fields.pop("persona")
-            yield Record(fields.number, self._turns, persona, fields.values or None, selections)
+    def _conversations(self, number: int) -> Iterable[Record]:
+        persona = self._fields.pop("persona")
+        return [Record(number, self._turns, persona, self._fields.values or None, self._selections)]
 
 
 def _exchange(utterance: Any, number: int) -> tuple[list[Any], list[Any]]:
