@@ -91,8 +91,8 @@ def load_all(
     shared: Mapping[str, Any] = {"device": device, "max_running": max_running, "max_waiting": None}
     responder = None
     if replies:
-        own: Mapping[str, Any] = {"base": base, "max_kept": max_kept, "reasoning": reasoning}
-        responder = open_responder(model, dtype=dtype, **own, **shared, **{**others, **selectors})
+        others |= {"base": base, "max_kept": max_kept, "reasoning": reasoning, **selectors}
+        responder = open_responder(model, dtype=dtype, **shared, **others)
     try:
         writer = None
         if documents is not None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -10,9 +10,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from convmodel.models.selection.dual_encoder import DualEncoderSelector
-from convmodel.models.selection.fused_selector import FusedSelector
+from convmodel.models.selection.fused_selector import FusedSelector, SearchingSelector
 from convmodel.models.selection.fusion_learning import file_digests
-from convmodel.models.selection.inputs import Contexts, Personas
 from convmodel.models.selection.lexical import WordTable
 from convmodel.models.selection.search.table import CandidateTable
 from convmodel.models.selection.search.vectors import CandidateMatrix, EncodedContexts
@@ -32,16 +31,6 @@ CONTEXTS = 128
 
 ROUNDING = 1e-6
 """Relative rounding error of a score: float32 has seven digits, and sums lose one of them."""
-
-Encoded = TypeVar("Encoded", covariant=True)
-
-
-class ContextEncoder(Protocol[Encoded]):
-    """A selector that encodes contexts."""
-
-    def encode_contexts(self, contexts: Contexts, *, personas: Personas = None) -> Encoded:
-        """See `DualEncoderSelector.encode_contexts`."""
-
 
 Scores = tuple[np.ndarray, float]
 """(C,) float32 scores of a pool, and their absolute rounding error: smaller differences are ties."""
@@ -233,7 +222,7 @@ def _encode_candidates(selector: Selector, texts: Sequence[str]) -> Tensor:
     return torch.cat(blocks)
 
 
-def _encode_contexts(selector: ContextEncoder[Encoded], pools: Pools, block: Sequence[CandidatePool]) -> Encoded:
+def _encode_contexts(selector: SearchingSelector, pools: Pools, block: Sequence[CandidatePool]) -> Any:
     contexts = [pool.example.context for pool in block]
     personas = [pool.example.persona for pool in block]
     try:
