@@ -70,9 +70,9 @@ async def reply(body: ReplyRequestBody, request: Request, service: TheService, o
     the complete reply, or `error`. The reply is cancelled when the client disconnects.
     """
     replies = require_replies(service)
+    check_turns(service, [text or "" for text in body.context])
     turns = sides_of(body.context, body.speakers, body.speaker)
     context, persona = split_context(turns, service.persona if body.persona is None else body.persona)
-    check_turns(service, context)
     check_persona(service, persona)
     options = resolve_options(service, body.preset, None if body.options is None else body.options.given())
     reply_request = ReplyRequest(context, persona, options, body.seed)

@@ -51,11 +51,13 @@ def test_unsupported_fields_without_effect_are_accepted(client: openai.OpenAI, f
         ),
         ({"messages": [{"role": "user", "content": [IMAGE]}]}, "messages[0].content", "unsupported_parameter"),
         ({"temperature": 2.1}, "temperature", "invalid_value"),
-        ({"top_p": 0}, "top_p", "invalid_value"),
+        ({"top_p": -0.1}, "top_p", "invalid_value"),
         ({"n": 9}, "n", "too_much"),
+        ({"n": 200}, "n", "too_much"),
         ({"n": 0}, "n", "invalid_value"),
         ({"stop": list("abcdefghijklmnopq")}, "stop", "invalid_value"),
-        ({"stop": ["a", ""]}, "stop[1]", "invalid_value"),
+        ({"stop": ["a", None]}, "stop[1]", "invalid_value"),
+        ({"stop": ["a", "b" * 201]}, "stop[1]", "invalid_value"),
         ({"max_tokens": 0}, "max_tokens", "invalid_value"),
         ({"max_tokens": -2}, "max_tokens", "invalid_value"),
         ({"seed": -2}, "seed", "invalid_value"),
@@ -79,6 +81,50 @@ def test_unsupported_fields_are_rejected(change: dict[str, Any], param: str | No
     error = answer.json()["error"]
     assert answer.status_code == 400 and error["code"] == code and not fake.asked
     assert param is None or error["param"] == param
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "allowed"),
+    [
+        ("tool_choice", "required", ", or give 'none' or 'auto'"),
+        ("tool_choice", {"type": "function", "function": {"name": "f"}}, ", or give 'none' or 'auto'"),
+        ("response_format", {"type": "json_object"}, ", or give type 'text'"),
+        ("logprobs", 1, ""),
+        ("logit_bias", {"5": 1}, ""),
+        ("grammar", "root ::= a", ", or give ''"),
+    ],
+)
+def test_a_field_of_which_some_values_are_supported_names_them(field: str, value: Any, allowed: str) -> None:
+    with client_of(service_of()) as client:
+        error = client.post(CHAT, json={"model": "model", "messages": HELLO, field: value}).json()["error"]
+    assert error["message"] == f"{field}: this server does not support this value; leave it out{allowed}"
+
+
+LONG = {"role": "user", "content": "a" * 20_001}
+
+
+@pytest.mark.parametrize(
+    ("messages", "path"),
+    [
+        ([{"role": "system", "content": "x"}, LONG], "messages[1].content"),
+        ([*HELLO, {"role": "assistant", "content": None}, *HELLO, LONG], "messages[3].content"),
+        ([{"role": "user", "content": [{"type": "text", "text": "a" * 20_000}, {"type": "text", "text": ""}]}], None),
+    ],
+)
+def test_a_message_that_is_too_long_is_named_by_its_place_in_the_request(messages: Any, path: str | None) -> None:
+    with client_of(service_of()) as client:
+        error = client.post(CHAT, json={"model": "model", "messages": messages}).json()["error"]
+    path = path or "messages[0].content"
+    assert (error["param"], error["code"]) == (path, "too_much")
+    assert error["message"] == f"{path} has 20,001 characters; 20,000 are allowed"
+
+
+def test_messages_that_are_joined_may_be_longer_together() -> None:
+    fake = FakeResponder()
+    with client_of(service_of(fake)) as client:
+        messages = [{"role": "user", "content": "a" * 15_000}] * 2
+        assert client.post(CHAT, json={"model": "model", "messages": messages}).status_code == 200
+    assert len(fake.asked[0]["context"][0]) == 30_001
 
 
 def test_an_image_is_refused_in_words_that_name_it() -> None:
