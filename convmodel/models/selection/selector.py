@@ -17,7 +17,7 @@ from convmodel.models.card import ModelCard
 from convmodel.models.devices import best_device, dtype_name, resolve_dtype
 from convmodel.models.folder import DAMAGE, checked_source, local_folder, replaced_folder, summary, weights_digest
 from convmodel.models.selection.inputs import Candidates, Contexts, Personas
-from convmodel.models.weight_checks import check_finite, check_shapes, check_weight_file, missing_weights
+from convmodel.models.weight_checks import check_finite, check_shapes, check_types, check_weight_file, missing_weights
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.store import store_key
 from convmodel.tokens.text_tokenizer import TextTokenizer
@@ -181,6 +181,8 @@ class Selector(ABC):
             raise ValueError(f"{file}: holds {extra[0]}, which the {self.kind} of {SELECTOR} does not have; {TOGETHER}")
         shapes = ((name, weights[name].shape, own[name].shape) for name in own)
         check_shapes(str(file), (row for row in shapes if row[1] != row[2]), by=SELECTOR)
+        floats = [name for name in own if own[name].is_floating_point()]
+        check_types(file, ((name, str(weights[name].dtype).removeprefix("torch.")) for name in floats))
         check_finite(file, weights.items())
         self.network.load_state_dict(weights)
 
