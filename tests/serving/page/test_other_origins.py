@@ -58,7 +58,7 @@ def ask(page: Any, address: str, body: Any = None, *, method: str = "POST", **he
     return answer
 
 
-CHAT = {"model": "model", "messages": [{"role": "user", "content": "Hello!"}], "metadata": {"a": "b"}}
+CHAT = {"model": "model", "seed": 1, "messages": [{"role": "user", "content": "Hello!"}], "metadata": {"a": "b"}}
 
 
 def test_a_page_of_an_allowed_origin_reads_replies_streams_and_errors(
