@@ -1,23 +1,57 @@
 """Run a causal language model on new tokens of many sequences at once, with a KV cache and without padding."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 from itertools import accumulate
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from convmodel.generation.decoders import make_decoder
-from convmodel.generation.gpt2_layers import GPT2Decoder
+from convmodel.generation.decoders import Decoder, make_decoder
 from convmodel.generation.kv_cache import KVCache
 from convmodel.generation.ragged_attention import RaggedAttention, SequenceChunk
 
 
 class ModelRunner:
-    """Runner of a model in evaluation mode on chunks of many sequences; see `decoders.make_decoder`."""
+    """Runner of a model in evaluation mode on chunks of many sequences.
+
+    Args:
+        model: a model that `decoders.supports_engine`.
+        packed: see `products.make_product`. A GPT-2 or a Llama on a CPU then runs in a `CompiledDecoder`.
+    """
 
     def __init__(self, model: PreTrainedModel, *, packed: bool = False) -> None:
-        self.decoder = make_decoder(model, packed=packed)
+        self._model = model
+        self._packed = packed
+        self._compiled = None
+        if packed and model.device.type == "cpu":
+            from convmodel.generation.compiled.decoder import CompiledDecoder  # numba takes half a second to import
+            from convmodel.generation.compiled.weights import supports_compiled
+
+            self._compiled = CompiledDecoder(model) if supports_compiled(model) else None
+
+    @contextmanager
+    def limited_threads(self) -> Iterator[None]:
+        """Run torch in one thread if steps are compiled, whose own threads its workers would hinder.
+
+        OpenMP's workers wait actively, for about a millisecond, for their next work.
+        """
+        if self._compiled is None:
+            yield
+            return
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+
+    @cached_property
+    def decoder(self) -> Decoder:
+        """The decoder of steps that are not compiled; see `decoders.make_decoder`."""
+        return make_decoder(self._model, packed=self._packed)
 
     @torch.inference_mode()
     def read(self, chunks: Sequence[SequenceChunk], cache: KVCache) -> Tensor:
@@ -38,6 +72,9 @@ class ModelRunner:
         positions = torch.tensor([position for row in ranges for position in row], device=device)
         last = [end - 1 for end, chunk in zip(accumulate(sizes), chunks, strict=True) if chunk.needs_logits]
         wanted = None if len(last) == len(ids) else torch.tensor(last, dtype=torch.long, device=device)
+        if self._compiled is not None:
+            slots = [chunk.slot for chunk, size in zip(chunks, sizes, strict=True) for _ in range(size)]
+            return self._compiled.read(ids, types, positions, slots, cache, wanted)
         cache.reserve(max(row.stop for row in ranges))
-        attention = RaggedAttention(chunks, cache, independent=isinstance(self.decoder, GPT2Decoder))
+        attention = RaggedAttention(chunks, cache)
         return self.decoder(ids, types, positions, attention, wanted=wanted)

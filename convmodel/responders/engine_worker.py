@@ -17,10 +17,10 @@ from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 import torch
 
 from convmodel.errors import QueueFull
-from convmodel.generation.decoders import supports_engine
 from convmodel.generation.engine import Engine
+from convmodel.generation.engine_support import supports_engine
 from convmodel.generation.option_checks import check_names
-from convmodel.generation.options import DecodingConfig, effective_options
+from convmodel.generation.options import DecodingConfig, effective_options, without_engine_options
 from convmodel.generation.request import SEEDS, RequestState
 from convmodel.generation.sampler import WARPS
 from convmodel.models.devices import release_openmp_threads
@@ -53,6 +53,9 @@ class EngineWorker(ClosesOnExit, Generic[AnyModel]):
     noun: ClassVar[str]
     """Name of a generated text in errors."""
 
+    presets: Mapping[str, Mapping[str, Any]]
+    """Named sets of options, without those that the model's architecture cannot have."""
+
     def __init__(
         self,
         model: AnyModel,
@@ -64,13 +67,18 @@ class EngineWorker(ClosesOnExit, Generic[AnyModel]):
     ) -> None:
         if max_waiting is not None and max_waiting < 1:
             raise ValueError(f"max_waiting={max_waiting}; at least 1 must wait, if only for the next step")
-        self._model = model
+        self.model = model
         self._defaults = dict(options or {})
-        self._options = MappingProxyType(effective_options(self._decoding(self._defaults)))
+        self.options: Mapping[str, Any] = MappingProxyType(effective_options(self._decoding(self._defaults)))
+        """Default options of a request, as they were when the worker was created."""
+        self.context_length = model.n_positions
+        """Number of tokens that the model reads at once, its reply included."""
         self._sizes = {"max_running": max_running, "max_kept": max_kept}
         self._max_open = None if max_waiting is None else max_running + max_waiting
         self._open = 0
         self._engine = self._new_engine()
+        if self._engine is None:
+            self.presets = {name: without_engine_options(preset) for name, preset in self.presets.items()}
         self._finished_load = Load()  # tokens outside the current engine
         self._num_running = 0
         self._changed = threading.Condition()
@@ -99,21 +107,6 @@ class EngineWorker(ClosesOnExit, Generic[AnyModel]):
         return cls(cast(AnyModel, model), **options)
 
     @property
-    def model(self) -> AnyModel:
-        """The language model."""
-        return self._model
-
-    @property
-    def options(self) -> Mapping[str, Any]:
-        """Default options of a request, as they were when the worker was created."""
-        return self._options
-
-    @property
-    def context_length(self) -> int:
-        """Number of tokens that the model reads at once, its reply included."""
-        return self._model.n_positions
-
-    @property
     def load(self) -> Load:
         """Current load and token counts; may be read from any thread, and after `close`."""
         with self._changed:
@@ -123,7 +116,7 @@ class EngineWorker(ClosesOnExit, Generic[AnyModel]):
 
     def clamp_new_tokens(self, wanted: int) -> int:
         """See `BoundedGenerator.clamp_new_tokens`."""
-        return self._model.clamp_new_tokens(wanted)
+        return self.model.clamp_new_tokens(wanted)
 
     def check_options(self, options: Mapping[str, Any]) -> None:
         """Raise ValueError for an invalid option; the message has the option, its value and the allowed values."""
@@ -136,7 +129,7 @@ class EngineWorker(ClosesOnExit, Generic[AnyModel]):
         given = {name: value for name, value in options.items() if value is not None}
         is_greedy = given.get("do_sample") is False  # the defaults of sampling do not apply
         defaults = {name: value for name, value in self._defaults.items() if not (is_greedy and name in WARPS)}
-        decoding = self._model.decoding(**defaults | given)
+        decoding = self.model.decoding(**defaults | given)
         _ = decoding.uses_engine  # raises ValueError for options that contradict each other
         return decoding
 
@@ -184,10 +177,10 @@ class EngineWorker(ClosesOnExit, Generic[AnyModel]):
         return RuntimeError(f"the writer was closed before the {self.noun} was written")
 
     def _new_engine(self) -> Engine | None:
-        self._model.hf_model.train(False)
-        if not supports_engine(self._model.hf_model):
+        self.model.hf_model.train(False)
+        if not supports_engine(self.model.hf_model):
             return None
-        return Engine(self._model.hf_model, packed=True, max_waiting=None, **self._sizes)  # type: ignore[arg-type]
+        return Engine(self.model.hf_model, packed=True, max_waiting=None, **self._sizes)  # type: ignore[arg-type]
 
     def _run(self) -> None:
         error: Exception = self._closed_early()
@@ -220,7 +213,7 @@ class EngineWorker(ClosesOnExit, Generic[AnyModel]):
 
     def _begin(self, handle: GenerationHandle[Any]) -> None:
         try:
-            uses_engine = runs_in_engine(self._model.hf_model, handle.job.decoding)
+            uses_engine = runs_in_engine(self.model.hf_model, handle.job.decoding)
             if uses_engine and self._engine is not None:
                 handle.states = [self._engine.submit(request) for request in handle.job.requests]
                 self._running |= dict.fromkeys(handle.states, handle)
@@ -240,7 +233,7 @@ class EngineWorker(ClosesOnExit, Generic[AnyModel]):
 
     def _generate_outside_engine(self, handle: GenerationHandle[Any]) -> list[GeneratedText]:
         """Run transformers' `generate` for options that the engine does not support; all other requests wait."""
-        model = self._model
+        model = self.model
         self._num_running += 1
         try:
             [texts] = write(

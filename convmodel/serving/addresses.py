@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
 CHAT = "/v1/chat/completions"
 TEXTS = "/v1/completions"
@@ -38,11 +39,8 @@ def remedy(app: FastAPI, path: str) -> str:
 
 def methods_of(app: FastAPI, path: str) -> str | None:
     """Return the methods of an address; the framework's own Allow header names those of one route only."""
-    template = _template(app, path)
-    if template is None:
-        return None
-    methods = {method.upper() for method in app.openapi()["paths"][template]}
-    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
+    methods = {method for route in _routes_to(app, path) for method in route.methods or ()}
+    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set()))) or None
 
 
 def _near_address(app: FastAPI, path: str) -> str | None:
@@ -51,15 +49,12 @@ def _near_address(app: FastAPI, path: str) -> str | None:
     for first in range(len(parts)):
         tail = "/".join(parts[first:])
         for near in (f"/v1/{tail}", f"/{tail}"):
-            if _template(app, near) is not None:
+            if _routes_to(app, near):
                 return near
     return None
 
 
-def _template(app: FastAPI, requested: str) -> str | None:
-    """Return the path of the description that matches a requested one."""
-    paths: Mapping[str, Mapping[str, object]] = app.openapi()["paths"]
-    for path in [requested, *paths]:
-        if path in paths and re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path)), requested):
-            return path
-    return None
+def _routes_to(app: FastAPI, path: str) -> list[APIRoute]:
+    """Return the routes of the API's description that match a path."""
+    routes = (route for route in app.routes if isinstance(route, APIRoute) and route.include_in_schema)
+    return [route for route in routes if route.path_regex.fullmatch(path)]

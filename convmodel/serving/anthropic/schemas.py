@@ -7,7 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from convmodel.serving.ignored_fields import Ignorable, LenientModel
-from convmodel.serving.openai.schemas import SPOKEN, ClientStop, Message, Nothing, Only, text_only
+from convmodel.serving.openai.schemas import SPOKEN, ClientStop, Message
+from convmodel.serving.openai.unsupported import Nothing, Only, text_only
 from convmodel.serving.schemas import ErrorDetail, Options, ResponseModel, Seed, UserId, example
 
 
