@@ -57,7 +57,7 @@ def test_a_body_in_any_encoding_of_unicode_is_read(encoding: str) -> None:
     with client_of(service_of(fake)) as client:
         content = '{"context": ["ä 👩‍👩‍👧 \\ud83d\\ude00"]}'.encode(encoding)
         assert client.post("/replies", content=content, headers=JSON).status_code == 200
-    assert [*fake.asked[0]["context"]] == ["ä 👩‍👩‍👧 😀"]
+    assert [*fake.requests[0]["context"]] == ["ä 👩‍👩‍👧 😀"]
 
 
 CHAT = "/v1/chat/completions"

@@ -36,7 +36,7 @@ def test_messages_that_are_joined_may_be_longer_together() -> None:
     with client_of(service_of(fake)) as client:
         messages = [{"role": "user", "content": "a" * 15_000}] * 2
         assert client.post(CHAT, json={"model": "model", "messages": messages}).status_code == 200
-    assert len(fake.asked[0]["context"][0]) == 30_001
+    assert len(fake.requests[0]["context"][0]) == 30_001
 
 
 def test_an_image_is_refused_in_words_that_name_it() -> None:

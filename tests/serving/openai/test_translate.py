@@ -92,7 +92,7 @@ def test_an_empty_stop_stops_nothing_and_a_top_p_of_0_leaves_one_token(
     fake = PenalisedResponder()
     with client_of(service_of(fake)) as client:
         answer = client.post(CHAT, json={"model": "model", "messages": HELLO, **fields})
-    assert answer.status_code == 200 and fake.asked[0]["options"] == options and HEADER not in answer.headers
+    assert answer.status_code == 200 and fake.requests[0]["options"] == options and HEADER not in answer.headers
 
 
 def test_temperature_0_overrides_the_servers_sampling() -> None:

@@ -92,4 +92,4 @@ def test_a_page_of_another_origin_reads_nothing(new_site: NewSite, new_page: New
     page = new_page(origin)
     assert ask(page, f"{site.url}v1/chat/completions", CHAT, **HEADERS) == {"refused": "TypeError"}
     assert ask(page, f"{site.url}v1/models", method="GET") == {"refused": "TypeError"}
-    assert not site.responder.asked
+    assert not site.responder.requests
