@@ -21,8 +21,11 @@ from convmodel.data.json_file import read_json_object
 
 logger = logging.getLogger(__name__)
 
-DAMAGE = (ValueError, TypeError, KeyError, AttributeError, RuntimeError, SafetensorError, StrictDataclassError)
-"""Errors that transformers raises for the contents of files."""
+DAMAGE = (
+    *(ValueError, TypeError, LookupError, AttributeError, RuntimeError, ArithmeticError, ImportError),
+    *(SafetensorError, StrictDataclassError),
+)
+"""Errors that transformers raises for the contents of files; ImportError for a library that quantised weights need."""
 
 DOCUMENT_FILE = "document.json"
 """File beside those of transformers that marks a document model, as opposed to a conversation model."""
@@ -61,7 +64,7 @@ def checked_source(name_or_path: str | os.PathLike[str], *, needs: str = "config
     if folder.is_dir():
         _check_folder(folder, needs)
         if weights:
-            check_weights(folder)
+            check_weights(folder, WEIGHTS.get(needs, "model.safetensors"))
         return name
     if folder.exists():
         raise FileNotFoundError(
@@ -140,7 +143,8 @@ def naming(source: str) -> Iterator[None]:
     try:
         yield
     except DAMAGE as error:
-        raise ValueError(f"{source}: {summary(error)}") from error
+        is_named = str(error).startswith(f"{source}: ")
+        raise ValueError(" ".join(str(error).split()) if is_named else f"{source}: {summary(error)}") from error
 
 
 def summary(error: Exception) -> str:
@@ -168,20 +172,31 @@ def local_file(source: str | os.PathLike[str], name: str) -> Path | None:
         return None
 
 
+WEIGHTS = {"adapter_config.json": "adapter_model.safetensors"}
+"""The file of the weights beside a configuration, where it is not model.safetensors."""
+
+
 def _check_folder(folder: Path, needs: str) -> None:
-    names = [file.name for file in folder.iterdir()]
-    if needs not in names and (files := sorted(name for name in names if name.endswith(".gguf"))):
+    names = sorted(file.name for file in folder.iterdir())
+    if needs not in names and (files := [name for name in names if name.endswith(".gguf")]):
         raise ValueError(f"{folder}: holds GGUF files and no {needs}; give one of them, such as {folder / files[0]}")
     if needs not in names:
-        raise ValueError(f"{folder}: {_describe_contents(names, needs)}; give one made by save_pretrained")
+        inside = next((file.parent for file in (*folder.glob(f"*/{needs}"), *folder.glob(f"*/*/{needs}"))), None)
+        remedy = f"give the one inside of it, {inside}" if inside else "give one made by save_pretrained"
+        raise ValueError(f"{folder}: {_describe_contents(names, needs)}; {remedy}")
 
 
-def check_weights(folder: Path) -> None:
-    """Raise a ValueError when a folder has no safetensors, with another remedy for pickles."""
-    names = [file.name for file in folder.iterdir()]
-    if any(name.endswith(".safetensors") for name in names):
+def check_weights(folder: Path, weights: str = "model.safetensors") -> None:
+    """Raise a ValueError when a folder has no safetensors of this name, with another remedy for pickles."""
+    names = sorted(file.name for file in folder.iterdir())
+    if weights in names or f"{weights}.index.json" in names:
         return
-    if pickles := sorted(name for name in names if PICKLES.fullmatch(name)):
+    if others := [name for name in names if name.endswith(".safetensors")]:
+        raise ValueError(
+            f"{folder}: holds no {weights}; the weights in {others[0]} are read only if they have this name, or if "
+            f"{weights}.index.json names their files: rename them, or copy the index too"
+        )
+    if pickles := [name for name in names if PICKLES.fullmatch(name)]:
         reads_apart = "config.json" in names and read_json_object(folder / "config.json").get("is_encoder_decoder")
         loader = "AutoModelForSeq2SeqLM" if reads_apart else "AutoModelForCausalLM"
         raise ValueError(
@@ -190,7 +205,7 @@ def check_weights(folder: Path) -> None:
             f"from transformers import {loader}; {loader}.from_pretrained({str(folder)!r}, "
             f"use_safetensors=False).save_pretrained({str(folder)!r})"
         )
-    raise ValueError(f"{folder}: holds no weights (*.safetensors)")
+    raise ValueError(f"{folder}: holds no weights ({weights}); copy or download them too")
 
 
 def _describe_contents(names: list[str], needs: str) -> str:

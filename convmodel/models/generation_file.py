@@ -1,7 +1,10 @@
 """The decoding options that a model folder brings, checked before transformers reads them."""
 
 import logging
+from collections.abc import Iterator
 from typing import Any
+
+from transformers import GenerationConfig
 
 from convmodel.data.json_file import read_json_object
 from convmodel.generation.option_checks import check_names, check_values
@@ -11,6 +14,9 @@ from convmodel.models.folder import local_file
 logger = logging.getLogger(__name__)
 
 GENERATION = "generation_config.json"
+
+TOKEN_IDS = ("forced_bos_token_id", "forced_eos_token_id", "bad_words_ids", "suppress_tokens", "begin_suppress_tokens")
+"""Options of token ids, beside those of the end tokens."""
 
 OF_TRANSFORMERS = ("_from_model_config", "transformers_version")
 
@@ -38,3 +44,30 @@ def read_own_options(source: str) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
     return {name: options[name] for name in OPTIONS if name in options}
+
+
+def check_token_ids(source: str, config: GenerationConfig, rows: int) -> None:
+    """Check that a model has the tokens that its decoding options name.
+
+    An end token that it does not have is logged: many folders have GPT-2's beside a smaller vocabulary.
+
+    Raises:
+        ValueError: for another token id that is beyond the model's number of embeddings, `rows`.
+    """
+    for name in ("eos_token_id", *TOKEN_IDS):
+        beyond = [number for number in _numbers(getattr(config, name, None)) if number >= rows]
+        if not beyond:
+            continue
+        fault = f"{source}: {GENERATION}: {name} names token {beyond[0]}, but the model has {rows:,} tokens"
+        if name in TOKEN_IDS:
+            raise ValueError(f"{fault}; correct it there, or leave it out")
+        logger.warning("%s: it ends no reply; correct it there, or leave it out", fault)
+
+
+def _numbers(value: Any) -> Iterator[int]:
+    """Yield the numbers in a value that is one, or a list, or a list of lists."""
+    for item in value if isinstance(value, list | tuple) else [value]:
+        if isinstance(item, list | tuple):
+            yield from _numbers(item)
+        elif isinstance(item, int):
+            yield item

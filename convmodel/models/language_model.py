@@ -23,7 +23,7 @@ from convmodel.generation.options import (
 from convmodel.models.card import CardText, ModelCard
 from convmodel.models.devices import best_device, resolve_dtype
 from convmodel.models.folder import CONVERSATION_FILE, DOCUMENT_FILE, naming, quiet_progress, replaced_folder
-from convmodel.models.generation_file import GENERATION, read_own_options
+from convmodel.models.generation_file import GENERATION, check_token_ids, read_own_options
 from convmodel.models.loading import check_vocabulary
 from convmodel.models.lora import Adapter
 from convmodel.models.source import open_source
@@ -84,9 +84,11 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
         hf_model = source.load(config, dtype=number_type, rows=len(tokenizer))
         cast(torch.nn.Module, hf_model).to(target)
         check_vocabulary(source.name, tokenizer.hf_tokenizer, embedding_rows(hf_model))
+        check_token_ids(source.name, hf_model.generation_config, embedding_rows(hf_model))
         vars(hf_model.generation_config).update(own_options)
-        with naming(f"{source.name}: {GENERATION}"):
+        with naming(source.name):
             model = cls(hf_model.eval(), cast(AnyTokenizer, tokenizer), **options)
+        with naming(f"{source.name}: {GENERATION}"):
             _ = model.decoding().uses_engine  # raises ValueError for default options that do not go together
         if dtype == "int8":
             to_int8(hf_model)

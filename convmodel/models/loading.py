@@ -23,8 +23,11 @@ from convmodel.models.weight_checks import (
     check_finite,
     check_names,
     check_shapes,
+    check_sizes,
+    check_types,
     check_weight_files,
     first_names,
+    saved_types,
 )
 
 logger = logging.getLogger(__name__)
@@ -49,6 +52,7 @@ def read_model_config(source: str) -> PretrainedConfig:
                 f"{file}: model_type is {name!r}, which {why} (transformers {transformers_version}); "
                 "give a model of one of its architectures, saved by save_pretrained"
             )
+        check_sizes(file, saved)
     with naming(str(file)), named_in_errors(source, OSError):
         return cast(PretrainedConfig, AutoConfig.from_pretrained(source, trust_remote_code=False))
 
@@ -83,7 +87,7 @@ def load_weights(
         check_weight_files(source)
     options = {"config": config, "dtype": dtype, "use_safetensors": True, "trust_remote_code": False} | file_options
     title = title or source
-    whole = naming(f"{title}: cannot be loaded")
+    whole = naming(f"{title}: {'' if file_options else f'what {CONFIG} describes '}cannot be loaded")
     pickles = naming_pickles(title, auto_class.__name__)
     with pickles, quiet_progress(), _without_report(), whole, named_in_errors(title, OSError):
         model, report = auto_class.from_pretrained(
@@ -97,6 +101,8 @@ def load_weights(
         )
     check_names(title, config, model, missing=missing, unexpected=report["unexpected_keys"])
     check_shapes(title, report["mismatched_keys"])
+    if getattr(model, "hf_quantizer", None) is None:
+        check_types(title, saved_types(source, model))
     check_finite(title, cast(torch.nn.Module, model).named_parameters())
     return cast(PreTrainedModel, model)
 

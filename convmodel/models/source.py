@@ -26,6 +26,8 @@ def open_source(name_or_path: Name, *, base: Name | None = None) -> ModelSource:
         source = AdapterSource.read(checked_source(name, needs=ADAPTER))
         under = source.base_name if base is None else os.fspath(base)
         with source.naming_base(under):
+            if os.path.realpath(under) == os.path.realpath(name):
+                raise ValueError(f"{under} is the adapter itself")
             return source.over(open_source(under))
     if base is not None:
         raise ValueError(f"{name}: holds no adapter ({ADAPTER}), so it needs no base; leave --base (base=...) out")

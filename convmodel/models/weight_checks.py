@@ -3,7 +3,7 @@
 import logging
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -38,8 +38,10 @@ def check_weight_files(source: str) -> None:
 def sharded_files(index: Path) -> list[Path]:
     """Return the files that the index of a sharded model names, all of which must be there."""
     shards = read_json_object(index).get("weight_map")
-    if not isinstance(shards, dict) or not all(Path(str(name)).name == name for name in shards.values()):
+    if not isinstance(shards, dict):
         raise ValueError(f'{index}: has no "weight_map" of tensors and files; {COPY_AGAIN}')
+    if others := [name for name in shards.values() if Path(str(name)).name != name]:
+        raise ValueError(f"{index}: names {others[0]!r}, which is no file of this folder; {COPY_AGAIN}")
     files = [index.with_name(name) for name in sorted({*shards.values()})]
     for file in files:
         if not file.is_file():
@@ -48,7 +50,10 @@ def sharded_files(index: Path) -> list[Path]:
 
 
 def check_weight_file(file: Path) -> None:
-    """Raise ValueError when a safetensors file is a pointer of Git LFS, cut off or otherwise damaged."""
+    """Raise ValueError when a safetensors file is a pointer of Git LFS, cut off or otherwise damaged, or no file."""
+    if not file.is_file():
+        kind = "a link that leads nowhere" if file.is_symlink() else "a folder, not a file"
+        raise ValueError(f"{file}: is {kind}; {COPY_AGAIN}, with the files behind its links (cp -rL)")
     refuse_lfs_pointer(file)
     try:
         with safe_open(file, "pt"):
@@ -56,6 +61,47 @@ def check_weight_file(file: Path) -> None:
     except SafetensorError as error:
         size = file.stat().st_size
         raise ValueError(f"{file}: is damaged or cut off at {size:,} bytes ({summary(error)}); {COPY_AGAIN}") from error
+
+
+SIZES = (
+    *("num_hidden_layers", "n_layer", "num_layers", "num_attention_heads", "n_head", "num_key_value_heads"),
+    *("hidden_size", "n_embd", "intermediate_size", "vocab_size", "max_position_embeddings", "n_positions"),
+)
+"""Names of sizes in configurations."""
+
+
+def check_sizes(file: Path, config: Mapping[str, Any]) -> None:
+    """Raise ValueError when a size in a configuration is below 1; the other values are checked by transformers."""
+    for name in SIZES:
+        size = config.get(name)
+        if isinstance(size, int) and size < 1:
+            raise ValueError(f"{file}: {name}={size}; allowed are whole numbers from 1; {COPY_AGAIN}")
+
+
+FLOATS = ("F64", "F32", "F16", "BF16", "float64", "float32", "float16", "bfloat16")
+"""Types of weights as safetensors files and torch name them."""
+
+
+def saved_types(source: str, model: PreTrainedModel) -> Iterator[tuple[str, str]]:
+    """Yield the names and types of a model's weights, without its buffers, as they are in the files of a folder."""
+    prefix = f"{model.base_model_prefix}."
+    own = {name.removeprefix(prefix) for name, _ in cast(torch.nn.Module, model).named_parameters()}
+    for file in sorted(Path(source).glob("model*.safetensors")):
+        with safe_open(file, "pt") as tensors:
+            names: list[str] = tensors.keys()
+            for name in names:
+                if name.removeprefix(prefix) in own:
+                    yield name, tensors.get_slice(name).get_dtype()
+
+
+def check_types(source: object, types: Iterable[tuple[str, str]]) -> None:
+    """Raise ValueError for weights of another type than a floating one, which would be taken for plain numbers."""
+    for name, kind in types:
+        if kind not in FLOATS:
+            raise ValueError(
+                f"{source}: its weights hold {name} as {kind}; allowed are {', '.join(FLOATS[:4])}: give the "
+                "model as it was before it was quantised or converted"
+            )
 
 
 def check_names(

@@ -41,10 +41,10 @@ def create_app(service: Service, *, routers: Iterable[APIRouter] = ()) -> FastAP
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(service.settings.origins),
-            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_methods=["*"],
             allow_headers=["*"],
             allow_private_network=True,
-            expose_headers=["X-Request-Id", "Retry-After", HEADER],
+            expose_headers=["X-Request-Id", "Request-Id", "Retry-After", HEADER],
         )
     return app
 

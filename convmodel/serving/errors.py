@@ -6,10 +6,10 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from convmodel.serving.addresses import methods_of, remedy
 from convmodel.serving.field_errors import first_problem
 
 TYPES = {401: "authentication_error", 403: "permission_error", 409: "conflict_error", 429: "rate_limit_error"}
@@ -94,7 +94,7 @@ async def _handle_api_error(request: Request, error: Exception) -> Response:
     if isinstance(error, RequestValidationError):
         problem = first_problem(error.errors(), error.body)
         code = "unsupported_parameter" if problem.unsupported else "invalid_value"
-        message = f"{problem.path}: {problem.message}" if problem.path else problem.message
+        message = f"{problem.path or 'the body'}: {problem.message}"
         error = APIError(400, message, param=problem.path or None, code=code)
     assert isinstance(error, APIError)
     request.state.error_code = error.code
@@ -103,38 +103,14 @@ async def _handle_api_error(request: Request, error: Exception) -> Response:
 
 async def _handle_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    near = _near_address(request) if error.status_code == 404 else None
-    messages = {
-        404: f"there is no such address; {f'did you mean {near}?' if near else '/docs lists all addresses'}",
-        405: f"this address does not accept {request.method[:20]}; /docs lists the methods of each address",
-    }
-    codes = {404: "not_found", 405: "method_not_allowed"}
-    message = messages.get(error.status_code, str(error.detail))
+    message, code = str(error.detail), None
     headers = dict(error.headers or {})
-    if error.status_code == 405 and (methods := _allowed_methods(request)) is not None:
-        headers["Allow"] = methods
-    code = codes.get(error.status_code)
-    return APIError(error.status_code, message, code=code, headers=headers).response(request.url.path)
-
-
-def _allowed_methods(request: Request) -> str | None:
-    """Return the methods of an address; the framework's own Allow header names those of one route only."""
-    methods = {method for route in _routes_to(request, request.url.path) for method in route.methods or ()}
-    return ", ".join(sorted(methods)) or None
-
-
-def _near_address(request: Request) -> str | None:
-    """Return the address of which a path is a variation: without /v1, with another prefix, or with a slash behind."""
-    parts = [part for part in request.url.path[:1000].split("/") if part]
-    for first in range(len(parts)):
-        tail = "/".join(parts[first:])
-        for path in (f"/v1/{tail}", f"/{tail}"):
-            if _routes_to(request, path):
-                return path
-    return None
-
-
-def _routes_to(request: Request, path: str) -> list[APIRoute]:
-    """Return the routes of the API's description that match a path."""
-    routes = (route for route in request.app.routes if isinstance(route, APIRoute) and route.include_in_schema)
-    return [route for route in routes if route.path_regex.fullmatch(path)]
+    path = request.url.path
+    if error.status_code == 404:
+        message, code = f"there is no such address; {remedy(request.app, path)}", "not_found"
+    elif error.status_code == 405:
+        methods = methods_of(request.app, path)
+        accepted = "/docs lists the methods of each address" if methods is None else f"it accepts {methods}"
+        message, code = f"this address does not accept {request.method[:20]}; {accepted}", "method_not_allowed"
+        headers |= {} if methods is None else {"Allow": methods}
+    return APIError(error.status_code, message, code=code, headers=headers).response(path)

@@ -13,6 +13,14 @@ OUTSIDE = ("query", "path", "header", "cookie")
 EXPECTED = "Input should be "
 """The beginning of pydantic's messages about values."""
 
+MESSAGES = {
+    "extra_forbidden": "there is no such field here, or it is not supported",
+    "model_attributes_type": f"{EXPECTED}an object",
+    "model_type": f"{EXPECTED}an object",
+    "dict_type": f"{EXPECTED}an object",
+}
+"""Messages in place of pydantic's, by their types."""
+
 
 class FieldProblem(NamedTuple):
     """A problem that pydantic reported.
@@ -76,7 +84,7 @@ def _locate(problem: Mapping[str, Any], body: Any) -> FieldProblem:
             choice = choice or location[:number]
             continue
         depth += 1
-    message = str(problem.get("msg", "it cannot be read")).removeprefix("Value error, ")
-    if kind == "extra_forbidden":
-        message = "there is no such field here, or it is not supported"
-    return FieldProblem(path, depth, choice, kind, message)
+    given = str(problem.get("msg", "it cannot be read")).removeprefix("Value error, ").replace(" after validation", "")
+    if kind == "missing" and location == ("body",):
+        given = "it is missing; send a JSON object, with Content-Type: application/json"
+    return FieldProblem(path, depth, choice, kind, MESSAGES.get(kind, given))

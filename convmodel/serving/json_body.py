@@ -3,10 +3,12 @@
 import json
 import math
 import sys
+from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
+from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from convmodel.serving.errors import APIError
@@ -29,16 +31,38 @@ _LINE_ENDS = str.maketrans({end: f"\\u{ord(end):04x}" for end in "\x85\u2028\u20
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
+class _Fault(NamedTuple):
+    """A value that cannot be used, in the place where it was read."""
+
+    message: str
+
+
+def check_body_type(headers: Headers) -> None:
+    """Raise APIError 415 for a body that the headers do not declare as JSON without compression."""
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        message = f"the body is compressed (Content-Encoding: {encoding[:40]}); send it as it is, without this header"
+        raise APIError(415, message, code="not_json", headers={"Accept-Encoding": "identity"})
+    sent = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if sent != "application/json":
+        came = f"sent as {sent[:100]}" if sent else "sent without Content-Type"
+        message = f"the body is {came}, not as JSON; send Content-Type: application/json"
+        raise APIError(415, message, code="not_json")
+
+
 def check_json(body: bytes) -> None:
     """Raise APIError 400 for a body that is not JSON, is nested too deeply or has too many values.
 
-    And for values that JSON, the database or other readers cannot represent: NaN, infinity, huge numbers, lone
-    surrogates, NUL characters.
+    And for values that JSON, the database or other readers cannot represent, or of which readers take different ones:
+    NaN, infinity, huge numbers, lone surrogates, NUL characters, names that occur twice in an object. UTF-16 and UTF-32
+    and byte order marks are read, as `json.loads` reads them.
     """
     try:
-        value = json.loads(body.decode("utf-8"), parse_constant=_reject_constant)
+        text = body.decode(json.detect_encoding(body))
+        value = json.loads(text, parse_constant=_constant, object_pairs_hook=_object)
     except UnicodeDecodeError as error:
-        raise _invalid(f"the body is not UTF-8 (at byte {error.start + 1})") from None
+        remedy = "send it as UTF-8 (PowerShell: -ContentType 'application/json; charset=utf-8')"
+        raise _invalid(f"the body is not UTF-8 (at byte {error.start + 1}); {remedy}") from None
     except RecursionError:
         raise _invalid(TOO_DEEP) from None
     except json.JSONDecodeError as error:
@@ -46,6 +70,15 @@ def check_json(body: bytes) -> None:
     except ValueError:  # an integer with more digits than Python parses
         raise _invalid(TOO_LARGE) from None
     _check_values(value)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of names and values, with a fault as the value of a name that occurs twice."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        fields |= {name: _Fault("the field is there twice; send it once") for name, n in counts.items() if n > 1}
+    return fields
 
 
 def _check_values(value: Any) -> None:
@@ -60,37 +93,53 @@ def _check_values(value: Any) -> None:
         next_level: list[Any] = []
         for item in level:
             if isinstance(item, dict):
-                _check_text("".join(item))
                 next_level += item.values()
             elif isinstance(item, list):
                 next_level += item
-            elif isinstance(item, str):
-                _check_text(item)
-            elif isinstance(item, int | float) and abs(item) > MAX_NUMBER:
-                raise _invalid(TOO_LARGE)
+            if fault := _fault(item):
+                path = _path(value, item)
+                raise _invalid(f"{path}: {fault}" if path else fault, param=path)
         level = next_level
         depth += 1
         if depth > MAX_DEPTH:
             raise _invalid(TOO_DEEP)
 
 
-def _check_text(text: str) -> None:
+def _fault(item: Any) -> str | None:
+    """Return the fault of a value, without those inside of it; None if it has none."""
+    if isinstance(item, _Fault):
+        return item.message
+    if isinstance(item, int | float):
+        return TOO_LARGE if abs(item) > MAX_NUMBER else None
+    text = "".join(item) if isinstance(item, dict) else item if isinstance(item, str) else ""
+    noun = "a name" if isinstance(item, dict) else "a text"
     if "\x00" in text:
-        raise _invalid("a text holds a NUL character (U+0000); remove it")
+        return f"{noun} holds a NUL character (U+0000); remove it"
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise _invalid(
-            f"a text holds a lone surrogate (U+{ord(text[error.start]):04X}); remove or replace it"
-        ) from None
+        return f"{noun} holds a lone surrogate (U+{ord(text[error.start]):04X}); remove or replace it"
+    return None
 
 
-def _reject_constant(name: str) -> Any:
-    raise _invalid(f"{name} is not a JSON number; leave it out, or give null")
+def _path(value: Any, wanted: Any) -> str | None:
+    """Return the path of a value inside another, such as `messages[0].content`; None for the other itself."""
+    found: list[tuple[tuple[str | int, ...], Any]] = [((), value)]
+    for steps, item in found:  # grows
+        if item is wanted:
+            names = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps]
+            return "".join(names).removeprefix(".") or None
+        inner = item.items() if isinstance(item, dict) else enumerate(item) if isinstance(item, list) else ()
+        found += [((*steps, step), part) for step, part in inner]
+    return None
 
 
-def _invalid(message: str) -> APIError:
-    return APIError(400, message, code="invalid_json")
+def _constant(name: str) -> _Fault:
+    return _Fault(f"{name} is not a JSON number; leave it out, or give null")
+
+
+def _invalid(message: str, param: str | None = None) -> APIError:
+    return APIError(400, message, param=param, code="invalid_json")
 
 
 def dump(value: Any) -> str:

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from convmodel.serving.errors import APIError, internal_error
 from convmodel.serving.ignored_fields import HEADER, header_value
-from convmodel.serving.json_body import check_json
+from convmodel.serving.json_body import check_body_type, check_json
 from convmodel.serving.logs import REQUEST_ID, log_defect
 from convmodel.serving.service import Service
 
@@ -40,7 +40,6 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scope = {**scope, "path": plain_path(scope["path"])}
         context = RequestContext(scope, send)
         REQUEST_ID.set(context.id)
         try:
@@ -72,9 +71,7 @@ class RequestMiddleware:
         if body is None:  # the client disconnected
             return
         if body:
-            content_type = context.headers.get("content-type", "").partition(";")[0].strip().lower()
-            if content_type != "application/json":
-                raise APIError(415, "the body is not JSON; send Content-Type: application/json", code="not_json")
+            check_body_type(context.headers)
             check_json(body)
         await self._app(context.scope, _replay(body, receive), context.send)
 
@@ -122,16 +119,22 @@ class RequestMiddleware:
         error_code = context.error_code or context.scope["state"].get("error_code")
         if error_code:
             self._service.metrics.count_error(error_code)
-        method = context.scope["method"] if context.scope["method"] in METHODS else "OTHER"
+        method = context.method if context.method in METHODS else "OTHER"
         self._service.metrics.count_request(method, route, status, seconds)
         logger.info("%s %s %d %.3f s %s %s", method, route, status, seconds, context.id, context.owner or "-")
 
 
 class RequestContext:
-    """The state of a request in the middleware."""
+    """The state of a request in the middleware.
+
+    Attributes:
+        method: the request's own; in `scope`, HEAD is GET.
+    """
 
     def __init__(self, scope: Scope, send: Send) -> None:
-        self.scope = scope
+        self.method: str = scope["method"]
+        routed = "GET" if self.method == "HEAD" else self.method
+        self.scope = {**scope, "path": plain_path(scope["path"]), "method": routed}
         self._send = send
         self.scope.setdefault("state", {})
         self.headers = Headers(scope=scope)
@@ -155,6 +158,8 @@ class RequestContext:
                 headers[HEADER] = header_value(ignored)
             headers.setdefault("Cache-Control", "no-store")
             message = {**message, "headers": headers.raw}
+        elif self.method == "HEAD":
+            message = {**message, "body": b""}
         await self._send(message)
 
     async def send_error(self, error: APIError) -> None:

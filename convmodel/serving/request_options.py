@@ -64,9 +64,14 @@ def check_texts(service: Service, texts: Sequence[str], *, param: str) -> None:
     _check_list(service, texts, service.settings.texts, param=param, noun="texts")
 
 
-def _check_list(service: Service, texts: Sequence[str], max_count: int, *, param: str, noun: str) -> None:
+def check_number(texts: Sequence[str], max_count: int, *, param: str, noun: str) -> None:
+    """Raise APIError 400 if there are too many texts."""
     if len(texts) > max_count:
         raise _limit_exceeded(param, f"there are {len(texts):,} {noun}; {max_count:,} are allowed")
+
+
+def _check_list(service: Service, texts: Sequence[str], max_count: int, *, param: str, noun: str) -> None:
+    check_number(texts, max_count, param=param, noun=noun)
     for index, text in enumerate(texts):
         check_chars(text, service.settings.turn_chars, param=f"{param}[{index}]")
 

@@ -75,15 +75,15 @@ def page_router() -> APIRouter:
     index = files.pop("index.html")
     router = APIRouter(include_in_schema=False)
 
-    @router.api_route("/", methods=["GET", "HEAD"])
+    @router.get("/")
     async def page(request: Request) -> Response:
         return _respond(request, index, REVALIDATE)
 
-    @router.api_route("/web/{name}", methods=["GET", "HEAD"])
+    @router.get("/web/{name}")
     async def current_file(request: Request, name: str) -> Response:
         return _respond(request, files.get(name), REVALIDATE)
 
-    @router.api_route("/web/{requested}/{name}", methods=["GET", "HEAD"])
+    @router.get("/web/{requested}/{name}")
     async def versioned_file(request: Request, requested: str, name: str) -> Response:
         # A page from before an update requests files by an old digest; it gets the current files.
         return _respond(request, files.get(name), IMMUTABLE if requested == digest else REVALIDATE)

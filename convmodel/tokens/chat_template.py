@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 PERSONA = -1
@@ -145,7 +144,7 @@ class ChatTemplate:
             rendered = self._tokenizer.apply_chat_template(
                 list(messages), tokenize=False, add_generation_prompt=is_open, **options
             )
-        except (TemplateError, TypeError, ValueError) as error:
+        except Exception as error:  # of a template's code, such as a division by zero
             roles = ", ".join(message["role"] for message in messages)
             raise ValueError(self._refusal(f"it refuses the roles {roles}: {error}")) from error
         assert isinstance(rendered, str)
@@ -163,7 +162,8 @@ class ChatTemplate:
         return tuple(self.ids(words))
 
     def _refusal(self, why: str) -> str:
+        place = f"{self._tokenizer.name_or_path}: " if self._tokenizer.name_or_path else ""
         return (
-            f"the tokenizer's chat template cannot lay out a conversation: {why}; choose the layout of separators "
+            f"{place}the chat template cannot lay out a conversation: {why}; choose the layout of separators "
             "(model.layout: separators, which needs fine-tuning), or correct the template (chat_template.jinja)"
         )

@@ -6,7 +6,7 @@ from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from convmodel.data.json_file import read_json_object, refuse_lfs_pointer
+from convmodel.data.json_file import COPY_AGAIN, read_json_object, refuse_lfs_pointer
 
 CONFIG = "tokenizer_config.json"
 JSON_FILES = ("config.json", CONFIG, "special_tokens_map.json", "added_tokens.json", "tokenizer.json", "vocab.json")
@@ -14,6 +14,10 @@ JSON_FILES = ("config.json", CONFIG, "special_tokens_map.json", "added_tokens.js
 
 VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "merges.txt", "tokenizer.model", "spiece.model")
 """Files that a vocabulary may be in; which of them an architecture reads differs."""
+
+
+TEXT_FILES = ("chat_template.jinja", "vocab.txt", "merges.txt", "tokenizer.model", "spiece.model")
+"""Other files; those of pieces are no texts, but are not empty either."""
 
 
 def load_tokenizer(name_or_path: str | os.PathLike[str], **options: Any) -> PreTrainedTokenizerBase:
@@ -27,6 +31,9 @@ def load_tokenizer(name_or_path: str | os.PathLike[str], **options: Any) -> PreT
     folder = Path(source)
     for name in VOCABULARIES:
         refuse_lfs_pointer(folder / name)
+    for name in TEXT_FILES:
+        if fault := _text_fault(folder / name):
+            raise ValueError(f"{folder / name}: {fault}; {COPY_AGAIN}")
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
     except Exception as error:  # transformers and tokenizers raise errors of many types, Exception itself among them
@@ -49,9 +56,24 @@ def _explain(folder: Path, error: Exception) -> Exception:
     present = [name for name in VOCABULARIES if (folder / name).is_file()]
     if present in ([], ["vocab.json"], ["merges.txt"]):
         return _no_vocabulary(str(folder), ["tokenizer.json", *(["vocab.json", "merges.txt"] if present else ())])
+    options = read_json_object(folder / CONFIG) if (folder / CONFIG).is_file() else {}
+    if options.get("tokenizer_class"):
+        present.append(f"tokenizer_class {str(options['tokenizer_class'])[:60]}")
     return ValueError(
         f"{folder}: its tokenizer ({', '.join(present)}) cannot be loaded: {_first_line(error)}; {_save(str(folder))}"
     )
+
+
+def _text_fault(file: Path) -> str | None:
+    """Return the fault of a text that is empty or not UTF-8; None for a file that is right or not there."""
+    content = file.read_bytes() if file.is_file() else b"-"
+    if not content:
+        return "is empty"
+    try:
+        content.decode() if file.suffix != ".model" else None
+    except UnicodeDecodeError as error:
+        return f"is not UTF-8 (byte {error.start + 1})"
+    return None
 
 
 def _first_line(error: Exception) -> str:

@@ -14,6 +14,7 @@ from convmodel.generation.causal_lm import context_window, embedding_rows
 from convmodel.models.card import ModelCard, architecture_name
 from convmodel.models.folder import CONVERSATION_FILE, DOCUMENT_FILE
 from convmodel.models.from_scratch import FromScratch
+from convmodel.models.generation_file import GENERATION, check_token_ids, read_own_options
 from convmodel.models.language_model import LanguageModel
 from convmodel.models.loading import check_vocabulary
 from convmodel.models.lora import Adapter, Lora, describe_parameters
@@ -186,7 +187,9 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
             assert self._config is not None
             return cast(PreTrainedModel, AutoModelForCausalLM.from_config(self._config))
         if self._pretrained is not None:
+            read_own_options(self._source.place_of(GENERATION))  # a damaged file is told before the training
             model = self._source.load(self._source.config(), dtype=torch.float32, rows=len(tokenizer))
+            check_token_ids(self._source.name, model.generation_config, embedding_rows(model))
             check_vocabulary(self._source.name, tokenizer.hf_tokenizer, embedding_rows(model), may_be_new=True)
             return model
         new = self._from_scratch.config(vocab_size=len(tokenizer), sep_token_id=tokenizer.sep_token_id)

@@ -174,6 +174,8 @@ def test_a_base_that_is_missing_or_another_is_told_with_the_remedy(
     with pytest.raises(ValueError, match=r"adapter: the adapter does not fit the base model .*wide.*--base") as caught:
         ConversationModel.from_pretrained(adapter, "cpu", base=wide)
     assert "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match=r"the base model of this adapter cannot be used \(.*is the adapter itself\)"):
+        ConversationModel.from_pretrained(adapter, "cpu", base=adapter)
     shutil.move(llama, tmp_path / "moved")
     with pytest.raises(FileNotFoundError, match=r"adapter: the base model .*base: no such folder.* as --base ") as gone:
         ConversationModel.from_pretrained(adapter, "cpu")
@@ -193,6 +195,9 @@ def test_pickles_and_other_adapters_are_refused(llama: Path, tmp_path: Path, mon
         open_source(adapter)
     weights.rename(adapter / "adapter_model.bin")
     with pytest.raises(ValueError, match=r"adapter_model\.bin, which could run anything"):
+        open_source(adapter)
+    weights.with_suffix(".bin").unlink()
+    with pytest.raises(ValueError, match=r"adapter: holds no weights \(adapter_model\.safetensors\); copy or download"):
         open_source(adapter)
     weights.write_bytes(whole)
     config = json.loads((adapter / "adapter_config.json").read_text())

@@ -1,5 +1,6 @@
 """The folder: what is in it, who can load it, and what is refused."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,40 @@ def test_pickled_weights_are_refused(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
     (folder / "pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'false'\ntR.")
     with pytest.raises(ValueError, match=r"its weights are the pickle pytorch_model.bin, which could run anything"):
+        ConversationModel.from_pretrained(folder)
+
+
+def test_weights_by_another_name_are_told(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00001.safetensors")
+    message = (
+        r"holds no model\.safetensors; the weights in model-00001-of-00001\.safetensors are read only if they have"
+    )
+    with pytest.raises(ValueError, match=message):
+        ConversationModel.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("place", ["model", "snapshots/0a1b"])
+def test_a_folder_around_a_model_names_the_one_inside(folder: Path, tmp_path: Path, place: str) -> None:
+    outside = tmp_path / "outside"
+    (outside / place).parent.mkdir(parents=True)
+    folder.rename(outside / place)
+    with pytest.raises(ValueError, match=rf"outside: holds no config\.json, .*give the one inside of it, .*{place}$"):
+        ConversationModel.from_pretrained(outside)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda file: file.symlink_to("nowhere"), "is a link that leads nowhere"),
+        (lambda file: file.symlink_to(file.name), "is a link that leads nowhere"),
+        (lambda file: file.mkdir(), "is a folder, not a file"),
+    ],
+    ids=["nowhere", "loop", "folder"],
+)
+def test_weights_that_are_no_file_are_told(folder: Path, change: Callable[[Path], object], message: str) -> None:
+    (folder / "model.safetensors").unlink()
+    change(folder / "model.safetensors")
+    with pytest.raises(ValueError, match=rf"model\.safetensors: {message}; copy or download it again, with the files"):
         ConversationModel.from_pretrained(folder)
 
 

@@ -71,3 +71,23 @@ def test_an_unknown_option_is_told_and_passed_over(folder: Path, caplog: pytest.
         ConversationModel.from_pretrained(folder)
     told = f"{folder / GENERATION}: there is no option 'temprature'; did you mean temperature?; it is passed over"
     assert told in [record.getMessage() for record in caplog.records]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"suppress_tokens": [3, 9999]}, {"bad_words_ids": [[3], [4, 9999]]}, {"forced_eos_token_id": 9999}],
+    ids=str,
+)
+def test_a_token_that_the_model_does_not_have_is_refused(folder: Path, options: dict[str, Any]) -> None:
+    change(folder, **options)
+    [name] = options
+    message = rf"generation_config\.json: {name} names token 9999, but the model has [\d,]+ tokens; correct it there"
+    with pytest.raises(ValueError, match=message):
+        ConversationModel.from_pretrained(folder)
+
+
+def test_an_end_token_that_the_model_does_not_have_is_told(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    change(folder, eos_token_id=[2, 50256])
+    with caplog.at_level(logging.WARNING):
+        ConversationModel.from_pretrained(folder)
+    assert "generation_config.json: eos_token_id names token 50256, but the model has " in caplog.text

@@ -5,6 +5,7 @@ import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -174,6 +175,12 @@ def test_a_sharded_model_needs_all_its_files(folder: Path) -> None:
         ('{"model_type": "gpt99"}', r"config\.json: model_type is 'gpt99', which is unknown \(transformers "),
         ('{"model_type": "gpt99", "auto_map": {}}', "is 'gpt99', which needs code of that folder, which is not run"),
         ('{"model_type": "gpt2", "n_layer": "two"}', r"config\.json: .* 'n_layer' expected int, got str"),
+        ('{"model_type": "gpt2", "n_layer": -1}', r"config\.json: n_layer=-1; allowed are whole numbers from 1"),
+        (
+            '{"model_type": "llama", "num_attention_heads": 0}',
+            r"config\.json: num_attention_heads=0; allowed",
+        ),
+        ('{"model_type": "gpt2", "n_positions": 0}', r"config\.json: n_positions=0; allowed are whole numbers from 1"),
     ],
 )
 def test_a_damaged_configuration_is_named(folder: Path, contents: str, message: str) -> None:
@@ -181,6 +188,44 @@ def test_a_damaged_configuration_is_named(folder: Path, contents: str, message: 
     with pytest.raises(ValueError, match=message) as error:
         ConversationModel.from_pretrained(folder)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"activation_function": "magic"}, r"what config\.json describes cannot be loaded: KeyError\('magic'\)"),
+        ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, "cannot be loaded: .*GPTQ.*"),
+    ],
+)
+def test_a_configuration_that_needs_what_is_not_there_is_one_line(
+    folder: Path, values: dict[str, object], message: str
+) -> None:
+    change_json(folder / "config.json", **values)
+    with pytest.raises(ValueError, match=message) as error:
+        ConversationModel.from_pretrained(folder)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.bool, torch.float8_e4m3fn])
+def test_weights_of_other_types_than_floating_ones_are_refused(folder: Path, dtype: torch.dtype) -> None:
+    change_weights(folder, lambda weights: weights.update({BIAS: weights[BIAS].to(dtype)}))
+    with pytest.raises(ValueError, match=rf"hold {BIAS} as \w+; allowed are F64, F32, F16, BF16: give the model as it"):
+        ConversationModel.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_weights_of_floating_types_are_read(folder: Path, dtype: torch.dtype) -> None:
+    change_weights(folder, lambda weights: weights.update({BIAS: weights[BIAS].to(dtype)}))
+    loaded: Any = ConversationModel.from_pretrained(folder).hf_model
+    assert loaded.dtype == torch.float32
+
+
+def test_an_index_names_files_of_its_own_folder_alone(folder: Path) -> None:
+    ConversationModel.from_pretrained(folder).hf_model.save_pretrained(folder, max_shard_size="10KB")
+    (folder / WEIGHTS).unlink()
+    change_json(folder / "model.safetensors.index.json", weight_map={BIAS: "../other/model.safetensors"})
+    with pytest.raises(ValueError, match=r"names '\.\./other/model\.safetensors', which is no file of this folder"):
+        ConversationModel.from_pretrained(folder)
 
 
 def test_sizes_that_do_not_fit_together_are_told(folder: Path) -> None:

@@ -27,9 +27,10 @@ class Body(BaseModel):
         ({"text": [{}]}, "text[0].text", "Field required"),
         ({"text": {}}, "text", "Input should be a valid string or a valid list"),
         ({"texts": ["a", []]}, "texts[1]", "Input should be a valid string or a valid integer"),
-        ({"texts": [1, 2, 3, 4]}, "texts", "List should have at most 3 items"),
+        ({"texts": [1, 2, 3, 4]}, "texts", "List should have at most 3 items, not 4"),
         ({"meta": {"str": 5.5}}, "meta.str", "Input should be a valid string or a valid list"),
-        ([], "", "Input should be a valid dictionary"),
+        ([], "", "Input should be an object"),
+        ({"meta": 5}, "meta", "Input should be an object"),
     ],
 )
 def test_the_path_is_that_of_the_request_also_where_a_field_may_be_of_several_types(

@@ -33,7 +33,7 @@ def test_with_keys_no_user_data_is_returned_without_one(keys: dict[str, str]) ->
             assert error_of(answer, 401) and answer.headers["www-authenticate"] == "Bearer"
         for path in ("/health", "/ready", "/openapi.json", "/docs"):
             assert client.get(path).status_code == 200
-        assert [client.head(path).status_code for path in ("/health", "/ready")] == [200, 200]
+        assert [client.head(path).status_code for path in ("/health", "/ready", "/v1/models")] == [200, 200, 401]
         for headers in ({"Authorization": "Bearer cm-anna"}, {"authorization": "bearer cm-bob"}):
             assert client.post("/replies", json=HELLO, headers=headers).status_code == 200
         assert client.get("/about", headers={"Authorization": "Bearer cm-anna"}).json()["keys"] is True
@@ -57,6 +57,20 @@ def test_health_answers_while_keys_are_being_read(monkeypatch: pytest.MonkeyPatc
 def test_the_body_of_a_request_without_a_key_is_not_read(keys: dict[str, str]) -> None:
     with client_of(Service(FakeResponder(), keys=Keys(lambda: keys))) as client:
         error_of(client.post("/replies", content=b"{", headers=JSON), 401)
+
+
+# Methods
+
+
+def test_head_is_answered_as_get_without_a_body() -> None:
+    with client_of(service_of()) as client:
+        answer = client.head("/v1/models")
+        assert (answer.status_code, answer.content) == (200, b"")
+        assert answer.headers["content-length"] == client.get("/v1/models").headers["content-length"]
+        assert (client.head("/replies").status_code, client.head("/replies").content) == (405, b"")
+        assert 'method="HEAD",route="/v1/models",status="200"' in client.get("/metrics").text
+    with served(service_of()) as address, httpx.Client() as real:
+        assert (real.head(f"{address}/v1/models").status_code, real.get(f"{address}/health").status_code) == (200, 200)
 
 
 # Names

@@ -60,3 +60,16 @@ def test_a_turn_is_told_to_be_a_reply_by_its_distance_from_the_end() -> None:
 
 def test_a_template_is_seen_to_trim_the_texts_of_both_roles() -> None:
     assert {name for name in TEMPLATES if ChatTemplate(with_template(name)).trims} == {"gemma", "llama 3"}
+
+
+FAILING = ["{{ 1 / 0 }}", "{{ messages[0].content.magic() }}", "{{ messages[99].role }}", "{% for"]
+
+
+@pytest.mark.parametrize("code", FAILING)
+def test_a_template_that_fails_says_so_with_the_remedy(code: str) -> None:
+    tokenizer = with_template("chatml")
+    tokenizer.chat_template = code
+    tokenizer.name_or_path = "folder"
+    message = r"^folder: the chat template cannot .* user, assistant: .* correct the template \(chat_template\.jinja\)$"
+    with pytest.raises(ValueError, match=message):
+        ChatTemplate(tokenizer)

@@ -69,7 +69,24 @@ def test_a_damaged_file_is_named(folder: Path, file: str, contents: str) -> None
 @pytest.mark.parametrize("contents", ["{}", '{"version": "1.0", "added_tokens": [], "model": {"type": "None"}}'])
 def test_an_object_that_is_no_tokenizer_is_refused(folder: Path, contents: str) -> None:
     (folder / "tokenizer.json").write_text(contents)
-    with pytest.raises(ValueError, match=r"its tokenizer \(tokenizer\.json\) cannot be loaded: "):
+    with pytest.raises(ValueError, match=r"its tokenizer \(tokenizer\.json, tokenizer_class \w+\) cannot be loaded: "):
+        load_tokenizer(folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "contents", "message"),
+    [
+        ("chat_template.jinja", b"", "is empty; copy"),
+        ("chat_template.jinja", b"ab\xff", r"is not UTF-8 \(byte 3\); copy"),
+        ("tokenizer.model", b"", "is empty; copy"),
+    ],
+)
+def test_a_text_that_is_damaged_is_named(folder: Path, file: str, contents: bytes, message: str) -> None:
+    if file == "tokenizer.model":
+        (folder / "tokenizer.json").unlink()
+        (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "LlamaTokenizer"}')
+    (folder / file).write_bytes(contents)
+    with pytest.raises(ValueError, match=rf"{file.replace('.', '[.]')}: {message}"):
         load_tokenizer(folder)
 
 

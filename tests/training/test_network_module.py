@@ -199,3 +199,16 @@ def test_training_begins_from_an_adapter_merged_into_its_base(base: str, tmp_pat
     second.export(tmp_path / "second", card=ModelCard(), weights={})
     model = ConversationModel.from_pretrained(tmp_path / "second", "cpu", "float32")
     assert torch.allclose(model.hf_model.state_dict()[name], expected[name], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [
+        ("[", r"generation_config\.json:1: is not JSON"),
+        ('{"suppress_tokens": [9999]}', "suppress_tokens names token 9999"),
+    ],
+)
+def test_decoding_options_that_are_damaged_are_told_before_the_training(base: str, contents: str, message: str) -> None:
+    (Path(base) / "generation_config.json").write_text(contents)
+    with pytest.raises(ValueError, match=message):
+        module_of(base)

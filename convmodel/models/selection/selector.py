@@ -36,7 +36,7 @@ from convmodel.models.selection.selector_files import (
     write_card,
     write_config,
 )
-from convmodel.models.weight_checks import check_finite, check_shapes, missing_weights
+from convmodel.models.weight_checks import check_finite, check_shapes, check_types, missing_weights
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.store import store_key
 from convmodel.tokens.text_tokenizer import TextTokenizer
@@ -221,6 +221,8 @@ class Selector(ABC):
             raise ValueError(f"{file}: holds {extra[0]}, which the {self.kind} of {SELECTOR} does not have; {TOGETHER}")
         shapes = ((name, weights[name].shape, own[name].shape) for name in own)
         check_shapes(str(file), (row for row in shapes if row[1] != row[2]), by=SELECTOR)
+        floats = [name for name in own if own[name].is_floating_point()]
+        check_types(file, ((name, str(weights[name].dtype).removeprefix("torch.")) for name in floats))
         check_finite(file, weights.items())
         self.network.load_state_dict(weights)
 

@@ -98,7 +98,7 @@ class MessageReply:
 
     def __init__(self, service: Service, body: schemas.MessagesRequest, job: AsyncJob[CheckedReply]) -> None:
         self._job = job
-        self._stop_sequences = body.stop_sequences or []
+        self._stop_sequences = [*filter(None, body.stop_sequences or ())]
         self._head: dict[str, Any] = {"id": f"msg_{secrets.token_hex(12)}", "model": service.model}
 
     async def result(self) -> schemas.MessageBody:

@@ -1,13 +1,15 @@
 """Bodies of Anthropic's messages API."""
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Literal, get_args
 
-from pydantic import ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from convmodel.serving.ignored_fields import Ignorable, LenientModel
-from convmodel.serving.openai.schemas import SPOKEN, Message
+from convmodel.serving.openai.schemas import SPOKEN, ClientStop, Message
 from convmodel.serving.openai.unsupported import Nothing, Only, text_only
-from convmodel.serving.schemas import ErrorDetail, Options, ResponseModel, Seed, StopString, UserId, example
+from convmodel.serving.schemas import ErrorDetail, Options, ResponseModel, Seed, UserId, example
 
 
 class TextBlock(LenientModel):
@@ -18,7 +20,31 @@ class TextBlock(LenientModel):
     citations: Ignorable[Nothing] = None
 
 
-Content = Annotated[str | list[TextBlock], text_only("blocks are not supported; send text", "text")]
+PassedType = Literal[
+    "tool_use", "tool_result", "server_tool_use", "web_search_tool_result", "thinking", "redacted_thinking"
+]
+
+
+SPOKEN_BY_USER: JsonDict = {"role": {"const": "user"}, "content": SPOKEN}
+PASSED: JsonDict = {
+    "type": "array",
+    "items": {"properties": {"type": {"enum": [*get_args(PassedType)]}}},
+    "minItems": 1,
+}
+"""Schema of the contents that are passed over as a whole."""
+
+
+class PassedBlock(BaseModel):
+    """A call of a tool, its result, or a thought; they are passed over."""
+
+    type: PassedType
+
+
+Content = Annotated[
+    str | list[TextBlock | PassedBlock],
+    text_only("blocks are not supported; send text", "text", *get_args(PassedType)),
+]
+SystemContent = Annotated[str | list[TextBlock], text_only("blocks are not supported; send text", "text")]
 
 
 class MessageParam(LenientModel):
@@ -27,12 +53,18 @@ class MessageParam(LenientModel):
     model_config = ConfigDict(
         json_schema_extra={
             "if": {"properties": {"role": {"const": "user"}}},
-            "then": {"properties": {"content": SPOKEN}},
+            "then": {"properties": {"content": {"anyOf": [SPOKEN, PASSED]}}},
         }
     )
 
     role: Literal["user", "assistant"]
     content: Content
+
+    @property
+    def chat_role(self) -> str:
+        """The role in a chat completion: "tool" for a message of nothing but blocks that are passed over."""
+        blocks = self.content if isinstance(self.content, list) else ()
+        return "tool" if blocks and all(isinstance(block, PassedBlock) for block in blocks) else self.role
 
 
 class Metadata(LenientModel):
@@ -52,16 +84,15 @@ class CountRequest(LenientModel):
 
     model: str = Field(description="the name in /v1/models")
     messages: Annotated[list[MessageParam], Field(min_length=1)] = Field(
-        description="the turns, oldest first",
-        json_schema_extra={"contains": {"required": ["role"], "properties": {"role": {"const": "user"}}}},
+        description="the turns, oldest first", json_schema_extra={"contains": {"properties": SPOKEN_BY_USER}}
     )
-    system: Content | None = Field(None, description="each line is a sentence of the persona")
+    system: SystemContent | None = Field(None, description="each line is a sentence of the persona")
     tools: Ignorable[Nothing] = None
     tool_choice: Only[ToolChoice] = None
 
     def chat_messages(self) -> list[Message]:
         """Return the system text and the messages as those of a chat completion."""
-        texts: list[tuple[str, str]] = [(message.role, text_of(message.content)) for message in self.messages]
+        texts: list[tuple[str, str]] = [(message.chat_role, text_of(message.content)) for message in self.messages]
         if (system := text_of(self.system or "")).strip():
             texts.insert(0, ("system", system))
         return [Message.model_construct(role=role, content=text) for role, text in texts]
@@ -78,20 +109,22 @@ class MessagesRequest(CountRequest):
     )
 
     max_tokens: int = Field(ge=1, description="above the limit in /about it has the limit's value")
-    stop_sequences: Annotated[list[StopString], Field(max_length=16)] | None = None
+    stop_sequences: Annotated[list[ClientStop], Field(max_length=16)] | None = None
     stream: bool | None = None
     temperature: float | None = Field(None, ge=0, le=1, description="values below 0.01 mean greedy decoding")
     top_k: int | None = Field(None, ge=0, le=1_000_000)
-    top_p: float | None = Field(None, gt=0, le=1)
+    top_p: float | None = Field(None, ge=0, le=1)
     metadata: Metadata | None = None
     preset: str | None = Field(None, description="extension: a set of options, see /about")
     options: Options | None = Field(None, description="extension: any decoding option; Anthropic's take precedence")
     seed: Seed | None = Field(None, description="extension: reproduces the reply with the same request")
 
 
-def text_of(content: str | list[TextBlock]) -> str:
+def text_of(content: str | Sequence[TextBlock | PassedBlock]) -> str:
     """Return a content as one text; the blocks of a system text are lines of their own."""
-    return content if isinstance(content, str) else "\n".join(block.text for block in content)
+    if isinstance(content, str):
+        return content
+    return "\n".join(block.text for block in content if isinstance(block, TextBlock))
 
 
 class TextContent(ResponseModel):

@@ -95,6 +95,9 @@ async def complete(body: CompletionsRequest, request: Request, service: TheServi
 def _check_counts(service: Service, body: CompletionsRequest) -> None:
     """Raise APIError 400 for too many or too long prompts, and for a number of texts above the limit."""
     check_texts(service, body.prompts(), param="prompt")
+    if service.documents is None and not all(map(str.strip, body.prompts())):
+        message = "prompt: a prompt is empty, and there is nothing to reply to; give each of them text"
+        raise APIError(400, message, param="prompt", code="invalid_value")
     n = body.n or 1
     check_count("n", n, service.settings.n)
     if body.best_of not in (None, 1, n):

@@ -2,13 +2,13 @@
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.config import JsonDict, JsonValue
 
 from convmodel.data.messages import ROLES
 from convmodel.serving.ignored_fields import IGNORED, Ignorable, LenientModel
 from convmodel.serving.openai.unsupported import Nothing, UnsupportedFields, text_only
-from convmodel.serving.schemas import MAX_SEED, Options, ResponseModel, StopString, Text, UserId, example
+from convmodel.serving.schemas import MAX_SEED, Options, ResponseModel, Text, UserId, example
 
 
 def _check_role(role: str) -> str:
@@ -30,10 +30,14 @@ class TextPart(LenientModel):
 OTHER_PARTS = text_only("parts are not supported; send text parts", *get_args(PartType))
 Content = Annotated[str | list[TextPart], OTHER_PARTS]
 
+SPOKEN_PART: JsonDict = {
+    "properties": {"type": {"enum": [*get_args(PartType)]}, "text": {"type": "string", "pattern": r"\S"}},
+    "required": ["type", "text"],
+}
 SPOKEN: JsonDict = {
     "anyOf": [
         {"type": "string", "pattern": r"\S"},
-        {"type": "array", "contains": {"properties": {"text": {"type": "string", "pattern": r"\S"}}}},
+        {"type": "array", "contains": SPOKEN_PART},
     ]
 }
 """Schema of the contents with a character that is not white space."""
@@ -65,6 +69,16 @@ class Message(LenientModel):
     audio: Ignorable[None] = None
     annotations: Ignorable[Nothing] = None
 
+    @property
+    def kind(self) -> str:
+        """The role by its first name: user, assistant, system or tool."""
+        return ROLES[self.role.strip().lower()]
+
+    @property
+    def text(self) -> str:
+        """The text of the content, the parts of which are lines."""
+        return "\n".join(part.text for part in self.content) if isinstance(self.content, list) else self.content or ""
+
     def fields(self) -> dict[str, Any]:
         """Return the fields that `split_messages` reads."""
         parts = self.content
@@ -85,6 +99,9 @@ def _check_limit(tokens: int) -> int:
     return tokens
 
 
+ClientStop = Annotated[str, StringConstraints(max_length=200)]
+"""A text before which a reply ends; an empty one ends none."""
+
 TokenLimit = Annotated[int, Field(ge=-1, json_schema_extra={"not": {"const": 0}}), AfterValidator(_check_limit)]
 """A number of tokens; -1 means no limit."""
 
@@ -93,14 +110,16 @@ class DecodingFields(LenientModel):
     """Fields of chat completions and of completions: decoding, the number of choices, and the stream."""
 
     temperature: float | None = Field(None, ge=0, le=2, description="values below 0.01 mean greedy decoding")
-    top_p: float | None = Field(None, gt=0, le=1)
+    top_p: float | None = Field(None, ge=0, le=1, description="0 takes the most likely token")
     top_k: int | None = Field(None, ge=-1, le=1_000_000, description="0 and -1 are off")
     min_p: float | None = Field(None, ge=0, le=1)
     repetition_penalty: float | None = Field(None, ge=0.1, le=10, description="1 is off")
-    n: Annotated[int, Field(ge=1, le=128)] | None = Field(
+    n: Annotated[int, Field(ge=1)] | None = Field(
         None, description="number of replies, with the seeds seed, seed + 1, ..."
     )
-    stop: StopString | Annotated[list[StopString], Field(max_length=16)] | None = None
+    stop: ClientStop | Annotated[list[ClientStop], Field(max_length=16)] | None = Field(
+        None, description="empty strings have no effect"
+    )
     seed: Annotated[int, Field(ge=-1, le=MAX_SEED)] | None = Field(None, description="-1 draws one")
     max_tokens: TokenLimit | None = Field(None, description="above the limit in /about it has the limit's value")
     max_completion_tokens: TokenLimit | None = Field(None, description="newer name; the lower value applies")

@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from convmodel.data.messages import ROLES, ChatTurns, MessageError, split_messages, split_persona
+from convmodel.data.messages import ChatTurns, MessageError, split_messages, split_persona
 from convmodel.data.sides import alternate
 from convmodel.errors import PersonaTooLong
 from convmodel.responders.protocol import BoundedGenerator, Names
@@ -27,8 +27,8 @@ from convmodel.serving.reply_jobs import SEEDS, CheckedReply, ReplyRequest
 from convmodel.serving.request_options import (
     check_chars,
     check_count,
+    check_number,
     check_persona,
-    check_turns,
     generator_of,
     resolve_options,
     supports,
@@ -39,6 +39,9 @@ from convmodel.serving.thread_bridge import AsyncJob
 
 MIN_TEMPERATURE = 0.01
 """Lower temperatures are replaced by greedy decoding, from which they differ only by numerical noise."""
+
+MIN_TOP_P = 1e-9
+"""The value for a top_p of 0, of which only the most likely token is left too."""
 
 FINISH_REASONS: dict[str, FinishReason] = dict(end="stop", stop="stop", length="length", filtered="content_filter")
 
@@ -66,7 +69,7 @@ def convert_request(
     messages = turns_of(body.messages, speaker=body.speaker, report=report)
     if messages.skipped:
         report([f"messages ({messages.skipped} of tools)"])
-    check_turns(service, messages.turns, param="messages")
+    _check_turns(service, body.messages, messages.turns)
     for stop in stop_strings(body):
         check_chars(stop, service.settings.turn_chars, param="stop")
     check_persona(service, body.persona or ())
@@ -79,6 +82,14 @@ def convert_request(
     if messages.speakers is not None:
         names = {"speakers": messages.speakers, "speaker": body.speaker or _assistant_name(body.messages)}
     return [ReplyRequest(messages.turns, persona, options, seed, names=names) for seed in choice_seeds(body, draw)]
+
+
+def _check_turns(service: Service, messages: Sequence[Message], turns: Sequence[str]) -> None:
+    """Raise APIError 400 if there are too many turns, or if a message of the user or the assistant is too long."""
+    check_number(turns, service.settings.turns, param="messages", noun="turns")
+    for index, message in enumerate(messages):
+        if message.kind in ("user", "assistant"):
+            check_chars(message.text, service.settings.turn_chars, param=f"messages[{index}].content")
 
 
 def _newest_sentences(persona: Sequence[str], max_chars: int, report: Report) -> tuple[str, ...]:
@@ -159,17 +170,16 @@ def _named_fields(messages: Sequence[Message], speaker: str | None) -> list[dict
     """Return the fields of messages; the assistant's without a name are those of the one who replies."""
     fields = [message.fields() for message in messages]
     name = speaker or _assistant_name(messages)
-    return [each | {"name": each["name"] or (name if _is_assistant(each["role"]) else None)} for each in fields]
+    return [
+        each | {"name": each["name"] or (name if message.kind == "assistant" else None)}
+        for each, message in zip(fields, messages, strict=True)
+    ]
 
 
 def _assistant_name(messages: Sequence[Message]) -> str:
     """Return the name of the assistant in its last message with one."""
-    names = (message.name for message in reversed(messages) if _is_assistant(message.role))
+    names = (message.name for message in reversed(messages) if message.kind == "assistant")
     return next(filter(None, names), "assistant")
-
-
-def _is_assistant(role: str) -> bool:
-    return ROLES.get(role.strip().lower()) == "assistant"
 
 
 def decoding_options(
@@ -205,7 +215,7 @@ def _sampling_options(body: DecodingFields, effective: Mapping[str, Any]) -> Ite
     for name, off in OFF_VALUES.items():
         value = getattr(body, name)
         if value is not None:
-            value = max(value, 0) if name == "top_k" else value
+            value = max(value, {"top_k": 0, "top_p": MIN_TOP_P}.get(name, value))
             if value != off or effective.get(name, off) not in (None, off):
                 yield name, {name: value}
     if stops := stop_strings(body):
@@ -231,8 +241,8 @@ def _limit_options(
 
 
 def stop_strings(body: DecodingFields) -> list[str]:
-    """Return the strings before which a text ends."""
-    return [body.stop] if isinstance(body.stop, str) else list(body.stop or ())
+    """Return the strings before which a text ends, without empty ones."""
+    return [*filter(None, [body.stop] if isinstance(body.stop, str) else body.stop or ())]
 
 
 def convert_finish_reason(reply: CheckedReply | CheckedDocuments) -> FinishReason:

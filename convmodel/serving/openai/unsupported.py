@@ -7,7 +7,7 @@ effect only.
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, WrapValidator
+from pydantic import BeforeValidator, Field, ValidationError, WrapValidator
 from pydantic_core import PydanticCustomError
 
 from convmodel.serving.ignored_fields import Ignorable, LenientModel
@@ -20,8 +20,12 @@ Empty = Annotated[dict[str, Any], Field(max_length=0)]
 def _reject_unsupported(value: Any, validate: Callable[[Any], Any]) -> Any:
     try:
         return validate(value)
-    except ValueError:
-        raise PydanticCustomError("unsupported_parameter", "this server does not support it; leave it out") from None
+    except ValidationError as error:
+        [problem] = error.errors()[:1]
+        place = "".join(f"{name} " for name in problem["loc"])
+        allowed = f", or give {place}{problem['ctx']['expected']}" if problem["type"] == "literal_error" else ""
+        message = f"this server does not support this value; leave it out{allowed}"
+        raise PydanticCustomError("unsupported_parameter", message) from None
 
 
 def _is_bool(value: Any) -> Any:

@@ -69,9 +69,9 @@ async def reply(body: ReplyRequestBody, request: Request, service: TheService, o
     the complete reply, or `error`. The reply is cancelled when the client disconnects.
     """
     replies = require_replies(service)
+    check_turns(service, [text or "" for text in body.context])
     sentences = service.persona if body.persona is None else body.persona
     context, persona, names = split_group(body.context, sentences, body.speakers, body.speaker)
-    check_turns(service, context)
     check_persona(service, persona)
     options = resolve_options(service, body.preset, None if body.options is None else body.options.given())
     reply_request = ReplyRequest(context, persona, options, body.seed, names=names)

@@ -101,14 +101,12 @@ class HealthBody(ResponseModel):
     status: Literal["ok"] = Field(examples=["ok"])
 
 
-@router.head("/health", include_in_schema=False)
 @router.get("/health", summary="Check liveness", response_model=HealthBody, responses=error_responses())
 async def health() -> Response:
     """Return 200 as long as the process responds. Needs no API key."""
     return json_response(HealthBody(status="ok"))
 
 
-@router.head("/ready", include_in_schema=False)
 @router.get("/ready", summary="Check readiness", response_model=HealthBody, responses=error_responses(503))
 async def ready(service: TheService) -> Response:
     """Return 200 if requests can be answered; 503 during shutdown, or if a readiness check fails."""

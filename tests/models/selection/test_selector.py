@@ -94,7 +94,7 @@ def test_damaged_folders_and_unknown_dtypes_are_refused(make_selector: MakeSelec
     with pytest.raises(ValueError, match=r"model\.safetensors: is damaged or cut off at 90 bytes"):
         Selector.from_pretrained(tmp_path)
     (tmp_path / "model.safetensors").rename(tmp_path / "other.safetensors")
-    with pytest.raises(FileNotFoundError, match=r"holds no model\.safetensors"):
+    with pytest.raises(ValueError, match=r"holds no model\.safetensors; the weights in other\.safetensors"):
         Selector.from_pretrained(tmp_path)
 
 
@@ -131,6 +131,10 @@ NORM = "contexts.hf_model.encoder.layer.1.output.LayerNorm.bias"
         (lambda weights: weights.update({"x.1": torch.zeros(2)}), r"holds x\.1, which the bi-encoder .* does not have"),
         (lambda weights: weights.update({NORM: torch.zeros(3)}), rf"{NORM} with the shape \(3,\), and selector\.json"),
         (lambda weights: weights[NORM][:2].fill_(float("nan")), rf"{NORM} holds NaN or infinity \(2 of 16 values"),
+        (
+            lambda weights: weights.update({NORM: weights[NORM].to(torch.uint8)}),
+            rf"hold {NORM} as uint8; allowed are F64",
+        ),
         (lambda weights: weights[NORM][:1].fill_(-float("inf")), rf"{NORM} holds NaN or infinity \(1 of 16 values"),
     ],
 )

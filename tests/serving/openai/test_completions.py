@@ -45,6 +45,13 @@ def client(fake: FakeResponder) -> Iterator[openai.OpenAI]:
         yield openai.OpenAI(base_url=f"{address}/v1", api_key="any", max_retries=0)
 
 
+@pytest.mark.parametrize("prompt", ["", " ", ["a", "\n"]])
+def test_an_empty_prompt_is_refused_where_nothing_but_replies_is_there(prompt: Any) -> None:
+    with client_of(service_of()) as client:
+        error = error_of(client.post(COMPLETIONS, json=BODY | {"prompt": prompt}), 400)
+    assert error["param"] == "prompt" and error["message"].startswith("prompt: a prompt is empty")
+
+
 def test_the_official_client_gets_the_documents_of_the_writer(documents: openai.OpenAI, writer: DocumentWriter) -> None:
     done = documents.completions.create(model="model", prompt=["Once", "Two"], n=2, seed=5, max_tokens=8)
     expected = [

@@ -57,6 +57,12 @@ def test_more_tokens_than_the_window_holds_leave_half_of_it_to_the_context(write
     assert answer.status_code == 400 and answer.json()["error"]["param"] == "max_tokens"
 
 
+def test_a_top_p_of_0_is_greedy_decoding(writer: Writer) -> None:
+    greedy, _ = ask(writer, temperature=0)
+    assert ask(writer, temperature=1.5, top_p=0)[0]["message"] == greedy["message"]
+    assert ask(writer, temperature=1.5)[0]["message"] != greedy["message"]
+
+
 def test_a_seed_of_minus_1_draws_one(writer: Writer) -> None:
     choices = [ask(writer, seed=-1)[0] for _ in range(2)]
     assert choices[0]["convmodel"]["seed"] != choices[1]["convmodel"]["seed"] and choices[0]["convmodel"]["seed"] >= 0

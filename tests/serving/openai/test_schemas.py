@@ -12,6 +12,33 @@ from tests.serving.openai.helpers import CHAT, HELLO
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
 
 
+LONG = {"role": "user", "content": "a" * 20_001}
+
+
+@pytest.mark.parametrize(
+    ("messages", "path"),
+    [
+        ([{"role": "system", "content": "x"}, LONG], "messages[1].content"),
+        ([*HELLO, {"role": "assistant", "content": None}, *HELLO, LONG], "messages[3].content"),
+        ([{"role": "user", "content": [{"type": "text", "text": "a" * 20_000}, {"type": "text", "text": ""}]}], None),
+    ],
+)
+def test_a_message_that_is_too_long_is_named_by_its_place_in_the_request(messages: Any, path: str | None) -> None:
+    with client_of(service_of()) as client:
+        error = client.post(CHAT, json={"model": "model", "messages": messages}).json()["error"]
+    path = path or "messages[0].content"
+    assert (error["param"], error["code"]) == (path, "too_much")
+    assert error["message"] == f"{path} has 20,001 characters; 20,000 are allowed"
+
+
+def test_messages_that_are_joined_may_be_longer_together() -> None:
+    fake = FakeResponder()
+    with client_of(service_of(fake)) as client:
+        messages = [{"role": "user", "content": "a" * 15_000}] * 2
+        assert client.post(CHAT, json={"model": "model", "messages": messages}).status_code == 200
+    assert len(fake.requests[0]["context"][0]) == 30_001
+
+
 def test_an_image_is_refused_in_words_that_name_it() -> None:
     with client_of(service_of()) as client:
         messages: Any = [{"role": "user", "content": [{"type": "text", "text": "What is this?"}, IMAGE]}]

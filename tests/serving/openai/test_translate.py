@@ -1,9 +1,12 @@
 """Translation of messages, options and finish reasons."""
 
+from typing import Any
+
 import openai
 import pytest
 
 from convmodel.responders.protocol import Candidate, Reply
+from convmodel.serving.ignored_fields import HEADER
 from convmodel.serving.openai.schemas import Choice, Extras
 from convmodel.serving.openai.translate import build_message
 from convmodel.serving.reply_jobs import CheckedReply
@@ -72,6 +75,24 @@ def test_the_finish_reason_is_that_of_the_reply(finish: str, reason: str) -> Non
     from convmodel.serving.reply_jobs import CheckedReply
 
     assert convert_finish_reason(CheckedReply(Reply((Candidate("a"),), finish=finish))) == reason  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("fields", "options"),
+    [
+        ({"stop": ""}, {}),
+        ({"stop": ["", ""]}, {}),
+        ({"stop": ["", "b"]}, {"stop_strings": ["b"]}),
+        ({"top_p": 0}, {"top_p": 1e-9}),
+    ],
+)
+def test_an_empty_stop_stops_nothing_and_a_top_p_of_0_leaves_one_token(
+    fields: dict[str, Any], options: dict[str, Any]
+) -> None:
+    fake = PenalisedResponder()
+    with client_of(service_of(fake)) as client:
+        answer = client.post(CHAT, json={"model": "model", "messages": HELLO, **fields})
+    assert answer.status_code == 200 and fake.requests[0]["options"] == options and HEADER not in answer.headers
 
 
 def test_temperature_0_overrides_the_servers_sampling() -> None:

@@ -50,11 +50,13 @@ def test_unsupported_fields_without_effect_are_accepted(client: openai.OpenAI, f
         ),
         ({"messages": [{"role": "user", "content": [IMAGE]}]}, "messages[0].content", "unsupported_parameter"),
         ({"temperature": 2.1}, "temperature", "invalid_value"),
-        ({"top_p": 0}, "top_p", "invalid_value"),
+        ({"top_p": -0.1}, "top_p", "invalid_value"),
         ({"n": 9}, "n", "too_much"),
+        ({"n": 200}, "n", "too_much"),
         ({"n": 0}, "n", "invalid_value"),
         ({"stop": list("abcdefghijklmnopq")}, "stop", "invalid_value"),
-        ({"stop": ["a", ""]}, "stop[1]", "invalid_value"),
+        ({"stop": ["a", None]}, "stop[1]", "invalid_value"),
+        ({"stop": ["a", "b" * 201]}, "stop[1]", "invalid_value"),
         ({"max_tokens": 0}, "max_tokens", "invalid_value"),
         ({"max_tokens": -2}, "max_tokens", "invalid_value"),
         ({"seed": -2}, "seed", "invalid_value"),
@@ -78,3 +80,20 @@ def test_unsupported_fields_are_rejected(change: dict[str, Any], param: str | No
     error = answer.json()["error"]
     assert answer.status_code == 400 and error["code"] == code and not fake.requests
     assert param is None or error["param"] == param
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "allowed"),
+    [
+        ("tool_choice", "required", ", or give 'none' or 'auto'"),
+        ("tool_choice", {"type": "function", "function": {"name": "f"}}, ", or give 'none' or 'auto'"),
+        ("response_format", {"type": "json_object"}, ", or give type 'text'"),
+        ("logprobs", 1, ""),
+        ("logit_bias", {"5": 1}, ""),
+        ("grammar", "root ::= a", ", or give ''"),
+    ],
+)
+def test_a_field_of_which_some_values_are_supported_names_them(field: str, value: Any, allowed: str) -> None:
+    with client_of(service_of()) as client:
+        error = client.post(CHAT, json={"model": "model", "messages": HELLO, field: value}).json()["error"]
+    assert error["message"] == f"{field}: this server does not support this value; leave it out{allowed}"

@@ -1,0 +1,60 @@
+"""Addresses that almost exist, and their methods: the remedies of the errors 404 and 405."""
+
+import re
+from collections.abc import Mapping
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+CHAT = "/v1/chat/completions"
+TEXTS = "/v1/completions"
+VECTORS = "/v1/embeddings"
+
+OTHER_APIS: Mapping[str, tuple[str, str]] = {
+    "/api/chat": ("Ollama", CHAT),
+    "/api/generate": ("Ollama", TEXTS),
+    "/api/(embed|embeddings)": ("Ollama", VECTORS),
+    "/api/(tags|ps|show|version)": ("Ollama", "/v1/models"),
+    "/v1/(responses|threads|assistants)(/.*)?": ("OpenAI's Responses and Assistants", CHAT),
+    r".*/models/[^/]+:(streamG|g)enerateContent": ("Gemini", CHAT),
+    "/v[12]/chat": ("Cohere", CHAT),
+    "/v1/generate": ("Cohere", TEXTS),
+    "/v[12]/embed": ("Cohere", VECTORS),
+    "/(completion|infill|generate|generate_stream)": ("llama.cpp and TGI", TEXTS),
+    "/api/v1/generate|/api/extra/generate/stream": ("KoboldAI", TEXTS),
+    "/(embed|embedding)": ("llama.cpp and TEI", VECTORS),
+}
+"""Addresses of APIs that are not here: of which one, and the address with the same use."""
+
+
+def remedy(app: FastAPI, path: str) -> str:
+    """Return the address that a request of an unknown one may have meant, as the end of an error's message."""
+    path = path[:1000]
+    for pattern, (name, address) in OTHER_APIS.items():
+        if re.fullmatch(pattern, path):
+            return f"the API of {name} is not here; use {address}, in OpenAI's format"
+    near = _near_address(app, path)
+    return f"did you mean {near}?" if near else "/docs lists all addresses"
+
+
+def methods_of(app: FastAPI, path: str) -> str | None:
+    """Return the methods of an address; the framework's own Allow header names those of one route only."""
+    methods = {method for route in _routes_to(app, path) for method in route.methods or ()}
+    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set()))) or None
+
+
+def _near_address(app: FastAPI, path: str) -> str | None:
+    """Return the address of which a path is a variation: without /v1, with another prefix, or with a slash behind."""
+    parts = [part for part in path.split("/") if part]
+    for first in range(len(parts)):
+        tail = "/".join(parts[first:])
+        for near in (f"/v1/{tail}", f"/{tail}"):
+            if _routes_to(app, near):
+                return near
+    return None
+
+
+def _routes_to(app: FastAPI, path: str) -> list[APIRoute]:
+    """Return the routes of the API's description that match a path."""
+    routes = (route for route in app.routes if isinstance(route, APIRoute) and route.include_in_schema)
+    return [route for route in routes if route.path_regex.fullmatch(path)]
