@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from convmodel.generation.adapters import Adapter, LayerProducts
 from convmodel.generation.decoders import make_decoder
 from convmodel.generation.gpt2_layers import GPT2Decoder
 from convmodel.generation.kv_cache import KVCache
@@ -14,10 +15,11 @@ from convmodel.generation.ragged_attention import RaggedAttention, SequenceChunk
 
 
 class ModelRunner:
-    """Runner of a model in evaluation mode on chunks of many sequences; see `decoders.make_decoder`."""
+    """Runner of a model in evaluation mode on chunks of many sequences; see `make_decoder` and `LayerProducts`."""
 
-    def __init__(self, model: PreTrainedModel, *, packed: bool = False) -> None:
-        self.decoder = make_decoder(model, packed=packed)
+    def __init__(self, model: PreTrainedModel, *, packed: bool = False, adapters: Sequence[Adapter] = ()) -> None:
+        self._products = LayerProducts(model, packed=packed, adapters=adapters)
+        self.decoder = make_decoder(model, self._products)
 
     @torch.inference_mode()
     def read(self, chunks: Sequence[SequenceChunk], cache: KVCache) -> Tensor:
@@ -38,6 +40,10 @@ class ModelRunner:
         positions = torch.tensor([position for row in ranges for position in row], device=device)
         last = [end - 1 for end, chunk in zip(accumulate(sizes), chunks, strict=True) if chunk.needs_logits]
         wanted = None if len(last) == len(ids) else torch.tensor(last, dtype=torch.long, device=device)
+        self._products.place_rows(
+            [(chunk.adapter, size) for chunk, size in zip(chunks, sizes, strict=True)],
+            [(chunk.adapter, 1) for chunk in chunks if chunk.needs_logits],
+        )
         cache.reserve(max(row.stop for row in ranges))
         attention = RaggedAttention(chunks, cache, independent=isinstance(self.decoder, GPT2Decoder))
         return self.decoder(ids, types, positions, attention, wanted=wanted)
