@@ -124,8 +124,8 @@ class CacheSlot:
 
     def future_shared_length(self, request: GenerationRequest) -> int:
         """Like `shared_length`, counting this slot's pending tokens as already cached."""
-        pending = {"ids": self.ids + self.pending_ids, "types": self.types + self.pending_types}
-        future = CacheSlot(self.index, **pending, adapter=self.adapter)
+        ids, types = self.ids + self.pending_ids, self.types + self.pending_types
+        future = CacheSlot(self.index, ids, types, adapter=self.adapter)
         return future.shared_length(request)
 
 
