@@ -108,6 +108,11 @@ class Hybrid(ClosesOnExit):
         return replace(tokens, running=busiest.running, waiting=busiest.waiting)
 
     @property
+    def context_length(self) -> int | None:
+        """Number of tokens that the writer's model reads at once, its reply included; None without a writer."""
+        return getattr(self._writer, "context_length", None)
+
+    @property
     def searches(self) -> bool:
         return isinstance(self._chooser, CandidateSearch) and self._chooser.searches
 

@@ -2,17 +2,20 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
 
 from convmodel.data.candidates import distinct_candidates
+from convmodel.models.adapter_folder import AdaptedModel, load_adapter
+from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.folder import DOCUMENT_FILE, has_file
 from convmodel.models.rerankers import SelectorScorer
 from convmodel.models.selection.dual_encoder import DualEncoderSelector
 from convmodel.models.selection.index.index import CandidateIndex
 from convmodel.models.selection.selector import Selector
+from convmodel.models.source import open_source
 from convmodel.responders.candidate_pool import Pool, make_pool
 from convmodel.responders.chooser import Chooser
 from convmodel.responders.hybrid import Hybrid, RankedBy
@@ -22,6 +25,8 @@ from convmodel.responders.writer import DocumentWriter, Writer
 
 Name = str | os.PathLike[str]
 Device = str | torch.device | None
+
+AnyResponder = Writer | Chooser | Hybrid
 
 RERANKERS = ("selector", "likelihood")
 """Names of rerankers that are no folders of further selectors."""
@@ -33,17 +38,19 @@ class LoadedModels(ClosesOnExit):
 
     Args:
         responder, documents: what replies and what writes documents.
+        adapters: what replies with each adapter over the model, by its name.
         selector: the selector, which also embeds texts.
         reranker: the other selector that ranks, or the same one.
     """
 
-    responder: Writer | Chooser | Hybrid | None
+    responder: AnyResponder | None
+    adapters: Mapping[str, AnyResponder] = field(default_factory=dict)
     documents: DocumentWriter | None = None
     selector: SelectorWorker | None = None
     reranker: SelectorWorker | None = None
 
     def close(self) -> None:
-        for generator in (self.responder, self.documents):
+        for generator in (self.responder, *self.adapters.values(), self.documents):
             if generator is not None:
                 generator.close()
 
@@ -58,6 +65,7 @@ def load_all(
     max_running: int = MAX_RUNNING,
     max_kept: int | None = None,
     reasoning: bool = False,
+    adapters: Mapping[str, Name] | None = None,
     **others: Any,
 ) -> LoadedModels:
     """Load the models of a server, which alone limits the number of open requests.
@@ -68,6 +76,7 @@ def load_all(
         model: as for `open_responder`; or a document model.
         documents: a document model beside the responder. A plain GPT-2 can serve as one.
         base, reasoning, others: as for `open_responder`.
+        adapters: LoRA adapters over the model that replies, by the names under which they reply.
 
     Raises:
         FileNotFoundError, ValueError: as `open_responder`.
@@ -84,19 +93,25 @@ def load_all(
     replies = _replies(model, documents, **others)
     if replies:
         _check(model, **others)
+    if adapters and model is None:
+        raise ValueError("there are adapters and no model that replies under them; give one (--model)")
     selectors = _load_selectors(others, device, dtype)
     shared: Mapping[str, Any] = {"device": device, "max_running": max_running, "max_waiting": None}
-    responder = None
+    responders: dict[str | None, AnyResponder] = {}
     if replies:
-        own: Mapping[str, Any] = {"base": base, "max_kept": max_kept, "reasoning": reasoning}
-        responder = open_responder(model, dtype=dtype, **own, **shared, **{**others, **selectors})
+        own: Mapping[str, Any] = {"base": base, "max_kept": max_kept, "reasoning": reasoning, "adapters": adapters}
+        responders = _open_responders(model, dtype=dtype, **own, **shared, **{**others, **selectors})
+    responder = responders.get(None)
+    adapted = {name: each for name, each in responders.items() if name is not None}
     try:
         writer = None
         if documents is not None:
             writer = DocumentWriter.from_pretrained(documents, base=under, dtype=dtype, max_kept=max_kept, **shared)
-        return LoadedModels(responder, writer, **{name: SelectorWorker(part) for name, part in selectors.items()})
+        return LoadedModels(
+            responder, adapted, writer, **{name: SelectorWorker(part) for name, part in selectors.items()}
+        )
     except BaseException:
-        LoadedModels(responder).close()
+        LoadedModels(responder, adapted).close()
         raise
 
 
@@ -123,25 +138,12 @@ def _load_selectors(names: Mapping[str, Any], device: Device, dtype: str) -> dic
     return {name: selector for name, selector in selectors.items() if selector is not None}
 
 
-def open_responder(
-    model: Name | None = None,
-    *,
-    base: Name | None = None,
-    selector: Name | Selector | None = None,
-    index: Name | None = None,
-    candidates: Name | None = None,
-    reranker: Name | Selector | None = None,
-    device: Device = None,
-    dtype: str = "auto",
-    max_running: int = MAX_RUNNING,
-    max_waiting: int | None = MAX_WAITING,
-    max_kept: int | None = None,
-    reasoning: bool = False,
-) -> Writer | Chooser | Hybrid:
+def open_responder(model: Name | None = None, **options: Any) -> AnyResponder:
     """Load a responder that generates replies, selects them, or does both and returns the best.
 
     Args:
         model: a conversation model, which generates replies.
+        options: the following, by their names.
         base: the model under an adapter that `model` names.
         selector: a selector, or its folder, which selects among candidates, or without candidates ranks generated
             replies.
@@ -158,6 +160,26 @@ def open_responder(
         FileNotFoundError: for a folder or file that does not exist.
         ValueError: for arguments that do not fit together; the message says what is missing.
     """
+    return _open_responders(model, **options)[None]
+
+
+def _open_responders(
+    model: Name | None,
+    *,
+    base: Name | None = None,
+    selector: Name | Selector | None = None,
+    index: Name | None = None,
+    candidates: Name | None = None,
+    reranker: Name | Selector | None = None,
+    device: Device = None,
+    dtype: str = "auto",
+    max_running: int = MAX_RUNNING,
+    max_waiting: int | None = MAX_WAITING,
+    max_kept: int | None = None,
+    reasoning: bool = False,
+    adapters: Mapping[str, Name] | None = None,
+) -> dict[str | None, AnyResponder]:
+    """Load the responder of a model, under None, and those of the adapters over it, under their names."""
     _check(model, selector, index, candidates, reranker)
     if reasoning and model is None:
         raise ValueError("reasoning=True without a model that writes; give one (--model), or leave --reasoning out")
@@ -174,10 +196,29 @@ def open_responder(
         scorer = "likelihood"
     elif selector_model is not None and model is not None:
         scorer = SelectorScorer(selector_model)
-    sizes = {"max_running": max_running, "max_waiting": max_waiting, "max_kept": max_kept}
-    writer = None if model is None else Writer.from_pretrained(model, base=base, device=device, dtype=dtype, **sizes)
-    if reasoning and writer is not None:
-        _let_reason(writer)
+    if model is None:
+        return {None: _combine(None, chooser, scorer)}
+    loaded = ConversationModel.from_pretrained(model, device, dtype, base=base)
+    adapted = _load_adapters(loaded, adapters or {}, model, base)
+    for each in (loaded, *(other.model for other in adapted.values())) if reasoning else ():
+        _let_reason(each)
+    writer = Writer(loaded, adapters=adapted, max_running=max_running, max_waiting=max_waiting, max_kept=max_kept)
+    writers = {None: writer, **writer.adapted}
+    return {name: _combine(each, chooser, scorer) for name, each in writers.items()}
+
+
+def _load_adapters(
+    loaded: ConversationModel, adapters: Mapping[str, Name], model: Name, base: Name | None
+) -> dict[str, AdaptedModel[ConversationModel]]:
+    """Load adapters over a model that is loaded, by their names."""
+    if not adapters:
+        return {}
+    source = open_source(model, base=base)
+    return {name: load_adapter(loaded, os.fspath(folder), source) for name, folder in adapters.items()}
+
+
+def _combine(writer: Writer | None, chooser: Chooser | None, scorer: RankedBy | None) -> AnyResponder:
+    """Return a responder of the parts that there are."""
     if writer is not None and (chooser is not None or scorer not in (None, "likelihood")):
         return Hybrid(writer, chooser, scorer=scorer)
     if chooser is not None and scorer is not None:
@@ -185,11 +226,10 @@ def open_responder(
     return cast(Writer | Chooser, writer or chooser)
 
 
-def _let_reason(writer: Writer) -> None:
+def _let_reason(model: ConversationModel) -> None:
     """Let a model reason before it replies; ValueError for one without a chat template."""
-    tokenizer = writer.model.tokenizer
+    tokenizer = model.tokenizer
     if tokenizer.layout.owns_special_tokens:
-        writer.close()
         raise ValueError(
             "reasoning=True, but the model's layout is that of separators, in which no model reasons; leave "
             "--reasoning out, or use a model with a chat template"

@@ -68,7 +68,7 @@ def test_a_model_with_an_adapter_equals_the_merged_one(base: Path, tmp_path: Pat
     expected = logits_of(merged)
     torch.testing.assert_close(logits_of(adapted), expected, atol=1e-5 * float(expected.abs().max()), rtol=1e-5)
     assert not expected.allclose(logits_of(ConversationModel.from_pretrained(base)), atol=0.1)
-    greedy = {"do_sample": False, "max_new_tokens": 12}
+    greedy: dict[str, Any] = {"do_sample": False, "max_new_tokens": 12}
     assert adapted.generate(CONTEXT, **greedy).responses == merged.generate(CONTEXT, **greedy).responses
     scores = [model.score(CONTEXT, TEXTS).summed for model in (adapted, merged)]
     assert scores[0] == pytest.approx(scores[1], abs=1e-3)

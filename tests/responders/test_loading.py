@@ -168,7 +168,8 @@ def test_the_limits_are_passed_to_the_parts(parts: Path) -> None:
         assert isinstance(opened.responder, Hybrid) and opened.documents is not None
         for writer in (opened.responder._writer, opened.documents):
             assert isinstance(writer, Writer | DocumentWriter)
-            assert writer._max_open is None and writer._engine is not None and len(writer._engine._slots) == 4
+            engine = writer._thread._engine
+            assert writer._thread._max_open is None and engine is not None and len(engine._slots) == 4
         assert isinstance(opened.responder._chooser, Chooser)
         assert opened.responder._chooser._worker._max_waiting is None
 
