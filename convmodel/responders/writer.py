@@ -56,7 +56,7 @@ class Writer(EngineWorker[ConversationModel]):
             raise ValueError(f"keep={keep}; allowed are numbers above 0 and at most 1")
         self._scorer = scorer
         self._keep = keep
-        sizes = {"max_running": max_running, "max_kept": max_kept, "max_waiting": max_waiting}
+        sizes: dict[str, Any] = {"max_running": max_running, "max_kept": max_kept, "max_waiting": max_waiting}
         super().__init__(model, options=options, adapters=adapters, **sizes)
 
     def start(

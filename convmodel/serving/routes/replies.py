@@ -46,6 +46,7 @@ class ReplyRequestBody(schemas.RequestModel):
     speaker: schemas.Text | None = Field(
         None, description="the name of the one who replies; needed where `speakers` holds more than two names"
     )
+    model: str | None = Field(None, description="a name in /v1/models; null means the server's own model")
     persona: list[schemas.Text] | None = Field(None, description="sentences about the speaker of the reply, one a line")
     preset: str | None = Field(None, description="a set of options, see /about; null means the server's default")
     options: schemas.Options | None = Field(None, description="options on top of the preset")
@@ -69,14 +70,15 @@ async def reply(body: ReplyRequestBody, request: Request, service: TheService, o
     With `stream` the response is a stream of events: `piece` with `{"text"}`, any number of times, then `reply` with
     the complete reply, or `error`. The reply is cancelled when the client disconnects.
     """
-    replies = require_replies(service)
+    require_replies(service)
+    service = service.named(body.model)
     turns = sides_of(body.context, body.speakers, body.speaker)
     context, persona = split_context(turns, service.persona if body.persona is None else body.persona)
     check_turns(service, context)
     check_persona(service, persona)
     options = resolve_options(service, body.preset, None if body.options is None else body.options.given())
     reply_request = ReplyRequest(context, persona, options, body.seed)
-    [job] = await replies.start([reply_request], owner=owner, pieces=body.stream)
+    [job] = await require_replies(service).start([reply_request], owner=owner, pieces=body.stream)
 
     async def result() -> schemas.ReplyBody:
         return schemas.ReplyBody.of(await job.result())

@@ -13,7 +13,6 @@ from convmodel.serving.errors import APIError
 from convmodel.serving.ignored_fields import LenientModel, report_fields
 from convmodel.serving.json_body import json_response
 from convmodel.serving.openai.schemas import Only
-from convmodel.serving.openai.translate import check_model
 from convmodel.serving.request_options import check_chars, check_texts
 from convmodel.serving.schemas import JOB_STATUSES, MessageErrorBody, ResponseModel, Text, error_responses, example
 from convmodel.serving.service import Owner, TheService
@@ -103,8 +102,7 @@ async def rerank(body: RerankRequest, request: Request, service: TheService, own
         message = "nothing ranks texts here; start the server with a selector (--selector DIR, or --reranker DIR)"
         raise APIError(404, message, code="no_reranker")
     report_fields(request, body)
-    if body.model is not None:
-        check_model(service, body.model)
+    service = service.named(body.model)
     texts = body.texts()
     check_chars(body.query, service.settings.turn_chars, param="query")
     check_texts(service, texts, param="documents")
