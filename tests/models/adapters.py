@@ -38,13 +38,8 @@ def save_adapter(folder: Path, base: Path, *, seed: int = 2, **options: Any) -> 
     model = AutoModelForCausalLM.from_pretrained(base)
     is_gpt2 = model.config.model_type == "gpt2"
     targets = ["c_attn", "c_fc", "c_proj"] if is_gpt2 else ["q_proj", "v_proj", "up_proj", "down_proj"]
-    settings: dict[str, Any] = {
-        "r": 3,
-        "lora_alpha": 5,
-        "task_type": "CAUSAL_LM",
-        "target_modules": targets,
-        "fan_in_fan_out": is_gpt2,
-    }
+    settings: dict[str, Any] = {"r": 3, "lora_alpha": 5, "task_type": "CAUSAL_LM", "target_modules": targets}
+    settings["fan_in_fan_out"] = is_gpt2
     adapted = peft.get_peft_model(model, peft.LoraConfig(**settings | options))
     torch.manual_seed(seed)
     with torch.no_grad():
