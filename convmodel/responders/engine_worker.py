@@ -54,7 +54,9 @@ class EngineWorker(ClosesOnExit, Generic[AnyLanguageModel]):
         adapters = adapters or {}
         self._defaults = dict(options or {})
         self._use(model, None)
-        self.adapted = {name: self._over(index, each.model) for index, (name, each) in enumerate(adapters.items())}
+        self.adapted: dict[str, Self] = {
+            name: self._over(index, each.model) for index, (name, each) in enumerate(adapters.items())
+        }
         """Workers of the adapters by name, in the same engine: a batch has rows of any. Closing one closes all."""
         self._thread = EngineThread(
             model.hf_model,
