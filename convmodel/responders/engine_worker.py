@@ -54,10 +54,7 @@ class EngineWorker(ClosesOnExit, Generic[AnyLanguageModel]):
         adapters = adapters or {}
         self._defaults = dict(options or {})
         self._use(model, None)
-        self.adapted: dict[str, Self] = {
-            name: self._over(index, each.model) for index, (name, each) in enumerate(adapters.items())
-        }
-        """Workers of the adapters by name, in the same engine: a batch has rows of any. Closing one closes all."""
+        self._adapters = adapters
         self._thread = EngineThread(
             model.hf_model,
             adapters=[adapted.adapter for adapted in adapters.values()],
@@ -66,8 +63,6 @@ class EngineWorker(ClosesOnExit, Generic[AnyLanguageModel]):
             max_kept=max_kept,
             max_waiting=max_waiting,
         )
-        for worker in self.adapted.values():
-            worker._thread = self._thread
 
     def _use(self, model: AnyLanguageModel, adapter: int | None) -> None:
         """Generate with a model, which is that of the engine with one of its adapters, if any."""
@@ -75,10 +70,13 @@ class EngineWorker(ClosesOnExit, Generic[AnyLanguageModel]):
         self._adapter = adapter
         self._options = MappingProxyType(effective_options(self._decoding(self._defaults)))
 
-    def _over(self, adapter: int, model: AnyLanguageModel) -> Self:
-        worker = copy.copy(self)
-        worker._use(model, adapter)
-        return worker
+    @property
+    def adapted(self) -> dict[str, Self]:
+        """Workers of the adapters by name, in the same engine: a batch has rows of any. Closing one closes all."""
+        workers = {name: copy.copy(self) for name in self._adapters}
+        for index, (name, adapted) in enumerate(self._adapters.items()):
+            workers[name]._use(adapted.model, index)
+        return workers
 
     @classmethod
     def from_pretrained(

@@ -203,8 +203,8 @@ def _open_responders(
     for each in (loaded, *(other.model for other in adapted.values())) if reasoning else ():
         _let_reason(each)
     writer = Writer(loaded, adapters=adapted, max_running=max_running, max_waiting=max_waiting, max_kept=max_kept)
-    writers: dict[str | None, Writer] = {None: writer, **writer.adapted}
-    return {name: _combine(each, chooser, scorer) for name, each in writers.items()}
+    writers: list[tuple[str | None, Writer]] = [(None, writer), *writer.adapted.items()]
+    return {name: _combine(each, chooser, scorer) for name, each in writers}
 
 
 def _load_adapters(

@@ -228,10 +228,10 @@ def test_adapters_reply_beside_their_base_and_in_a_hybrid(
     base = save_base(tmp_path / "base", tokenizer)
     adapters = {name: save_adapter(tmp_path / name, base, seed=seed) for seed, name in enumerate(("a", "b"))}
     greedy: dict[str, Any] = {"do_sample": False, "max_new_tokens": 6, "num_return_sequences": 1}
-    folders: dict[str | None, Path] = {None: base, **adapters}
+    folders: list[tuple[str | None, Path]] = [(None, base), *adapters.items()]
     with load_all(base, adapters=adapters, device="cpu") as models:
         assert models.responder is not None and [*models.adapters] == ["a", "b"]
-        for name, folder in folders.items():
+        for name, folder in folders:
             responder = models.responder if name is None else models.adapters[name]
             expected = ConversationModel.from_pretrained(folder).generate(["Hello"], **greedy).responses[0]
             assert responder.start(["Hello"], options=greedy).result().text == expected
