@@ -29,8 +29,8 @@ class LowRank:
     up: Tensor
 
 
-Adapter = Mapping[str, LowRank]
-"""The adapter of a model: low-rank products by the names of their layers."""
+AdapterWeights = Mapping[str, LowRank]
+"""The weights of an adapter: low-rank products by the names of their layers in the model."""
 
 
 class LayerProducts:
@@ -45,7 +45,7 @@ class LayerProducts:
         adapters: adapters in the dtype in which the model computes, on its device.
     """
 
-    def __init__(self, model: nn.Module, *, packed: bool = False, adapters: Sequence[Adapter] = ()) -> None:
+    def __init__(self, model: nn.Module, *, packed: bool = False, adapters: Sequence[AdapterWeights] = ()) -> None:
         self._packed = packed
         self._count = len(adapters)
         self._parts: dict[nn.Module, list[LowRank | None]] = {}
@@ -133,7 +133,7 @@ class AdaptedLayer(nn.Module):
         return output + functional.linear(functional.linear(x, self.down), self.up)
 
 
-def with_adapter(model: PreTrainedModel, adapter: Adapter) -> PreTrainedModel:
+def with_adapter(model: PreTrainedModel, adapter: AdapterWeights) -> PreTrainedModel:
     """Return a model with the same weights, and an adapter over them; the model itself stays as it is."""
     twin = shallow_twin(model)
     network = cast(nn.Module, twin)

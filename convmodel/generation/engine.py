@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from convmodel.errors import QueueFull
-from convmodel.generation.adapters import Adapter
+from convmodel.generation.adapters import AdapterWeights
 from convmodel.generation.causal_lm import context_window, embedding_rows, reads_token_types
 from convmodel.generation.cuda_graphs import CUDAGraphRunner
 from convmodel.generation.kv_cache import KVCache
@@ -52,7 +52,7 @@ class Engine:
         read_per_step: int = 256,
         packed: bool = False,
         graphs: bool | None = None,
-        adapters: Sequence[Adapter] = (),
+        adapters: Sequence[AdapterWeights] = (),
     ) -> None:
         max_kept = max_running if max_kept is None else max_kept
         if not 1 <= max_running <= max_kept or (max_waiting or 0) < 0 or read_per_step < 1:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from convmodel.generation.adapters import Adapter, LayerProducts
+from convmodel.generation.adapters import AdapterWeights, LayerProducts
 from convmodel.generation.decoders import make_decoder
 from convmodel.generation.gpt2_layers import GPT2Decoder
 from convmodel.generation.kv_cache import KVCache
@@ -17,7 +17,9 @@ from convmodel.generation.ragged_attention import RaggedAttention, SequenceChunk
 class ModelRunner:
     """Runner of a model in evaluation mode on chunks of many sequences; see `make_decoder` and `LayerProducts`."""
 
-    def __init__(self, model: PreTrainedModel, *, packed: bool = False, adapters: Sequence[Adapter] = ()) -> None:
+    def __init__(
+        self, model: PreTrainedModel, *, packed: bool = False, adapters: Sequence[AdapterWeights] = ()
+    ) -> None:
         self._products = LayerProducts(model, packed=packed, adapters=adapters)
         self.decoder = make_decoder(model, self._products)
 

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from convmodel.data.json_file import read_json_object
-from convmodel.generation.adapters import Adapter, LowRank, with_adapter
+from convmodel.generation.adapters import AdapterWeights, LowRank, with_adapter
 from convmodel.generation.int8 import Int8Linear
 from convmodel.models.adapter_source import AdapterSource
 from convmodel.models.folder import checked_source
@@ -45,10 +45,26 @@ class AdaptedModel(Generic[AnyLanguageModel]):
     """A model with an adapter over the weights of another, and that adapter."""
 
     model: AnyLanguageModel
-    adapter: Adapter
+    adapter: AdapterWeights
 
 
-def load_adapter(base: AnyLanguageModel, name_or_path: str, source: ModelSource) -> AdaptedModel[AnyLanguageModel]:
+def open_adapter(name_or_path: str, base: ModelSource) -> AdapterSource:
+    """Return the source of an adapter over a base that need not be loaded yet.
+
+    Args:
+        name_or_path: the adapter's folder or Hub name.
+
+    Raises:
+        FileNotFoundError: when a file is missing.
+        ValueError: for an adapter of another base model, a damaged one, and one of more than low-rank products.
+    """
+    source = AdapterSource.read(checked_source(name_or_path, needs=ADAPTER)).over(base)
+    _check_base(source, base)
+    _check_config(source.folder / ADAPTER, read_json_object(source.folder / ADAPTER))
+    return source
+
+
+def load_adapter(base: AnyLanguageModel, source: AdapterSource) -> AdaptedModel[AnyLanguageModel]:
     """Return a model with the weights of another, in memory once, and an adapter over them.
 
     Tokenizer, layout and decoding options are those of the adapter's folder where it has them, as for an adapter that
@@ -56,21 +72,18 @@ def load_adapter(base: AnyLanguageModel, name_or_path: str, source: ModelSource)
 
     Args:
         base: the model under the adapter, loaded.
-        name_or_path: the adapter's folder or Hub name.
-        source: the source of the base.
+        source: see `open_adapter`.
 
     Raises:
-        FileNotFoundError: when a file is missing.
-        ValueError: for an adapter of another base model, a damaged one, and one of more than low-rank products.
+        FileNotFoundError, ValueError: see `LanguageModel.from_pretrained`.
+        ValueError: for an adapter that does not fit the model.
     """
-    adapter_source = AdapterSource.read(checked_source(name_or_path, needs=ADAPTER)).over(source)
-    _check_base(adapter_source, source)
-    adapter = read_adapter(adapter_source.folder, base.hf_model, title=adapter_source.name)
-    adapted = adapter_source.with_own_generation(with_adapter(base.hf_model, adapter))
-    return AdaptedModel(type(base).from_source(adapter_source, adapted), adapter)
+    adapter = read_adapter(source.folder, base.hf_model, title=source.name)
+    adapted = source.with_own_generation(with_adapter(base.hf_model, adapter))
+    return AdaptedModel(type(base).from_source(source, adapted), adapter)
 
 
-def read_adapter(folder: Path, model: PreTrainedModel, *, title: str) -> Adapter:
+def read_adapter(folder: Path, model: PreTrainedModel, *, title: str) -> AdapterWeights:
     """Return the low-rank products of an adapter for a model, in the model's dtype and on its device.
 
     Args:
@@ -80,7 +93,6 @@ def read_adapter(folder: Path, model: PreTrainedModel, *, title: str) -> Adapter
         ValueError: for an adapter that is more than low-rank products of linear layers, or does not fit the model.
     """
     config = read_json_object(folder / ADAPTER)
-    _check_config(folder / ADAPTER, config)
     weights = load_file(folder / ADAPTER_WEIGHTS)
     check_finite(title, weights.items())
     layers = dict(cast(nn.Module, model).named_modules())

@@ -13,7 +13,7 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from convmodel.errors import QueueFull
-from convmodel.generation.adapters import Adapter
+from convmodel.generation.adapters import AdapterWeights
 from convmodel.generation.decoders import supports_engine
 from convmodel.generation.engine import Engine
 from convmodel.generation.request import RequestState
@@ -42,7 +42,7 @@ class EngineThread(ClosesOnExit):
         self,
         model: PreTrainedModel,
         *,
-        adapters: Sequence[Adapter] = (),
+        adapters: Sequence[AdapterWeights] = (),
         noun: str,
         max_running: int,
         max_kept: int | None,

@@ -8,7 +8,8 @@ from typing import Any, cast
 import torch
 
 from convmodel.data.candidates import distinct_candidates
-from convmodel.models.adapter_folder import AdaptedModel, load_adapter
+from convmodel.models.adapter_folder import load_adapter, open_adapter
+from convmodel.models.adapter_source import AdapterSource
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.folder import DOCUMENT_FILE, has_file
 from convmodel.models.rerankers import SelectorScorer
@@ -198,8 +199,9 @@ def _open_responders(
         scorer = SelectorScorer(selector_model)
     if model is None:
         return {None: _combine(None, chooser, scorer)}
+    sources = _open_adapters(adapters or {}, model, base)
     loaded = ConversationModel.from_pretrained(model, device, dtype, base=base)
-    adapted = _load_adapters(loaded, adapters or {}, model, base)
+    adapted = {name: load_adapter(loaded, source) for name, source in sources.items()}
     for each in (loaded, *(other.model for other in adapted.values())) if reasoning else ():
         _let_reason(each)
     writer = Writer(loaded, adapters=adapted, max_running=max_running, max_waiting=max_waiting, max_kept=max_kept)
@@ -207,14 +209,12 @@ def _open_responders(
     return {name: _combine(each, chooser, scorer) for name, each in writers}
 
 
-def _load_adapters(
-    loaded: ConversationModel, adapters: Mapping[str, Name], model: Name, base: Name | None
-) -> dict[str, AdaptedModel[ConversationModel]]:
-    """Load adapters over a model that is loaded, by their names."""
+def _open_adapters(adapters: Mapping[str, Name], model: Name, base: Name | None) -> dict[str, AdapterSource]:
+    """Return the sources of adapters over a model, by their names; errors come before the model is loaded."""
     if not adapters:
         return {}
     source = open_source(model, base=base)
-    return {name: load_adapter(loaded, os.fspath(folder), source) for name, folder in adapters.items()}
+    return {name: open_adapter(os.fspath(folder), source) for name, folder in adapters.items()}
 
 
 def _combine(writer: Writer | None, chooser: Chooser | None, scorer: RankedBy | None) -> AnyResponder:

@@ -12,7 +12,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from convmodel.generation.adapters import AdaptedLayer, Adapter, LayerProducts, LowRank, with_adapter
+from convmodel.generation.adapters import AdaptedLayer, AdapterWeights, LayerProducts, LowRank, with_adapter
 from convmodel.generation.engine import Engine
 from convmodel.generation.int8 import Int8Linear, to_int8
 from convmodel.generation.kv_cache import KVCache
@@ -29,7 +29,7 @@ ENDS = [END, 5, 6, 7]
 pytestmark = pytest.mark.machine
 
 
-def make_adapter(network: PreTrainedModel, seed: int, *, share: float = 0.7) -> Adapter:
+def make_adapter(network: PreTrainedModel, seed: int, *, share: float = 0.7) -> AdapterWeights:
     """Return an adapter of random layers, each of its own rank, large enough that it changes most replies."""
     source = random.Random(seed)
     generator = torch.Generator().manual_seed(seed)
@@ -44,7 +44,7 @@ def make_adapter(network: PreTrainedModel, seed: int, *, share: float = 0.7) -> 
     return adapter
 
 
-def merge(network: PreTrainedModel, adapter: Adapter | None) -> PreTrainedModel:
+def merge(network: PreTrainedModel, adapter: AdapterWeights | None) -> PreTrainedModel:
     """Return a copy of a model with the adapter added to its weights."""
     merged = copy.deepcopy(network)
     for name, low_rank in (adapter or {}).items():

@@ -12,7 +12,7 @@ from torch import nn
 
 pytest.importorskip("peft")
 
-from convmodel.models.adapter_folder import load_adapter, read_adapter
+from convmodel.models.adapter_folder import load_adapter, open_adapter
 from convmodel.models.adapter_source import AdapterSource
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.lora import ADAPTER, ADAPTER_WEIGHTS
@@ -39,7 +39,7 @@ def llama(tmp_path: Path, tokenizer: ConversationTokenizer) -> Path:
 
 def load(base: Path, adapter: Path, **options: Any) -> ConversationModel:
     model = ConversationModel.from_pretrained(base, **options)
-    return load_adapter(model, str(adapter), open_source(base)).model
+    return load_adapter(model, open_adapter(str(adapter), open_source(base))).model
 
 
 def change(file: Path, **values: Any) -> None:
@@ -88,7 +88,7 @@ def test_tokenizer_layout_and_options_are_the_adapters_own(llama: Path, tmp_path
 def test_all_adapters_of_a_base_have_its_weights_once(llama: Path, tmp_path: Path) -> None:
     model, source = ConversationModel.from_pretrained(llama), open_source(llama)
     folders = [save_adapter(tmp_path / f"adapter{seed}", llama, seed=seed) for seed in range(2)]
-    adapted = [load_adapter(model, str(folder), source).model for folder in folders]
+    adapted = [load_adapter(model, open_adapter(str(folder), source)).model for folder in folders]
     weights = {id(weight) for weight in model.hf_model.parameters()}
     assert all({id(weight) for weight in each.hf_model.parameters()} == weights for each in adapted)
     assert not logits_of(adapted[0]).allclose(logits_of(adapted[1]), atol=0.1)
@@ -110,9 +110,8 @@ def test_an_adapter_of_more_than_products_is_refused_by_name(
     llama: Path, tmp_path: Path, options: dict[str, Any], message: str
 ) -> None:
     adapter = save_adapter(tmp_path / "adapter", llama, **options)
-    model = ConversationModel.from_pretrained(llama)
     with pytest.raises(ValueError, match=message) as caught:
-        read_adapter(adapter, model.hf_model, title="adapter")
+        load(llama, adapter)
     assert "\n" not in str(caught.value)
 
 

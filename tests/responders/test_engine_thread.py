@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("peft")
 
-from convmodel.models.adapter_folder import load_adapter
+from convmodel.models.adapter_folder import load_adapter, open_adapter
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.source import open_source
 from convmodel.responders.protocol import Session
@@ -41,7 +41,7 @@ def merged(base: Path, tmp_path: Path) -> dict[str, ConversationModel]:
 @pytest.fixture
 def writers(base: Path, tmp_path: Path) -> Iterator[dict[str, Writer]]:
     model, source = ConversationModel.from_pretrained(base), open_source(base)
-    adapters = {name: load_adapter(model, str(tmp_path / name), source) for name in NAMES}
+    adapters = {name: load_adapter(model, open_adapter(str(tmp_path / name), source)) for name in NAMES}
     with Writer(model, max_running=3, adapters=adapters) as writer:
         yield {"base": writer, **writer.adapted}
 
