@@ -9,7 +9,6 @@ import torch
 
 from convmodel.data.candidates import distinct_candidates
 from convmodel.models.adapter_folder import load_adapter, open_adapter
-from convmodel.models.adapter_source import AdapterSource
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.folder import DOCUMENT_FILE, has_file
 from convmodel.models.rerankers import SelectorScorer
@@ -76,8 +75,7 @@ def load_all(
     Args:
         model: as for `open_responder`; or a document model.
         documents: a document model beside the responder. A plain GPT-2 can serve as one.
-        base, reasoning, others: as for `open_responder`.
-        adapters: LoRA adapters over the model that replies, by the names under which they reply.
+        base, reasoning, adapters, others: as for `open_responder`.
 
     Raises:
         FileNotFoundError, ValueError: as `open_responder`.
@@ -98,12 +96,11 @@ def load_all(
         raise ValueError("there are adapters and no model that replies under them; give one (--model)")
     selectors = _load_selectors(others, device, dtype)
     shared: Mapping[str, Any] = {"device": device, "max_running": max_running, "max_waiting": None}
-    responders: dict[str | None, AnyResponder] = {}
+    responder = None
     if replies:
         own: Mapping[str, Any] = {"base": base, "max_kept": max_kept, "reasoning": reasoning, "adapters": adapters}
-        responders = _open_responders(model, dtype=dtype, **own, **shared, **{**others, **selectors})
-    responder = responders.get(None)
-    adapted = {name: each for name, each in responders.items() if name is not None}
+        responder = open_responder(model, dtype=dtype, **own, **shared, **{**others, **selectors})
+    adapted = {} if responder is None or isinstance(responder, Chooser) else responder.adapted
     try:
         writer = None
         if documents is not None:
@@ -139,33 +136,8 @@ def _load_selectors(names: Mapping[str, Any], device: Device, dtype: str) -> dic
     return {name: selector for name, selector in selectors.items() if selector is not None}
 
 
-def open_responder(model: Name | None = None, **options: Any) -> AnyResponder:
-    """Load a responder that generates replies, selects them, or does both and returns the best.
-
-    Args:
-        model: a conversation model, which generates replies.
-        options: the following, by their names.
-        base: the model under an adapter that `model` names.
-        selector: a selector, or its folder, which selects among candidates, or without candidates ranks generated
-            replies.
-        index: an index of candidates encoded by the selector; see `python -m convmodel index`.
-        candidates: a file of candidates, one per line, instead of an index.
-        reranker: ranks all replies: "selector", "likelihood", or another selector or its folder. By default the
-            selector if there is one, otherwise the likelihood.
-        device: "cuda", "cpu", ...; by default an accelerator if there is one.
-        dtype: "auto" (float32 on a CPU), "float32", "bfloat16", or "int8" for the conversation model only.
-        max_running, max_waiting, max_kept: see `EngineWorker`.
-        reasoning: whether the conversation model may reason before it replies; see `LayoutOptions`.
-
-    Raises:
-        FileNotFoundError: for a folder or file that does not exist.
-        ValueError: for arguments that do not fit together; the message says what is missing.
-    """
-    return _open_responders(model, **options)[None]
-
-
-def _open_responders(
-    model: Name | None,
+def open_responder(
+    model: Name | None = None,
     *,
     base: Name | None = None,
     selector: Name | Selector | None = None,
@@ -179,8 +151,28 @@ def _open_responders(
     max_kept: int | None = None,
     reasoning: bool = False,
     adapters: Mapping[str, Name] | None = None,
-) -> dict[str | None, AnyResponder]:
-    """Load the responder of a model, under None, and those of the adapters over it, under their names."""
+) -> AnyResponder:
+    """Load a responder that generates replies, selects them, or does both and returns the best.
+
+    Args:
+        model: a conversation model, which generates replies.
+        base: the model under an adapter that `model` names.
+        selector: a selector, or its folder, which selects among candidates, or without candidates ranks generated
+            replies.
+        index: an index of candidates encoded by the selector; see `python -m convmodel index`.
+        candidates: a file of candidates, one per line, instead of an index.
+        reranker: ranks all replies: "selector", "likelihood", or another selector or its folder. By default the
+            selector if there is one, otherwise the likelihood.
+        device: "cuda", "cpu", ...; by default an accelerator if there is one.
+        dtype: "auto" (float32 on a CPU), "float32", "bfloat16", or "int8" for the conversation model only.
+        max_running, max_waiting, max_kept: see `EngineWorker`.
+        reasoning: whether the conversation model may reason before it replies; see `LayoutOptions`.
+        adapters: folders of LoRA adapters over the model, by the names that they have in the responder's `adapted`.
+
+    Raises:
+        FileNotFoundError: for a folder or file that does not exist.
+        ValueError: for arguments that do not fit together; the message says what is missing.
+    """
     _check(model, selector, index, candidates, reranker)
     if reasoning and model is None:
         raise ValueError("reasoning=True without a model that writes; give one (--model), or leave --reasoning out")
@@ -197,33 +189,35 @@ def _open_responders(
         scorer = "likelihood"
     elif selector_model is not None and model is not None:
         scorer = SelectorScorer(selector_model)
-    if model is None:
-        return {None: _combine(None, chooser, scorer)}
-    sources = _open_adapters(adapters or {}, model, base)
-    loaded = ConversationModel.from_pretrained(model, device, dtype, base=base)
-    adapted = {name: load_adapter(loaded, source) for name, source in sources.items()}
-    for each in (loaded, *(other.model for other in adapted.values())) if reasoning else ():
-        _let_reason(each)
-    writer = Writer(loaded, adapters=adapted, max_running=max_running, max_waiting=max_waiting, max_kept=max_kept)
-    writers: list[tuple[str | None, Writer]] = [(None, writer), *writer.adapted.items()]
-    return {name: _combine(each, chooser, scorer) for name, each in writers}
-
-
-def _open_adapters(adapters: Mapping[str, Name], model: Name, base: Name | None) -> dict[str, AdapterSource]:
-    """Return the sources of adapters over a model, by their names; errors come before the model is loaded."""
-    if not adapters:
-        return {}
-    source = open_source(model, base=base)
-    return {name: open_adapter(os.fspath(folder), source) for name, folder in adapters.items()}
-
-
-def _combine(writer: Writer | None, chooser: Chooser | None, scorer: RankedBy | None) -> AnyResponder:
-    """Return a responder of the parts that there are."""
+    writer = None
+    if model is not None:
+        sizes = {"max_running": max_running, "max_waiting": max_waiting, "max_kept": max_kept}
+        writer = _load_writer(model, base, device, dtype, adapters or {}, reasoning=reasoning, **sizes)
     if writer is not None and (chooser is not None or scorer not in (None, "likelihood")):
         return Hybrid(writer, chooser, scorer=scorer)
     if chooser is not None and scorer is not None:
         return Hybrid(None, chooser, scorer=scorer)
     return cast(Writer | Chooser, writer or chooser)
+
+
+def _load_writer(
+    model: Name,
+    base: Name | None,
+    device: Device,
+    dtype: str,
+    adapters: Mapping[str, Name],
+    *,
+    reasoning: bool,
+    **sizes: Any,
+) -> Writer:
+    """Load a conversation model and the adapters over it, whose errors come before the model is loaded."""
+    source = open_source(model, base=base) if adapters else None
+    sources = {name: open_adapter(os.fspath(folder), source) for name, folder in adapters.items() if source is not None}
+    loaded = ConversationModel.from_pretrained(model, device, dtype, base=base)
+    adapted = {name: load_adapter(loaded, each) for name, each in sources.items()}
+    for each in (loaded, *(other.model for other in adapted.values())) if reasoning else ():
+        _let_reason(each)
+    return Writer(loaded, adapters=adapted, **sizes)
 
 
 def _let_reason(model: ConversationModel) -> None:
