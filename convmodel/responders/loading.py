@@ -191,8 +191,9 @@ def open_responder(
         scorer = SelectorScorer(selector_model)
     writer = None
     if model is not None:
+        how: dict[str, Any] = {"base": base, "device": device, "dtype": dtype, "reasoning": reasoning}
         sizes = {"max_running": max_running, "max_waiting": max_waiting, "max_kept": max_kept}
-        writer = _load_writer(model, base, device, dtype, adapters or {}, reasoning=reasoning, **sizes)
+        writer = _load_writer(model, adapters or {}, **how, **sizes)
     if writer is not None and (chooser is not None or scorer not in (None, "likelihood")):
         return Hybrid(writer, chooser, scorer=scorer)
     if chooser is not None and scorer is not None:
@@ -202,17 +203,17 @@ def open_responder(
 
 def _load_writer(
     model: Name,
+    adapters: Mapping[str, Name],
+    *,
     base: Name | None,
     device: Device,
     dtype: str,
-    adapters: Mapping[str, Name],
-    *,
     reasoning: bool,
     **sizes: Any,
 ) -> Writer:
     """Load a conversation model and the adapters over it, whose errors come before the model is loaded."""
-    source = open_source(model, base=base) if adapters else None
-    sources = {name: open_adapter(os.fspath(folder), source) for name, folder in adapters.items() if source is not None}
+    source = open_source(model, base=base)
+    sources = {name: open_adapter(os.fspath(folder), source) for name, folder in adapters.items()}
     loaded = ConversationModel.from_pretrained(model, device, dtype, base=base)
     adapted = {name: load_adapter(loaded, each) for name, each in sources.items()}
     for each in (loaded, *(other.model for other in adapted.values())) if reasoning else ():
