@@ -14,6 +14,7 @@ from transformers.pytorch_utils import Conv1D
 
 from convmodel.generation.adapters import AdaptedLayer, AdapterWeights, LayerProducts, LowRank, with_adapter
 from convmodel.generation.engine import Engine
+from convmodel.generation.gpt2_layers import ROWS_AT_ONCE
 from convmodel.generation.int8 import Int8Linear, to_int8
 from convmodel.generation.kv_cache import KVCache
 from convmodel.generation.model_runner import ModelRunner
@@ -143,7 +144,8 @@ def test_rows_of_a_gpt2_are_the_same_bit_for_bit_beside_other_adapters() -> None
     adapters = [make_adapter(network, seed) for seed in range(COUNT)]
     runner = ModelRunner(network, packed=True, adapters=adapters)
     source = random.Random(3)
-    rows = [[source.randrange(END) for _ in range(source.randint(1, 40))] for _ in range(12)]
+    rows = [[source.randrange(END) for _ in range(source.randint(20, 40))] for _ in range(12)]
+    assert sum(map(len, rows)) > ROWS_AT_ONCE
     chunks = [SequenceChunk(slot, 0, ids, None, True, source.choice([None, 0, 1, 2])) for slot, ids in enumerate(rows)]
     together = runner.read(chunks, KVCache(12, POSITIONS, network.device))
     alone = [runner.read([chunk], KVCache(12, POSITIONS, network.device))[0] for chunk in chunks]
