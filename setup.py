@@ -86,9 +86,12 @@ setup(
         "safetensors>=0.5",
         "huggingface_hub>=1.3,<3",
         "numpy>=1.26,<3",
+        "numba>=0.62,<1",
         "zstandard>=0.23,<1",
         "charset-normalizer>=3.3,<4",
         "ijson>=3.3,<4",
+        "bm25s>=0.3,<1",
+        "regex",
     ],
     extras_require={
         "train": TRAIN,

@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM, TextIteratorStreamer
 
 from convmodel.tokens.conversation_layout import ConversationSequence
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
-from convmodel.tokens.separator_layout import lay_out
+from convmodel.tokens.separator_layout import SeparatorLayout
 
 THREADS = 512
 
@@ -39,7 +39,7 @@ class OneAtATime:
     def stream(self, body: dict[str, Any]) -> Iterator[str]:
         """Yield the events of the response to a request."""
         turns = self._tokenizer.encode_many([message["content"] for message in body["messages"]])
-        row = lay_out(turns, self._tokenizer.sep_token_id)
+        row = SeparatorLayout(self._tokenizer.sep_token_id).lay_out(turns)
         streamer = TextIteratorStreamer(self._tokenizer.hf_tokenizer, skip_prompt=True, skip_special_tokens=True)
         written: list[torch.Tensor] = []
         with self._lock, torch.inference_mode():

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from convmodel.data.document import read_documents as read_documents
     from convmodel.data.document import write_documents as write_documents
     from convmodel.generation.options import PRESETS as PRESETS
+    from convmodel.models.conversation_inputs import ConversationModelOutput as ConversationModelOutput
     from convmodel.models.conversation_model import ConversationModel as ConversationModel
-    from convmodel.models.conversation_model import ConversationModelOutput as ConversationModelOutput
     from convmodel.models.document_inputs import DocumentModelOutput as DocumentModelOutput
     from convmodel.models.document_model import DocumentModel as DocumentModel
     from convmodel.models.rerankers import MutualInformation as MutualInformation
@@ -43,7 +43,7 @@ _MODULES = {
     "write_documents": "convmodel.data.document",
     "PRESETS": "convmodel.generation.options",
     "ConversationModel": "convmodel.models.conversation_model",
-    "ConversationModelOutput": "convmodel.models.conversation_model",
+    "ConversationModelOutput": "convmodel.models.conversation_inputs",
     "DocumentModelOutput": "convmodel.models.document_inputs",
     "DocumentModel": "convmodel.models.document_model",
     "MutualInformation": "convmodel.models.rerankers",

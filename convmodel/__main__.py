@@ -8,6 +8,7 @@ from convmodel.cli.commands import (
     convert,
     convert_weights,
     evaluate,
+    fuse,
     generate,
     index,
     inspect,
@@ -19,7 +20,7 @@ from convmodel.cli.commands import (
 
 COMMANDS = [
     *(chat.COMMAND, serve.COMMAND, keys.COMMAND, generate.COMMAND, index.COMMAND, evaluate.COMMAND),
-    *(telegram.COMMAND, inspect.COMMAND, mine.COMMAND, convert.COMMAND, convert_weights.COMMAND),
+    *(telegram.COMMAND, inspect.COMMAND, fuse.COMMAND, mine.COMMAND, convert.COMMAND, convert_weights.COMMAND),
 ]
 """The commands in the order of the help, after `train`, which has a separate command line."""
 

@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 
 from convmodel.tokens.conversation_layout import IGNORED, ConversationSequence
-from convmodel.tokens.separator_layout import lay_out
+from convmodel.tokens.separator_layout import SeparatorLayout
 
 PERSONA = ["I am Ann"]
 TURNS = ["Hello", "How are you", "Fine thanks"]
@@ -29,7 +29,7 @@ def laid_out() -> tuple[list[str], ConversationSequence]:
     persona, turns = [encode(text) for text in PERSONA], [encode(text) for text in TURNS]
     predicted = [False] * (len(turns) - 1) + [True]
     # The persona is that of the one who says the last turn.
-    sequences = lay_out(turns, 0, persona=persona, persona_type=(len(turns) - 1) % 2, predicted=predicted)
+    sequences = SeparatorLayout(0).lay_out(turns, persona=persona, last_is_reply=True, predicted=predicted)
     return words, sequences
 
 

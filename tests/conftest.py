@@ -11,20 +11,28 @@ import random
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import torch
-from transformers import GPT2Config, GPT2LMHeadModel
 
-from convmodel.models.conversation_model import ConversationModel
-from convmodel.models.selection.bi_encoder import BiEncoder
-from convmodel.models.selection.encoder import Architecture, NewEncoder
-from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+if TYPE_CHECKING:  # at runtime in fixtures alone: the process that distributes the tests needs none of it
+    from convmodel.models.conversation_model import ConversationModel
+    from convmodel.models.selection.bi_encoder import BiEncoder
+    from convmodel.models.selection.encoder import Architecture
+    from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 
 # A program that a shell starts in the background ignores Ctrl-C, as do its child processes; tests send Ctrl-C to them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 gc.disable()  # until all tests are imported
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With `-m MARK`, skip the files in which no test has the mark: their imports take seconds."""
+    mark = config.getoption("markexpr")
+    if collection_path.suffix != ".py" or not mark.isidentifier():
+        return None
+    return True if f"mark.{mark}" not in collection_path.read_text(encoding="utf-8") else None
 
 
 def pytest_collection_finish() -> None:
@@ -55,40 +63,48 @@ PIECES = [
 """The parts of random texts."""
 
 
-def random_text(source: random.Random, *, longest: int = 12) -> str:
+def random_text(source: random.Random, *, max_pieces: int = 12) -> str:
     """Return a random turn, which is never only white space."""
     while True:
-        text = "".join(source.choice(PIECES) for _ in range(source.randint(1, longest)))
+        text = "".join(source.choice(PIECES) for _ in range(source.randint(1, max_pieces)))
         if text.strip():
             return text
 
 
-def random_turns(source: random.Random, *, most: int = 8, longest: int = 8) -> list[str]:
+def random_turns(source: random.Random, *, max_turns: int = 8, max_pieces: int = 8) -> list[str]:
     """Return the random turns of a conversation."""
-    return [random_text(source, longest=longest) for _ in range(source.randint(1, most))]
+    return [random_text(source, max_pieces=max_pieces) for _ in range(source.randint(1, max_turns))]
 
 
 @pytest.fixture(autouse=True)
 def _one_thread_and_one_seed() -> None:
+    import torch
+
     torch.set_num_threads(1)
     torch.manual_seed(0)
 
 
 @pytest.fixture
-def tokenizer() -> ConversationTokenizer:
+def tokenizer() -> "ConversationTokenizer":
     """A byte-level BPE tokenizer of a few hundred tokens with the separator `<sep>`."""
+    from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+
     return ConversationTokenizer.learn(TEXTS * 3, 320)
 
 
-MakeModel = Callable[..., ConversationModel]
+MakeModel = Callable[..., "ConversationModel"]
 
 
 @pytest.fixture
-def make_model(tokenizer: ConversationTokenizer) -> MakeModel:
+def make_model(tokenizer: "ConversationTokenizer") -> MakeModel:
     """A factory of GPT-2 models with random weights, large enough that no two logits are equal.
 
     `ending` above 0 raises the probability of the separator, so that some replies end; at 3 about nine of ten do.
     """
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    from convmodel.models.conversation_model import ConversationModel
 
     def make(*, n_positions: int = 64, seed: int = 0, ending: float = 0.0) -> ConversationModel:
         torch.manual_seed(seed)
@@ -112,23 +128,27 @@ def make_model(tokenizer: ConversationTokenizer) -> MakeModel:
 
 
 @pytest.fixture
-def model(make_model: MakeModel) -> ConversationModel:
+def model(make_model: MakeModel) -> "ConversationModel":
     """A GPT-2 model with 64 positions."""
     return make_model()
 
 
-MakeSelector = Callable[..., BiEncoder]
+MakeSelector = Callable[..., "BiEncoder"]
 
 
 @pytest.fixture
-def make_selector(tokenizer: ConversationTokenizer) -> MakeSelector:
+def make_selector(tokenizer: "ConversationTokenizer") -> MakeSelector:
     """A factory of selectors with random weights, large enough that no two scores are equal."""
+    import torch
 
-    def make(cls: type[BiEncoder] = BiEncoder, architecture: Architecture = "bert", **options: object) -> BiEncoder:
+    from convmodel.models.selection.bi_encoder import BiEncoder
+    from convmodel.models.selection.encoder import NewEncoder
+
+    def make(cls: type[BiEncoder] = BiEncoder, architecture: "Architecture" = "bert", **options: object) -> BiEncoder:
         torch.manual_seed(0)
         sizes = NewEncoder(architecture, layers=2, heads=2, width=16, positions=64)
-        given: dict[str, object] = {"max_context": 60, "max_candidate": 20, **options}
-        selector = cls.from_scratch(tokenizer, sizes, **given)
+        all_options: dict[str, object] = {"max_context": 60, "max_candidate": 20, **options}
+        selector = cls.from_scratch(tokenizer, sizes, **all_options)
         with torch.no_grad():
             for weights in selector.network.parameters():
                 weights.add_(torch.randn_like(weights) * 0.3)

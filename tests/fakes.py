@@ -42,10 +42,10 @@ class FakeReplyHandle:
     def __iter__(self) -> Iterator[str]:
         text = self._texts[0]
         pieces = [text] if len(self._texts) > 1 else [f"{' ' if n else ''}{w}" for n, w in enumerate(text.split(" "))]
-        for number, piece in enumerate(pieces):
-            if self._responder.pause(number, self._cancelled):
+        for index, piece in enumerate(pieces):
+            if self._responder.pause(index, self._cancelled):
                 return
-            if self._responder.error is not None and number == self._responder.error_after:
+            if self._responder.error is not None and index == self._responder.error_after:
                 raise self._responder.error
             self._written.append(piece)
             yield piece
@@ -108,7 +108,7 @@ class FakeResponder:
         self.go_on = threading.Event()
         self.held = threading.Event()
         self.closed = False
-        self.asked: list[dict[str, Any]] = []
+        self.requests: list[dict[str, Any]] = []
         self.running: list[FakeReplyHandle] = []
 
     options: Mapping[str, Any] = {"do_sample": True, "num_return_sequences": 1, "temperature": 1.0, "top_k": 50}
@@ -140,7 +140,7 @@ class FakeResponder:
         self.running = [replying for replying in self.running if not replying.ended]
         if self._capacity is not None and len(self.running) >= self._capacity:
             raise QueueFull(f"{self._capacity} replies are being made; try again later")
-        self.asked.append(
+        self.requests.append(
             {"context": tuple(context), "persona": tuple(persona), "options": options, "seed": seed, "session": session}
         )
         drawn = 0 if seed is None or not used["do_sample"] else seed
@@ -151,11 +151,11 @@ class FakeResponder:
         self.running.append(replying)
         return replying
 
-    def pause(self, number: int, cancelled: threading.Event) -> bool:
+    def pause(self, index: int, cancelled: threading.Event) -> bool:
         """Wait before a piece; return whether the reply was cancelled."""
         if self._seconds:
             cancelled.wait(self._seconds)
-        if self._hold is not None and number >= self._hold:
+        if self._hold is not None and index >= self._hold:
             self.held.set()
             while not self.go_on.wait(0.005) and not cancelled.is_set():
                 pass
@@ -180,7 +180,7 @@ class FakeDocuments:
     presets: Mapping[str, Mapping[str, Any]] = {"lively": {"temperature": 1.5}}
 
     def __init__(self) -> None:
-        self.asked: list[dict[str, Any]] = []
+        self.requests: list[dict[str, Any]] = []
 
     def check_options(self, options: Mapping[str, Any]) -> None:
         """Check the names of options."""
@@ -192,7 +192,7 @@ class FakeDocuments:
         self, prompt: str = "", *, meta: Any = None, options: Mapping[str, Any] | None = None, seed: int | None = None
     ) -> "FakeDocument":
         """Start a document."""
-        self.asked.append({"prompt": prompt, "meta": meta, "options": options, "seed": seed})
+        self.requests.append({"prompt": prompt, "meta": meta, "options": options, "seed": seed})
         return FakeDocument(prompt, meta, count=(options or {}).get("num_return_sequences") or 1, seed=seed)
 
     def close(self) -> None:

@@ -21,6 +21,7 @@ from benchmarks import (
     contenders,
     fine_tuning,
     fine_tuning_persona,
+    fused_search,
     generation,
     generation_gpu,
     hybrid,
@@ -132,6 +133,14 @@ def test_search_measures_convmodel_and_the_usual_form_with_equal_results(
     assert "690 ms on 80 cores" in output.out and "pip install faiss-cpu usearch" in output.err
     with pytest.raises(ValueError, match="usual found other candidates than ours"):
         selection_search.check_equal({"ours": [[1, 2]], "usual": [[2, 1]]})
+
+
+def test_fused_search_measures_the_search_by_vectors_and_words_beside_that_by_vectors(tmp_path: Path) -> None:
+    fused_search.main(["--smoke", "--output", str(tmp_path / "fused_search.json")])
+    measured = report(tmp_path / "fused_search.json")["measured"]
+    assert len(measured) == 10 and measured["candidates"] == 2_000
+    assert all(set(runs) == {"dense", "fused"} for case, runs in measured.items() if case != "candidates")
+    assert sum(ratio.at_least is not None for ratio in fused_search.ratios(measured)) == 6
 
 
 def test_generation_on_a_gpu_measures_every_number_of_streams(tmp_path: Path) -> None:

@@ -9,18 +9,20 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 import convmodel
 from convmodel.__main__ import main
+from convmodel.trainer import main as trainer
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {
     *("torch", "transformers", "tokenizers", "numpy", "datasets", "pytorch_lightning", "jsonargparse", "yaml"),
     *("rich", "prompt_toolkit", "tqdm", "matplotlib", "sacrebleu", "ftfy", "regex", "jinja2"),
-    *("zstandard", "pyarrow", "charset_normalizer", "ijson"),
+    *("zstandard", "pyarrow", "charset_normalizer", "ijson", "bm25s"),
     *("fastapi", "uvicorn", "pydantic", "limits", "prometheus_client", "sqlalchemy", "aiogram", "aiohttp"),
 }
 
@@ -56,10 +58,16 @@ def sources() -> Iterator[tuple[str, Path]]:
         yield path.relative_to(package).parts[0].removesuffix(".py"), path
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """Return the syntax tree of a file."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imported(path: Path) -> Iterator[str]:
     """Yield the full names of all modules that a file imports."""
     package = path.relative_to(ROOT).with_suffix("").parts[:-1]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -141,7 +149,7 @@ NO_PHRASES = (
 def docstrings() -> Iterator[tuple[str, str]]:
     """Yield the place and the text of each docstring, including those of attributes."""
     for _, path in sources():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree_of(path)):
             body = getattr(node, "body", None)
             for part in body if isinstance(body, list) else ():
                 if isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant):
@@ -152,7 +160,7 @@ def docstrings() -> Iterator[tuple[str, str]]:
 
 def test_every_module_has_a_docstring_of_a_sentence() -> None:
     for _, path in sources():
-        docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+        docstring = ast.get_docstring(tree_of(path))
         assert docstring and docstring.splitlines()[0].endswith((".", ":")), path
 
 
@@ -194,7 +202,7 @@ def test_each_module_has_a_test_file_at_its_path() -> None:
 def test_no_public_class_name_is_used_twice() -> None:
     places: dict[str, list[str]] = {}
     for _, path in sources():
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        for node in tree_of(path).body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
     assert not {name: files for name, files in places.items() if len(files) > 1 and name != "Settings"}
@@ -395,8 +403,12 @@ def test_the_package_is_marked_as_typed() -> None:
     assert (ROOT / "convmodel" / "py.typed").is_file()
 
 
-def test_training_without_its_libraries_is_an_error_with_the_remedy() -> None:
-    program = "import sys; sys.modules['pytorch_lightning'] = None; from convmodel.trainer import main; main(['fit'])"
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert done.stderr == 'error: training needs pytorch_lightning; pip install "convmodel[train]"\n'
+def test_training_without_its_libraries_is_an_error_with_the_remedy(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(sys.modules, "convmodel.training.cli", raising=False)
+    monkeypatch.setitem(sys.modules, "pytorch_lightning", None)
+    with pytest.raises(SystemExit) as end:
+        trainer(["fit"])
+    assert end.value.code == 2
+    assert capsys.readouterr().err == 'error: training needs pytorch_lightning; pip install "convmodel[train]"\n'

@@ -42,6 +42,9 @@ SHORT = [
 ]
 
 
+LINES = 400
+"""Maximum length of the example files."""
+
 SELECTOR = [*BRIEF, "--trainer.limit_val_batches=2"]
 SMALL = ["--model.new_encoder.width=32", "--model.new_encoder.vocab_size=300"]
 """Options of a selector from scratch."""
@@ -59,6 +62,9 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     shutil.copy(ROOT / "config.yaml", tmp_path)
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    for path in (tmp_path / "examples" / "data").glob("*.jsonl"):
+        shortened = path.read_text(encoding="utf-8").splitlines()[:LINES]
+        path.write_text("\n".join(shortened) + "\n", encoding="utf-8")
     lines = (ROOT / "examples" / "data" / "train.jsonl").read_text(encoding="utf-8").splitlines()
     (tmp_path / "train.jsonl").write_text("\n".join(lines[:100]), encoding="utf-8")
     (tmp_path / "valid.jsonl").write_text("\n".join(lines[100:120]), encoding="utf-8")

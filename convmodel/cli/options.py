@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from convmodel.responders.writer import Writer
 
 
-PARTS = ("base", "selector", "index", "candidates", "reranker", "device", "dtype", "reasoning")
+PARTS = ("base", "selector", "index", "candidates", "reranker", "device", "dtype", "reasoning", "fusion")
 
 
 def add_responder_options(
@@ -38,6 +38,7 @@ def add_responder_options(
     candidates.add_argument("--candidates", metavar="FILE", help="a file of candidates, one per line")
     text = "ranks all replies: selector (default if there is one), likelihood, or the folder of another selector"
     add("--reranker", metavar="NAME", help=text)
+    add_fusion_option(model)
     add("--device", help="cuda, cpu, ... (default: an accelerator if there is one)")
     add("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "int8"), help="default: auto")
     text = "let a model with a chat template reason before it replies; the reasoning is kept out of the reply"
@@ -78,6 +79,12 @@ def _parse_adapter(text: str) -> tuple[str, str]:
     if not text or not name.strip() or not folder:
         raise ArgumentTypeError(f"{text!r}; give NAME=DIR, or the folder of an adapter")
     return name, folder
+
+
+def add_fusion_option(group: _ActionsContainer) -> None:
+    """Add the option that turns the fusion of a selector off."""
+    text = "use a selector's own score alone, without the features and weights of its fusion.json"
+    group.add_argument("--no_fusion", dest="fusion", action="store_false", help=text)
 
 
 def add_load_options(parser: ArgumentParser) -> None:

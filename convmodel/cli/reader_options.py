@@ -8,13 +8,10 @@ from convmodel.data.options import CHAT_OPTIONS, COLUMN_ROLES, OnError, ReadOpti
 _READER = ("format", "columns", "encoding", "on_error", "max_line_bytes")
 
 
-def add_reader_options(
-    parser: ArgumentParser | _ArgumentGroup, *, chats: bool = True, on_error: OnError = "stop"
-) -> None:
+def add_reader_options(parser: ArgumentParser | _ArgumentGroup, *, on_error: OnError = "stop") -> None:
     """Add the options of readers to a command; `get_reader_options` returns their values.
 
     Args:
-        chats: whether to add the options of chat exports too.
         on_error: the default for lines that cannot be read.
     """
     add = parser.add_argument
@@ -26,8 +23,6 @@ def add_reader_options(
     text = "what to do with a line that cannot be read (default: %(default)s)"
     add("--on_error", choices=("stop", "skip"), default=on_error, help=text)
     add("--max_line_bytes", type=int, metavar="BYTES", help="the longest allowed line or value (default: 16 MiB)")
-    if not chats:
-        return
     add("--me", metavar="NAME", help="in a chat export: the person as whom the model replies")
     add("--gap", metavar="TIME", help="in a chat export: the silence that ends a conversation (default: 6h)")
     add("--name_speakers", action="store_true", help="in a chat export: put names before the messages of the others")

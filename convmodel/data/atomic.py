@@ -37,10 +37,10 @@ def atomic_folder(path: str | os.PathLike[str], *, replace: bool = True) -> Iter
         yield fresh
         for inside in fresh.rglob("*"):
             if inside.exists():  # not a broken link
-                _flush(inside)
-        _flush(fresh)
+                flush(inside)
+        flush(fresh)
         _move_into_place(fresh, target, replace=replace)
-        _flush(target.parent)
+        flush(target.parent)
 
 
 @contextlib.contextmanager
@@ -54,9 +54,9 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     with _temporary_folder(target) as folder:
         fresh = folder / target.name
         yield fresh
-        _flush(fresh)
+        flush(fresh)
         os.replace(fresh, target)
-        _flush(target.parent)
+        flush(target.parent)
 
 
 def check_file_writable(path: str | os.PathLike[str]) -> None:
@@ -208,7 +208,7 @@ def _remove_leftovers(target: Path) -> None:
                     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
     """Flush a file or folder to the disk, against power cuts. Windows cannot open folders: they are skipped there."""
     if path.is_dir() and sys.platform == "win32":
         return

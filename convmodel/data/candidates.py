@@ -1,11 +1,11 @@
 """Reading files of response candidates and their metadata."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Unpack
 
 from convmodel.data.conversation import ConversationReader, check_turns
-from convmodel.data.formats.base import DataFileError, Problem
+from convmodel.data.formats.base import DataFileError
 from convmodel.data.formats.candidates import CANDIDATES, CandidateRecord
 from convmodel.data.options import CHAT_OPTIONS, OptionValues, ReadOptions
 from convmodel.data.reader import Reader, Report, Source, format_count
@@ -66,19 +66,12 @@ class CandidateReader(Reader[CandidateRecord, CandidateText, CandidateReport]):
     noun = "candidate"
     unused_options = CHAT_OPTIONS
     formats = CANDIDATES
+    report_class = CandidateReport
 
-    def _new_report(self) -> CandidateReport:
-        return CandidateReport(self.source, self.format)
-
-    def _convert(
-        self, record: CandidateRecord, report: CandidateReport
-    ) -> Iterable[tuple[int, CandidateText] | Problem]:
-        try:
-            candidate = CandidateText(record.text, record.metadata)
-        except (TypeError, ValueError) as error:
-            return (Problem(record.line, str(error)),)
+    def _convert(self, record: CandidateRecord, report: CandidateReport) -> CandidateText:
+        candidate = CandidateText(record.text, record.metadata)
         report.candidates += 1
-        return ((record.line, candidate),)
+        return candidate
 
 
 def read_candidates(

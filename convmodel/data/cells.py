@@ -10,7 +10,7 @@ def split_row(text: str, delimiter: str) -> list[str] | None:
     """Return the cells of a row on one line; None if it cannot be parsed."""
     cells = RowCells(delimiter)
     try:
-        return cells.finish() if cells.add(text) else None
+        return cells.cells if cells.add(text) else None
     except ValueError:
         return None
 
@@ -25,7 +25,7 @@ class RowCells:
     def __init__(self, delimiter: str) -> None:
         self._delimiter = delimiter
         self._pattern = _plain_pattern(delimiter)
-        self._cells: list[str] = []
+        self.cells: list[str] = []
         self._open: list[str] | None = None
 
     def add(self, text: str) -> bool:
@@ -35,13 +35,13 @@ class RowCells:
             ValueError: when something other than a separator follows a closing quote.
         """
         if self._open is None and '"' not in text:
-            self._cells.extend(text.split(self._delimiter))
+            self.cells.extend(text.split(self._delimiter))
             return True
         position = 0
         while True:
             if self._open is None and not text.startswith('"', position):
                 match = self._pattern.match(text, position)
-                self._cells.append(match[0] if match else "")
+                self.cells.append(match[0] if match else "")
                 position = match.end() if match else position
             else:
                 position += self._open is None
@@ -54,16 +54,12 @@ class RowCells:
                     self._open = parts
                     return False
                 self._open = None
-                self._cells.append("".join(parts).replace('""', '"'))
+                self.cells.append("".join(parts).replace('""', '"'))
             if position >= len(text):
                 return True
             if not text.startswith(self._delimiter, position):
                 raise ValueError(f"{self._delimiter!r} expected after '\"'")
             position += 1
-
-    def finish(self) -> list[str]:
-        """Return the cells."""
-        return self._cells
 
 
 @cache

@@ -52,6 +52,16 @@ def _parse_date(text: str) -> float | None:
         return None
 
 
+def parse_form(text: str, *forms: str) -> float | None:
+    """Return a time in seconds; None if it is written in none of the forms of `strptime`."""
+    for form in forms:
+        try:
+            return datetime.datetime.strptime(" ".join(text.split()), form).replace(tzinfo=datetime.UTC).timestamp()
+        except ValueError:
+            continue
+    return None
+
+
 def choose_name(names: Iterable[Any], me: str | None) -> str:
     """Return the name of a person who has several: the one that the user gave, or else the first.
 

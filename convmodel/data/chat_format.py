@@ -1,14 +1,23 @@
 """The description of a format of chat exports."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from convmodel.data.chat import ChatMessage, conversations_from_chat
 from convmodel.data.chat_order import sort_messages
 from convmodel.data.data_file import DataFile, Head
-from convmodel.data.formats.base import Certainty, GroupFormat, Problem, Record
+from convmodel.data.formats.base import Certainty, GroupFormat, Item, Problem, Record
 
 Messages = Iterator[ChatMessage | Problem]
 ReadMessages = Callable[[DataFile], Messages]
+
+
+def make_messages(items: Iterable[Item], make: Callable[[Item], ChatMessage | None]) -> Messages:
+    """Yield the message that `make` returns for each item, unless it is None, and the problems of items."""
+    for item in items:
+        if item.problem is not None:
+            yield Problem(item.number, item.problem)
+        elif (message := make(item)) is not None:
+            yield message
 
 
 def chain_files(files: Sequence[DataFile], read: ReadMessages) -> Messages:

@@ -49,7 +49,8 @@ def sort_messages(
             entries.append(entry)
             size += len(entry.message.text) + _OVERHEAD
             if size > held:
-                runs.append(_read(_write(sorted(entries), stack.enter_context(_open()))))
+                file = stack.enter_context(tempfile.TemporaryFile("w+", encoding="ascii"))
+                runs.append(_read(_write(sorted(entries), file)))
                 entries = []
                 size = 0
         yield from _mark_repeated(entry.message for entry in heapq.merge(*runs, sorted(entries)))
@@ -78,10 +79,6 @@ def _number(messages: Iterable[ChatMessage | Problem], step: int) -> Iterator[_E
         time = time if message.time is None else message.time
         position += step
         yield _Entry(message.chat, time, position, message)
-
-
-def _open() -> IO[str]:
-    return tempfile.TemporaryFile("w+", encoding="ascii")
 
 
 def _write(entries: Iterable[_Entry], file: IO[str]) -> IO[str]:

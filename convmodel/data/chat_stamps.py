@@ -48,13 +48,11 @@ class Stamp(NamedTuple):
         numbers: the three numbers of the date.
         clock: hour, minute and second, of 24 hours.
         usual: the order that is usual where clocks are written like this one.
-        is_bracketed: whether it is in brackets.
     """
 
     numbers: tuple[int, int, int]
     clock: tuple[int, int, int]
     usual: Order
-    is_bracketed: bool
 
     def time(self, order: Order) -> float:
         """Return the time in seconds.
@@ -94,7 +92,7 @@ def parse_stamp(text: str) -> tuple[Stamp, str] | None:
     if late or early:
         hour = hour % 12 + 12 * bool(late)
     clock = (hour, int(match["minute"]), int(match["second"] or 0))
-    return Stamp(_read_date(match), clock, _find_usual(late or early), line["ios"] is not None), line["rest"]
+    return Stamp(_read_date(match), clock, _find_usual(late or early)), line["rest"]
 
 
 def _read_date(match: re.Match[str]) -> tuple[int, int, int]:

@@ -7,7 +7,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, Unpack
 
-from convmodel.data.formats.base import ConversationFileError, Problem, Record, describe_type
+from convmodel.data.formats.base import ConversationFileError, Record, describe_type
 from convmodel.data.formats.conversations import CONVERSATIONS
 from convmodel.data.formats.jsonl import dump
 from convmodel.data.lines import open_atomic
@@ -203,6 +203,7 @@ class ConversationReader(Reader[Record, Conversation, ReadReport]):
 
     noun = "conversation"
     formats = CONVERSATIONS
+    report_class = ReadReport
 
     def __init__(
         self,
@@ -219,15 +220,16 @@ class ConversationReader(Reader[Record, Conversation, ReadReport]):
         self.named = named
         super().__init__(source, options, **values)
 
-    def _new_report(self) -> ReadReport:
-        return ReadReport(self.source, self.format)
-
-    def _convert(self, record: Record, report: ReadReport) -> Iterable[tuple[int, Conversation] | Problem]:
-        conversation = _make_conversation(record, self.min_turns)
-        if isinstance(conversation, Problem):
-            return (conversation,)
+    def _convert(self, record: Record, report: ReadReport) -> Conversation:
+        conversation = Conversation(record.turns, record.persona, record.meta, record.speakers)
+        turns = len(conversation.turns)
+        if turns < self.min_turns == 2:
+            raise ValueError("there is only one turn; a conversation needs two, give it a response")
+        if turns < self.min_turns:
+            counted = "is only one turn" if turns == 1 else f"are only {turns} turns"
+            raise ValueError(f"there {counted}; {self.min_turns} are needed")
         report.conversations += 1
-        return ((record.line, conversation if self.named else conversation.alternating()),)
+        return conversation if self.named else conversation.alternating()
 
 
 def read_conversations(
@@ -265,18 +267,3 @@ def write_conversations(conversations: Iterable[Conversation], path: str | os.Pa
                 raise ValueError(f"conversation {written}: {error}") from None
             file.write(line.encode() + b"\n")
     return written
-
-
-def _make_conversation(record: Record, min_turns: int) -> Conversation | Problem:
-    try:
-        conversation = Conversation(record.turns, record.persona, record.meta, record.speakers)
-    except (TypeError, ValueError) as error:
-        return Problem(record.line, str(error), record.file)
-    turns = len(conversation.turns)
-    if turns >= min_turns:
-        return conversation
-    if min_turns == 2:
-        fault = "there is only one turn; a conversation needs two, give it a response"
-    else:
-        fault = f"there {'is only one turn' if turns == 1 else f'are only {turns} turns'}; {min_turns} are needed"
-    return Problem(record.line, fault, record.file)

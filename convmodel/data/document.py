@@ -8,7 +8,7 @@ from typing import Any, Unpack
 
 from convmodel.data.containers import InputFile
 from convmodel.data.conversation import check_text
-from convmodel.data.formats.base import DataFileError, Problem, describe_type, quote_names, shorten
+from convmodel.data.formats.base import DataFileError, describe_type, quote_names, shorten
 from convmodel.data.formats.document_record import DocumentRecord
 from convmodel.data.formats.documents import DOCUMENTS, FILE, TEXT, dump
 from convmodel.data.json_text import encode_json
@@ -176,6 +176,7 @@ class DocumentReader(Reader[DocumentRecord, Document, DocumentReport]):
     noun = "document"
     unused_options = ("columns", *CHAT_OPTIONS)
     formats = DOCUMENTS
+    report_class = DocumentReport
 
     def _recognise(self, file: InputFile, source: str) -> str:
         is_document = self.options.format is None and os.path.isdir(source) and file.suffix in TEXT.suffixes
@@ -191,25 +192,15 @@ class DocumentReader(Reader[DocumentRecord, Document, DocumentReport]):
         key = {name: value for name, value in self.options.content_key().items() if name != "format"}
         return text_digest(repr([self.format, files, *([key] if key else [])]))
 
-    def _new_report(self) -> DocumentReport:
-        return DocumentReport(self.source, self.format)
-
-    def _convert(self, record: DocumentRecord, report: DocumentReport) -> Iterable[tuple[int, Document] | Problem]:
+    def _convert(self, record: DocumentRecord, report: DocumentReport) -> Document:
+        document = Document(record.body, record.meta)
         try:
-            document = Document(record.body, record.meta)
-            _check_finite(document.meta)
-        except (TypeError, ValueError) as error:
-            return (Problem(record.line, str(error)),)
+            encode_json(document.meta)
+        except ValueError:
+            fault = "meta holds NaN or infinity, which cannot be written as JSON"
+            raise ValueError(f"{fault}; write null, or leave it out") from None
         report.add(record, document)
-        return ((record.line, document),)
-
-
-def _check_finite(meta: Meta | None) -> None:
-    try:
-        encode_json(meta)
-    except ValueError:
-        fault = "meta holds NaN or infinity, which cannot be written as JSON"
-        raise ValueError(f"{fault}; write null, or leave it out") from None
+        return document
 
 
 def read_documents(

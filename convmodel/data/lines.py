@@ -5,20 +5,21 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedIOBase
+from typing import Any
 
 from convmodel.data.atomic import atomic_file, check_file_writable
 from convmodel.data.containers import ByteStream, DamagedContainer, InputFile
 from convmodel.data.encodings import Utf8Stream
-from convmodel.data.formats.base import Problem, RecordT, TextLine
+from convmodel.data.formats.base import Item, Problem, RecordT, TextLine
 from convmodel.data.options import DEFAULT_MAX_LINE_BYTES, name_option
 from convmodel.data.sources import check_file
 
 __all__ = [
     "DEFAULT_MAX_LINE_BYTES",
     "check_file",
-    "first_lines",
     "open_atomic",
     "open_utf8",
+    "parse_items",
     "parse_lines",
     "read_head",
     "read_lines",
@@ -50,11 +51,6 @@ def read_head(file: InputFile, encoding: str | None = None) -> str:
             if len(head) >= _HEAD:
                 break
     return head[:_HEAD].decode("utf-8", "replace")
-
-
-def first_lines(path: str, *, count: int = 20) -> list[str]:
-    """Return the first non-blank lines of a file, without line ends; a damaged file is allowed."""
-    return split_head(read_head(InputFile(path)))[:count]
 
 
 def split_head(text: str) -> list[str]:
@@ -183,11 +179,15 @@ def parse_lines(lines: Iterator[TextLine], parse: Callable[[int, str], RecordT])
     Yields:
         One record or problem per line.
     """
-    for number, text, problem in lines:
-        if problem is not None:
-            yield Problem(number, problem)
-        elif text and not text.isspace():
-            try:
-                yield parse(number, text)
-            except ValueError as error:
-                yield Problem(number, str(error))
+    return parse_items((line for line in lines if line.problem or line.text.strip()), parse)
+
+
+def parse_items(items: Iterable[TextLine | Item], parse: Callable[[int, Any], RecordT]) -> Iterator[RecordT | Problem]:
+    """Parse each value, or each line, as one record; see `parse_lines`."""
+    for number, value, problem, *_ in items:
+        try:
+            if problem is not None:
+                raise ValueError(problem)
+            yield parse(number, value)
+        except ValueError as error:
+            yield Problem(number, str(error))

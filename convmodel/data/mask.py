@@ -47,7 +47,7 @@ def mask(text: str) -> str:
     text = _MAIL.sub("[mail]", text)
     text = _LINK.sub(_mask_link, text)
     text = _ACCOUNT.sub(_mask_account, text)
-    text = _CARD.sub(lambda match: "[card]" if _is_card(_digits(match[0])) else match[0], text)
+    text = _CARD.sub(lambda match: "[card]" if _is_card(re.sub(r"\D", "", match[0])) else match[0], text)
     text = _PHONE.sub(_mask_phone, text)
     return _NUMBER.sub(_mask_number, text)
 
@@ -62,13 +62,10 @@ def _mask_link(match: re.Match[str]) -> str:
 
 def _mask_account(match: re.Match[str]) -> str:
     """Return the placeholder for the longest beginning whose check digits are right, and the words after it."""
-    found = match[0]
-    while True:
-        if _is_account(re.sub(r"[^A-Za-z0-9]", "", found).upper()):
-            return "[account]" + match[0][len(found) :]
-        found = (
-            found[: max(found.rfind(mark) for mark in (" ", "\u00a0", "-"))] if re.search("[ \u00a0-]", found) else ""
-        )
+    ends = [*(gap.start() for gap in re.finditer("[ \u00a0-]", match[0])), len(match[0])]
+    for end in reversed(ends):
+        if _is_account(re.sub(r"[^A-Za-z0-9]", "", match[0][:end]).upper()):
+            return "[account]" + match[0][end:]
     return match[0]
 
 
@@ -95,10 +92,6 @@ def _mask_number(match: re.Match[str]) -> str:
         parts = text.split(".")
         return "[number]" if all(int(part) < 256 for part in parts) and len(text) > 10 else text
     return text if _WHOLE_DAY.fullmatch(text) or _BEGINS_WITH_DATE.match(text) else "[number]"
-
-
-def _digits(text: str) -> str:
-    return re.sub(r"\D", "", text)
 
 
 def _is_card(digits: str) -> bool:

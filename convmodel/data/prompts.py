@@ -1,16 +1,16 @@
 """Reading prompts for documents: the beginning of a text, with its metadata."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 from convmodel.data.conversation import check_characters
-from convmodel.data.data_file import DataFile, Head
 from convmodel.data.document import Meta, check_meta
-from convmodel.data.formats.base import Certainty, FileFormat, Problem, describe_type, quote_names
+from convmodel.data.formats.base import Certainty, FileFormat, describe_type, from_lines, quote_names
 from convmodel.data.formats.document_record import BODY_KEYS
-from convmodel.data.formats.documents import HUB, extract_meta, score_jsonl
-from convmodel.data.formats.hub import HubAddress, HubFormat
+from convmodel.data.formats.documents import HUB, row_record, score_jsonl
+from convmodel.data.formats.hub import HubFormat
 from convmodel.data.formats.registry import FormatRegistry
 from convmodel.data.json_text import encode_json, parse_json
 from convmodel.data.lines import parse_lines
@@ -54,14 +54,6 @@ class Prompt:
     other_fields: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
-def _read_jsonl(file: DataFile) -> Iterator[PromptRecord | Problem]:
-    return parse_lines(file.lines(), _parse_json_line)
-
-
-def _read_text(file: DataFile) -> Iterator[PromptRecord | Problem]:
-    return parse_lines(file.lines(), PromptRecord)
-
-
 def _parse_json_line(number: int, text: str) -> PromptRecord:
     value = parse_json(text, noun="prompt", wanted=WANTED)
     if not isinstance(value, dict):
@@ -81,21 +73,16 @@ def _parse_json_line(number: int, text: str) -> PromptRecord:
     return PromptRecord(number, value.get("prompt"), value.get("meta"), other_fields)
 
 
-def _parse_row(number: int, row: Mapping[str, Any], address: HubAddress) -> PromptRecord:
-    return PromptRecord(number, row[str(address.column)], extract_meta(row, address))
-
-
-def _accept_any(head: Head) -> Certainty:
-    return Certainty.WEAK
-
+_READ_JSONL = from_lines(partial(parse_lines, parse=_parse_json_line))
+_READ_TEXT = from_lines(partial(parse_lines, parse=PromptRecord))
 
 PROMPTS: FormatRegistry[PromptRecord] = FormatRegistry(
     "prompt",
     {
-        "jsonl": FileFormat("jsonl", "JSON Lines", "line", (".jsonl", ".ndjson", ".json"), score_jsonl, _read_jsonl),
-        "text": FileFormat("text", "one prompt a line", "line", (".txt",), _accept_any, _read_text),
+        "jsonl": FileFormat("jsonl", "JSON Lines", "line", (".jsonl", ".ndjson", ".json"), score_jsonl, _READ_JSONL),
+        "text": FileFormat("text", "one prompt a line", "line", (".txt",), lambda _: Certainty.WEAK, _READ_TEXT),
     },
-    HubFormat(HUB.name, HUB.human_name, HUB.unit, HUB.example, HUB.options, _parse_row),
+    HubFormat(example=HUB.example, options=HUB.options, record=partial(row_record, PromptRecord)),
 )
 """The formats of prompts."""
 
@@ -132,19 +119,14 @@ class PromptReader(Reader[PromptRecord, Prompt, PromptReport]):
     noun = "prompt"
     unused_options = ("columns", *CHAT_OPTIONS)
     formats = PROMPTS
+    report_class = PromptReport
 
-    def _new_report(self) -> PromptReport:
-        return PromptReport(self.source, self.format)
-
-    def _convert(self, record: PromptRecord, report: PromptReport) -> Iterable[tuple[int, Prompt] | Problem]:
-        try:
-            text = check_prompt("" if record.prompt is None else record.prompt)
-            prompt = Prompt(text, check_meta(record.meta), record.other_fields)
-        except (TypeError, ValueError) as error:
-            return (Problem(record.line, str(error)),)
+    def _convert(self, record: PromptRecord, report: PromptReport) -> Prompt:
+        text = check_prompt("" if record.prompt is None else record.prompt)
+        prompt = Prompt(text, check_meta(record.meta), record.other_fields)
         report.prompts += 1
         report.with_meta += prompt.meta is not None
-        return ((record.line, prompt),)
+        return prompt
 
 
 def check_prompt(prompt: object) -> str:

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, Unpack
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, Unpack, cast
 
 from convmodel.data.chat_format import ChatFormat
 from convmodel.data.containers import InputFile
 from convmodel.data.data_file import DataFile, Notes
 from convmodel.data.formats.base import DataFileError, Format, GroupFormat, Problem, RecordT
-from convmodel.data.formats.hub import SCHEME
+from convmodel.data.formats.hub import SCHEME, hub_fingerprint
 from convmodel.data.formats.registry import FormatRegistry
 from convmodel.data.options import CHAT_OPTIONS, OnError, OptionValues, ReadOptions, name_option
 from convmodel.data.sources import Source, list_sources, source_name
@@ -87,6 +87,8 @@ class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
     formats: ClassVar[FormatRegistry[Any]]
     """The supported formats: a FormatRegistry[RecordT], but a class variable cannot depend on a type variable."""
 
+    report_class: ClassVar[type[Report]]
+
     unused_options: ClassVar[tuple[str, ...]] = ()
     """Options that do not apply to the items."""
 
@@ -134,13 +136,19 @@ class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
         """Return the name of the format of a file of a source."""
         return self.formats.recognise(file, self.options)
 
-    @abstractmethod
     def _new_report(self) -> ReportT:
-        """Return an empty report."""
+        return cast(ReportT, self.report_class(self.source, self.format))
+
+    def _items(self, record: Any, report: ReportT) -> Iterable[tuple[int, ItemT] | Problem]:
+        """Return the items of a record with their lines, and a Problem for each unusable item."""
+        try:
+            return ((record.line, self._convert(record, report)),)
+        except (TypeError, ValueError) as error:
+            return (Problem(record.line, str(error), getattr(record, "file", None)),)
 
     @abstractmethod
-    def _convert(self, record: RecordT, report: ReportT) -> Iterable[tuple[int, ItemT] | Problem]:
-        """Yield the items of a record with their lines, counted in the report, and a Problem for each unusable item."""
+    def _convert(self, record: RecordT, report: ReportT) -> ItemT:
+        """Return the item of a record, counted in the report; raise TypeError or ValueError for an unusable one."""
 
     def __iter__(self) -> Iterator[ItemT]:
         """Yield the items from the start of the source; `self.report` counts this pass."""
@@ -154,7 +162,7 @@ class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
         report = self.report = self._new_report()
         usable = False
         for name, record in self._records(report.notes):
-            for result in (record,) if isinstance(record, Problem) else self._convert(record, report):
+            for result in (record,) if isinstance(record, Problem) else self._items(record, report):
                 if isinstance(result, Problem):
                     self._add_problem(report, result, name)
                 else:
@@ -189,7 +197,7 @@ class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
 
     def _digest(self, each: "_Input") -> str:
         if each.file is None:
-            return text_digest(self.formats.hub_fingerprint(each.name))
+            return text_digest(hub_fingerprint(each.name, self.formats.hub))
         return file_digest(each.file.path) if each.file.member is None else f"{file_digest(each.file.path)}/{each.name}"
 
     def _records(self, notes: Notes) -> Iterator[tuple[str, RecordT | Problem]]:
@@ -252,4 +260,9 @@ def file_digest(path: str) -> str:
 def format_count(count: int, noun: str) -> str:
     """Return a count with its noun: "1 row", "2,400 rows"."""
     singular, of, whole = noun.partition(" of ")
-    return f"{count:,} {singular}{'' if count == 1 else 's'}{of}{whole}"
+    return f"{count:,} {singular if count == 1 else plural_of(singular)}{of}{whole}"
+
+
+def plural_of(noun: str) -> str:
+    """Return the plural of a noun: "rows", "replies"."""
+    return noun[:-1] + "ies" if noun.endswith("y") else noun + "s"

@@ -1,7 +1,7 @@
 """Examples of response selection (a context, and the response among distractors), and reading them from files."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Unpack
@@ -133,28 +133,26 @@ class SelectionReader(Reader[Record, SelectionExample, SelectionReport]):
 
     noun = "example"
     formats = CONVERSATIONS
+    report_class = SelectionReport
 
     def has_candidates(self) -> bool:
         """Return whether any record at the beginning of the source has candidates."""
         records = (record for _, record in self._records(Notes()) if isinstance(record, Record))
         return any(record.selections for record in islice(records, PROBED_RECORDS))
 
-    def _new_report(self) -> SelectionReport:
-        return SelectionReport(self.source, self.format)
-
-    def _convert(self, record: Record, report: SelectionReport) -> Iterable[tuple[int, SelectionExample] | Problem]:
+    def _items(self, record: Record, report: SelectionReport) -> Iterator[tuple[int, SelectionExample] | Problem]:
         if not record.selections:
             yield Problem(record.line, _NONE, record.file)
         for selection in record.selections:
-            try:
-                example, repeated = _make_example(selection, record.persona)
-            except (TypeError, ValueError) as error:
-                yield Problem(selection.line, str(error), record.file)
-                continue
-            report.examples += 1
-            report.repeated += repeated
-            report.pools[len(example.candidates)] += 1
-            yield selection.line, example
+            yield from super()._items(record._replace(line=selection.line, selections=[selection]), report)
+
+    def _convert(self, record: Record, report: SelectionReport) -> SelectionExample:
+        [selection] = record.selections
+        example, repeated = _make_example(selection, record.persona)
+        report.examples += 1
+        report.repeated += repeated
+        report.pools[len(example.candidates)] += 1
+        return example
 
 
 def read_selection_examples(

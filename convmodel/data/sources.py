@@ -86,13 +86,9 @@ def _folder_files(folder: str, suffixes: Collection[str]) -> list[str]:
     found: list[str] = []
     for top, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        known = (name for name in names if not name.startswith(".") and _is_known(name, suffixes))
-        found.extend(os.path.join(top, name) for name in known)
+        known = (name for name in names if name_suffix(name) in suffixes or name.lower().endswith(".zip"))
+        found.extend(os.path.join(top, name) for name in known if not name.startswith("."))
     return sorted(filter(os.path.isfile, found))
-
-
-def _is_known(name: str, suffixes: Collection[str]) -> bool:
-    return name_suffix(name) in suffixes or name.lower().endswith(".zip")
 
 
 def _members(path: str, suffixes: Collection[str]) -> Iterable[InputFile]:

@@ -181,7 +181,7 @@ class _RowReader:
             if length > self._limit:
                 limit = name_option("max_line_bytes", self._limit)
                 return self._give_up(f"the row is longer than {limit}; {_QUOTE}", first)
-        row = cells.finish()
+        row = cells.cells
         if self._has_swallowed(table) or (self._taken and table.names and len(row) != len(table.names)):
             return self._give_up(f"not a row: a quote is closed {len(self._taken)} lines later; {_QUOTE}", first)
         return problem or row

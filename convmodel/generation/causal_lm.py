@@ -1,4 +1,4 @@
-"""The parts of a causal language model of any architecture: its window, its embeddings, its states and its head."""
+"""The parts of a language model of any architecture: its window, its embeddings, its states and its head."""
 
 import copy
 from itertools import chain
@@ -12,10 +12,22 @@ LARGEST_WINDOW = 8_192
 """Largest window that is used of models that read more tokens: the engine reserves memory for whole windows."""
 
 
+WINDOW_NAMES = (
+    "max_position_embeddings",
+    "max_encoder_position_embeddings",
+    "max_decoder_position_embeddings",
+    "n_positions",
+)
+"""Settings of architectures that hold the size of a window."""
+
+
 def context_window(config: PretrainedConfig) -> int:
-    """Return the number of tokens that a model reads at once, input and output together; at most `LARGEST_WINDOW`."""
-    positions = getattr(config, "max_position_embeddings", None) or LARGEST_WINDOW
-    return min(int(positions), LARGEST_WINDOW)
+    """Return the number of tokens that a model reads at once, input and output together; at most `LARGEST_WINDOW`.
+
+    An encoder-decoder reads as many by its encoder and writes as many by its decoder.
+    """
+    sizes = (getattr(config, name, None) for name in WINDOW_NAMES)
+    return min([LARGEST_WINDOW, *(int(size) for size in sizes if size)])
 
 
 def embedding_rows(model: PreTrainedModel) -> int:

@@ -29,6 +29,10 @@ SEVERAL_ATTENTIONS = {"diffllama", "hrm_text"}
 """Architectures whose layers attend more than once to a token, each time with other keys and values."""
 
 
+MASKED_WINDOWS = {"phimoe", "qwen2_moe"}
+"""Architectures whose sliding window is in transformers' mask alone, not in the arguments of their attention."""
+
+
 class Decoder(Protocol):
     """A causal language model on the concatenated tokens of many sequences; only attention separates them."""
 
@@ -60,23 +64,25 @@ def make_decoder(model: PreTrainedModel, products: LayerProducts | None = None) 
         return GPT2Decoder(model, products)
     if type(model) in LLAMA_LIKE:
         return LlamaDecoder(model, products)
-    if not supports_engine(model):
+    if not can_decode(model):
         raise ValueError(f"{type(model).__name__} is not supported by the engine; use the model's own `generate`")
     return TransformersDecoder(model, products)
 
 
-def supports_engine(model: PreTrainedModel) -> bool:
+def can_decode(model: PreTrainedModel) -> bool:
     """Return whether a model's layers all attend to cached keys and values, in ways that the engine computes.
 
-    State-space, linear-attention and hybrid models and encoder-decoders do not; transformers' `generate` runs them.
+    State-space, linear-attention and hybrid models and encoder-decoders do not. This is what a model says of itself;
+    see `engine_support.supports_engine`.
     """
     config = model.config.get_text_config(decoder=True)
     return (
         bool(getattr(model, "_supports_attention_backend", False))
         and not getattr(model, "_is_stateful", False)
-        and not config.is_encoder_decoder
+        and not model.config.is_encoder_decoder
         and all(vars(module).get("is_causal", True) for module in model.modules())
         and config.model_type not in SEVERAL_ATTENTIONS
+        and not (config.model_type in MASKED_WINDOWS and config.sliding_window)
         and {"position_ids", "logits_to_keep"} <= _arguments(type(model).forward)
         and set(getattr(config, "layer_types", None) or ()) <= LAYER_TYPES
         and not getattr(config, "num_kv_shared_layers", 0)
@@ -163,6 +169,8 @@ def _attention(
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """Compute attention as transformers calls it: (1, H, N, D) queries, keys and values, and (1, N, H, D) results."""
+    if attention_mask is not None:
+        raise ValueError(f"{type(module).__name__} attends with a mask of its own, which the engine does not compute")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     window = kwargs["sliding_window"] if "sliding_window" in kwargs else getattr(module, "sliding_window", None)
     layer = AttentionLayer(cast(int, module.layer_idx), scale, window, softcap, s_aux)

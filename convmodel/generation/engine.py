@@ -32,8 +32,8 @@ class Engine:
     An engine must not be shared between threads, except for `RequestState.cancel`.
 
     Args:
-        model: model in evaluation mode that `decoders.supports_engine`. A GPT-2 is read with or without token types, as
-            each request specifies.
+        model: model in evaluation mode that `engine_support.supports_engine`. A GPT-2 is read with or without token
+            types, as each request specifies.
         max_running, max_waiting: maximum numbers of requests; beyond `max_running` they wait. None for no limit.
         max_kept: number of cache slots, including those of running requests, which bounds the memory (see `KVCache`).
         read_per_step: maximum number of context tokens that are read in a step.
@@ -138,8 +138,14 @@ class Engine:
         self._steps += 1
         changed = self._remove_cancelled()
         self._admit()
-        if not self._running:
-            return changed
+        if self._running:
+            with self._runner.limited_threads():
+                changed += self._read_and_reply()
+            self._running = [slot for slot in self._running if slot.state is not None]
+        return changed
+
+    def _read_and_reply(self) -> list[RequestState]:
+        """Read the next tokens of all running requests; return those that got a token."""
         slots, chunks = self._next_chunks()
         logits = self._read(chunks)
         for slot, chunk in zip(slots, chunks, strict=True):
@@ -151,11 +157,8 @@ class Engine:
             slot.last_used = self._steps
             self.tokens_read += count
             self.context_tokens_read += 0 if slot.replying else count
-        if len(logits):
-            ready = [slot for slot, chunk in zip(slots, chunks, strict=True) if chunk.needs_logits]
-            changed += self._reply(ready, logits)
-        self._running = [slot for slot in self._running if slot.state is not None]
-        return changed
+        ready = [slot for slot, chunk in zip(slots, chunks, strict=True) if chunk.needs_logits]
+        return self._reply(ready, logits) if ready else []
 
     def _read(self, chunks: Sequence[SequenceChunk]) -> Tensor:
         """Return (W, V) logits after the W chunks that need them; chunks of the same kind are read together."""

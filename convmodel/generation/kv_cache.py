@@ -6,25 +6,8 @@ import mmap
 import torch
 from torch import Tensor
 
-ALIGNED = 16
-"""Number of float32 values in 64 bytes."""
-
-FUSED = 512
-"""Maximum number of keys that the CPU's attention kernel reads in one block."""
-
 RESERVED = 1_024
 """Number of tokens of each slot for which memory is allocated at first on a GPU; it doubles when they are too few."""
-
-
-def num_keys(position: int, width: int) -> int | None:
-    """Return the number of keys that the token at a position reads on a CPU; None if exactly those up to its own.
-
-    The order of the sums in the CPU's kernel depends on the number of keys, and on the alignment of a thread's working
-    memory, which takes keys + 2 + width values for up to `FUSED` keys. If these are a multiple of 32, every thread's
-    memory is aligned, and the sums of a token do not depend on the thread that computes them.
-    """
-    keys = math.ceil((position + 3 + width) / 32) * 32 - 2 - width
-    return keys if keys <= FUSED else None
 
 
 class KVCache:
@@ -55,11 +38,8 @@ class KVCache:
 
     def _allocate(self, new: Tensor) -> Tensor:
         # Zeros, because masked values are still multiplied, by 0.
-        # All slots and heads begin at a multiple of 64 bytes, because sums on a CPU depend on the alignment of memory.
         _, heads, width = new.shape
-        positions = max(self.positions + 1, num_keys(self.positions - 1, width) or 0)
-        positions = math.ceil(positions / ALIGNED) * ALIGNED
-        shape = (self.slots, heads, positions, width)
+        shape = (self.slots, heads, self.positions + 1, width)
         return _lazy_zeros(shape, new.dtype) if self.device.type == "cpu" else new.new_zeros(shape)
 
     @torch.inference_mode()

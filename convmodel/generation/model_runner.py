@@ -1,6 +1,8 @@
 """Run a causal language model on new tokens of many sequences at once, with a KV cache and without padding."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 from itertools import accumulate
 
 import torch
@@ -8,20 +10,53 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from convmodel.generation.adapters import AdapterWeights, LayerProducts
-from convmodel.generation.decoders import make_decoder
-from convmodel.generation.gpt2_layers import GPT2Decoder
+from convmodel.generation.decoders import Decoder, make_decoder
 from convmodel.generation.kv_cache import KVCache
 from convmodel.generation.ragged_attention import RaggedAttention, SequenceChunk
 
 
 class ModelRunner:
-    """Runner of a model in evaluation mode on chunks of many sequences; see `make_decoder` and `LayerProducts`."""
+    """Runner of a model in evaluation mode on chunks of many sequences.
+
+    Args:
+        model: a model that `decoders.supports_engine`.
+        packed: see `products.make_product`. A GPT-2 or a Llama on a CPU then runs in a `CompiledDecoder`, if there are
+            no adapters.
+        adapters: see `LayerProducts`.
+    """
 
     def __init__(
         self, model: PreTrainedModel, *, packed: bool = False, adapters: Sequence[AdapterWeights] = ()
     ) -> None:
+        self._model = model
         self._products = LayerProducts(model, packed=packed, adapters=adapters)
-        self.decoder = make_decoder(model, self._products)
+        self._compiled = None
+        if packed and model.device.type == "cpu" and not adapters:
+            from convmodel.generation.compiled.decoder import CompiledDecoder  # numba takes half a second to import
+            from convmodel.generation.compiled.weights import supports_compiled
+
+            self._compiled = CompiledDecoder(model) if supports_compiled(model) else None
+
+    @contextmanager
+    def limited_threads(self) -> Iterator[None]:
+        """Run torch in one thread if steps are compiled, whose own threads its workers would hinder.
+
+        OpenMP's workers wait actively, for about a millisecond, for their next work.
+        """
+        if self._compiled is None:
+            yield
+            return
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+
+    @cached_property
+    def decoder(self) -> Decoder:
+        """The decoder of steps that are not compiled; see `decoders.make_decoder`."""
+        return make_decoder(self._model, self._products)
 
     @torch.inference_mode()
     def read(self, chunks: Sequence[SequenceChunk], cache: KVCache) -> Tensor:
@@ -46,6 +81,9 @@ class ModelRunner:
             [(chunk.adapter, size) for chunk, size in zip(chunks, sizes, strict=True)],
             [(chunk.adapter, 1) for chunk in chunks if chunk.needs_logits],
         )
+        if self._compiled is not None:
+            slots = [chunk.slot for chunk, size in zip(chunks, sizes, strict=True) for _ in range(size)]
+            return self._compiled.read(ids, types, positions, slots, cache, wanted)
         cache.reserve(max(row.stop for row in ranges))
-        attention = RaggedAttention(chunks, cache, independent=isinstance(self.decoder, GPT2Decoder))
+        attention = RaggedAttention(chunks, cache)
         return self.decoder(ids, types, positions, attention, wanted=wanted)

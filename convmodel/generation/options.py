@@ -29,17 +29,26 @@ MAX_NEW_TOKENS = 128
 
 @dataclass(frozen=True, slots=True)
 class WindowBudget:
-    """Division of a model's window between the context and the generated tokens, as numbers of tokens."""
+    """Division of a model's window between the context and the generated tokens, as numbers of tokens.
+
+    Unless the window is `shared`, there is one for each of the two: those of an encoder and a decoder.
+    """
 
     window: int
     min_context: int
     default_new_tokens: int
     max_new_tokens: int
+    shared: bool = True
+
+    def context_limit(self, new_tokens: int) -> int:
+        """Return the largest length of a context beside a number of new tokens."""
+        return self.window - new_tokens if self.shared else self.window
 
 
-def reply_budget(n_positions: int, min_context: int = 3) -> WindowBudget:
+def reply_budget(n_positions: int, min_context: int = 3, *, shared: bool = True) -> WindowBudget:
     """Return the budget of a reply, whose smallest context is one token of a turn with those of the layout."""
-    return WindowBudget(n_positions, min_context, min(MAX_NEW_TOKENS, n_positions // 2), n_positions - min_context)
+    most = n_positions - (min_context if shared else 1)  # a decoder begins with a token of its own
+    return WindowBudget(n_positions, min_context, min(MAX_NEW_TOKENS, n_positions // 2), most, shared)
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -122,6 +131,11 @@ class DecodingConfig:
             raise ValueError(f"{engine_only[0]} goes with greedy decoding and sampling only; leave it out, or {reason}")
 
 
+def without_engine_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that transformers' `generate` has too."""
+    return {name: value for name, value in options.items() if name not in OPTIONS}
+
+
 def complete_config(config: GenerationConfig, end_token_ids: Sequence[int], budget: WindowBudget) -> GenerationConfig:
     """Return a copy with defaults for the decoding method, the length and the end tokens."""
     complete = copy.deepcopy(config)
@@ -131,7 +145,9 @@ def complete_config(config: GenerationConfig, end_token_ids: Sequence[int], budg
     for name in OPTIONS:
         setattr(complete, name, getattr(complete, name, None))
     complete.eos_token_id = sorted({*_ids(complete.eos_token_id), *end_token_ids})
-    complete.bos_token_id = complete.pad_token_id = (*end_token_ids, *complete.eos_token_id, 0)[0]
+    complete.pad_token_id = (*end_token_ids, *complete.eos_token_id, 0)[0]
+    if budget.shared:  # a decoder of its own may begin with this token
+        complete.bos_token_id = complete.pad_token_id
     if complete.max_new_tokens is None:
         complete.max_new_tokens = budget.default_new_tokens
     complete.max_length = None
@@ -164,18 +180,21 @@ def build_decoding_config(
     stops = config.stop_strings or ()
     stops = (stops,) if isinstance(stops, str) else tuple(stops)
     config.stop_strings = None
-    if config.max_length is not None and not new_tokens_given:
+    if config.max_length is not None and not new_tokens_given and not budget.shared:
+        config.max_new_tokens = max(1, min(config.max_length, budget.window) - 1)  # beside the decoder's first token
+    elif config.max_length is not None and not new_tokens_given:
         config.max_length = total = min(config.max_length, budget.window)
         config.max_new_tokens = None
         limit = max(budget.min_context, total - min(budget.default_new_tokens, total // 2))
         return DecodingConfig(config, others, limit, stops)
     config.max_length = None
     if not 1 <= config.max_new_tokens <= budget.max_new_tokens:
+        room = "what is read and what is written share" if budget.shared else "the decoder has"
         raise ValueError(
-            f"max_new_tokens={config.max_new_tokens}, but what is read and what is written share a window of "
-            f"{budget.window} tokens; allowed are 1 to {budget.max_new_tokens}"
+            f"max_new_tokens={config.max_new_tokens}, but {room} a window of {budget.window} tokens; allowed are 1 to "
+            f"{budget.max_new_tokens}"
         )
-    return DecodingConfig(config, others, budget.window - config.max_new_tokens, stops)
+    return DecodingConfig(config, others, budget.context_limit(config.max_new_tokens), stops)
 
 
 INTERNAL = {

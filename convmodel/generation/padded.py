@@ -56,7 +56,9 @@ def generate_rows(
         config: complete configuration, with `eos_token_id` (a list) and `pad_token_id`.
         options: further arguments of transformers' `generate`.
     """
-    stack = partial(pad, device=model.device, left=True)  # generated tokens follow the last token directly
+    reads_apart = model.config.is_encoder_decoder
+    # Generated tokens follow the last token directly, or the first token of a decoder of their own.
+    stack = partial(pad, device=model.device, left=not reads_apart)
     inputs = {
         "input_ids": stack([row.input_ids for row in rows], config.pad_token_id),
         "attention_mask": stack([[1] * len(row.input_ids) for row in rows], 0),
@@ -67,7 +69,7 @@ def generate_rows(
     generate = cast(Any, model).generate  # annotated with another type of self
     generated = generate(**inputs, generation_config=config, **options)
     sequences = generated if isinstance(generated, Tensor) else generated.sequences
-    rows_of_ids = sequences[:, inputs["input_ids"].shape[1] :].tolist()
+    rows_of_ids = sequences[:, 1 if reads_apart else inputs["input_ids"].shape[1] :].tolist()
     replies = [list(takewhile(lambda token: token not in config.eos_token_id, ids)) for ids in rows_of_ids]
     per_row = len(replies) // len(rows)
     return [replies[i : i + per_row] for i in range(0, len(replies), per_row)]
@@ -129,9 +131,12 @@ def score_rows(
     Args:
         model: model in evaluation mode.
         rows: B rows, each a context with its reply.
-        reply_lengths: (B,) number of the last tokens of each row that are scored.
+        reply_lengths: (B,) number of the last tokens of each row that are scored. The decoder of an encoder-decoder
+            reads these, and its encoder those before them.
         pad_token_id: padding of shorter rows on the right, where causal attention never sees it.
     """
+    if model.config.is_encoder_decoder:
+        return _score_decoded(model, rows, reply_lengths, pad_token_id=pad_token_id)
     ids = pad([row.input_ids for row in rows], pad_token_id, model.device)
     types = _types(rows)
     stacked = None if types is None else pad(types, 0, model.device)
@@ -140,6 +145,34 @@ def score_rows(
     for index, (row, length) in enumerate(zip(rows, reply_lengths, strict=True)):
         stop = len(row.input_ids)
         logits = compute_logits(model, hidden[index, stop - 1 - length : stop - 1])
-        tokens = ids[index, stop - length : stop]
-        scores.append(float((logits.gather(1, tokens[:, None])[:, 0] - logits.logsumexp(1)).double().sum()))
+        scores.append(_log_likelihood(logits, ids[index, stop - length : stop]))
     return scores
+
+
+def _log_likelihood(logits: Tensor, tokens: Tensor) -> float:
+    """Return the log-likelihood of (T,) tokens by (T, V) logits."""
+    return float((logits.gather(1, tokens[:, None])[:, 0] - logits.logsumexp(1)).double().sum())
+
+
+def _score_decoded(
+    model: PreTrainedModel, rows: Sequence[ModelInput], reply_lengths: Sequence[int], *, pad_token_id: int
+) -> list[float]:
+    """Return what `score_rows` does, of an encoder-decoder."""
+    pairs = list(zip(rows, reply_lengths, strict=True))
+    contexts = [row.input_ids[:-length] for row, length in pairs]
+    replies = [row.input_ids[-length:] for row, length in pairs]
+    logits = cast(Any, model)(
+        input_ids=pad(contexts, pad_token_id, model.device),
+        attention_mask=pad([[1] * len(ids) for ids in contexts], 0, model.device),
+        decoder_input_ids=pad([[_first_token(model), *reply[:-1]] for reply in replies], pad_token_id, model.device),
+    ).logits
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    tokens = [torch.tensor(reply, device=model.device) for reply in replies]
+    return [_log_likelihood(row[: len(ids)], ids) for row, ids in zip(logits, tokens, strict=True)]
+
+
+def _first_token(model: PreTrainedModel) -> int:
+    """Return the token that the decoder of an encoder-decoder reads first, as `generate` chooses it."""
+    config: Any = model.generation_config
+    first: int = config.bos_token_id if config.decoder_start_token_id is None else config.decoder_start_token_id
+    return first

@@ -19,7 +19,7 @@ from convmodel.models.generation_file import GENERATION
 from convmodel.models.lora import ADAPTER, ADAPTER_WEIGHTS, embedding_tables, last_names, quiet_peft
 from convmodel.models.model_source import ModelSource
 from convmodel.models.weight_checks import CONFIG, check_finite, check_weight_file, first_names
-from convmodel.tokens.text_tokenizer import AnyTokenizer, TextTokenizer
+from convmodel.tokens.text_tokenizer import AnyTokenizer
 from convmodel.tokens.tokenizer_files import VOCABULARIES
 
 
@@ -29,6 +29,11 @@ def is_adapter(name: str) -> bool:
     if folder.is_dir():
         return (folder / ADAPTER).is_file() and not [*folder.glob("model*.safetensors")]
     return not has_file(name, CONFIG) and has_file(name, ADAPTER)
+
+
+def base_name(name: str) -> str:
+    """Return the base model that the configuration of an adapter names; empty for a whole model, and without a name."""
+    return AdapterSource.read(name).base_name if is_adapter(name) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +106,17 @@ class AdapterSource(ModelSource):
         """Return the configuration of the base model."""
         return self._base.config()
 
-    def load(self, config: PretrainedConfig, *, dtype: torch.dtype) -> PreTrainedModel:
+    def load(self, config: PretrainedConfig, *, dtype: torch.dtype, rows: int = 0) -> PreTrainedModel:
         """Return the base model with the adapter merged into its weights, in float32 before they become `dtype`.
+
+        The embeddings are made `rows` before the adapter is read, if they are fewer.
 
         Raises:
             FileNotFoundError, ValueError: as for the base model, for an adapter of another model, and without peft.
         """
         if importlib.util.find_spec("peft") is None:
             raise ValueError(f'{self.name}: merging an adapter needs peft: pip install "convmodel[train]"')
-        model = self._base.load(config, dtype=torch.float32)
-        rows = len(self.tokenizer(TextTokenizer))
+        model = self._base.load(config, dtype=torch.float32, rows=rows)
         merged = _merge_adapter(model, self.folder, title=self.name, base=self._base.name, rows=rows)
         cast(nn.Module, merged).to(dtype=dtype)
         return self.with_own_generation(merged)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,71 +11,26 @@ from transformers import PreTrainedModel
 from convmodel.data.conversation import check_turns
 from convmodel.generation.causal_lm import reads_token_types
 from convmodel.generation.options import DecodingConfig, WindowBudget, reply_budget
-from convmodel.generation.padded import ModelInput, score_rows
+from convmodel.generation.padded import score_rows
 from convmodel.models.card import CONVERSATIONS
+from convmodel.models.conversation_inputs import (
+    ConversationModelOutput,
+    ConversationModelScores,
+    ReplyInputs,
+    rank_and_deduplicate,
+    to_input,
+)
 from convmodel.models.folder import CONVERSATION_FILE, DOCUMENT_FILE, has_file, local_file
 from convmodel.models.language_model import LanguageModel, one_per_row
 from convmodel.models.rerankers import Likelihood, ScoredBy, score_candidates
-from convmodel.models.text_generation import (
-    ROWS_PER_BATCH,
-    GeneratedText,
-    GenerationJob,
-    eval_mode,
-    make_job,
-    write,
-)
-from convmodel.tokens.conversation_layout import ConversationSequence
+from convmodel.models.text_generation import ROWS_PER_BATCH, GeneratedText, eval_mode, make_job, write
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
-from convmodel.tokens.layout_options import read_layout_options, write_layout_options
+from convmodel.tokens.layout_options import choose_for, read_layout_options, write_layout_options
 from convmodel.tokens.session import Session
 from convmodel.tokens.speakers import name_speakers, own_turns
 
-
-@dataclass(frozen=True)
-class ConversationModelOutput:
-    """Generated replies to the turns of a context.
-
-    Args:
-        responses: one text for each returned sequence, without separators.
-        turns_dropped: number of oldest turns that did not fit into the model's window.
-        scores: the score of each response if a scorer was given; the responses are then sorted by score, best first,
-            without duplicates.
-    """
-
-    responses: list[str]
-    context: list[str]
-    turns_dropped: int = 0
-    scores: list[float] | None = None
-
-
-@dataclass(frozen=True)
-class ConversationModelScores:
-    """Log-likelihoods of C candidates as the reply, in nats: higher is better. The final separator counts as a token.
-
-    Args:
-        summed, per_token: (C,) log-likelihood of each candidate, and the same divided by its number of tokens.
-        num_tokens: (C,) number of tokens of each candidate, including the final separator.
-    """
-
-    candidates: list[str]
-    summed: list[float]
-    per_token: list[float]
-    num_tokens: list[int]
-
-
-@dataclass(frozen=True, slots=True)
-class ReplyInputs:
-    """A context that is laid out and ready for generation.
-
-    `turns_dropped` and `tokens_dropped` are the numbers of the oldest turns that did not fit into the window, and of
-    the tokens of these turns or cut from the newest turn.
-    """
-
-    context: list[str]
-    persona: list[str]
-    job: GenerationJob
-    turns_dropped: int
-    tokens_dropped: int
+DECODER_TOKENS = 3
+"""Most tokens of a decoder of its own beside those of a reply: one that it reads first, one before it, and the end."""
 
 
 class ConversationModel(LanguageModel[ConversationTokenizer]):
@@ -95,6 +50,8 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
     card_text = CONVERSATIONS
 
     def __init__(self, hf_model: PreTrainedModel, tokenizer: ConversationTokenizer, **layout_options: Any) -> None:
+        asked = layout_options.get("layout", tokenizer.layout_options.layout)
+        layout_options["layout"] = choose_for(hf_model.config.is_encoder_decoder, asked)
         if not reads_token_types(hf_model):
             layout_options["token_types"] = False
         tokenizer.choose_layout(**layout_options)
@@ -113,12 +70,18 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         return {} if file is None else read_layout_options(file)
 
     def _write_extra_config(self, folder: Path) -> None:
-        options = replace(self._tokenizer.layout_options, layout=self._tokenizer.layout.name)
+        options = replace(self.tokenizer.layout_options, layout=self.tokenizer.layout.name)
         write_layout_options(options, folder / CONVERSATION_FILE)
 
     @property
     def _window_budget(self) -> WindowBudget:
-        return reply_budget(self.n_positions, self._tokenizer.layout.costs.min_context())
+        least = self.tokenizer.layout.costs.min_context()
+        return reply_budget(self.n_positions, least, shared=not self._has_encoder)
+
+    @property
+    def _has_encoder(self) -> bool:
+        """Whether an encoder reads the context, and a decoder with a window of its own writes the reply."""
+        return bool(self.hf_model.config.is_encoder_decoder)
 
     def generate(
         self,
@@ -187,7 +150,7 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
             self.prepare(turns, persona, decoding, speakers=names, speaker=name, seed=seed, scored=scored)
             for turns, persona, names, name, seed in zip(contexts, *columns, strict=True)
         ]
-        replies = write(self._hf_model, self._tokenizer, [reply_inputs.job for reply_inputs in inputs])
+        replies = write(self.hf_model, self.tokenizer, [reply_inputs.job for reply_inputs in inputs])
         return [self._output(*pair, scorer) for pair in zip(inputs, replies, strict=True)]
 
     def prepare(
@@ -212,17 +175,19 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
             scored: whether to compute the likelihoods of the replies.
             sink: a function called with the next characters of the first reply as they become final.
         """
-        keeps_names = self._tokenizer.layout.max_speakers > 2
+        keeps_names = self.tokenizer.layout.max_speakers > 2
         turns, numbers = name_speakers(check_turns(context), speakers, speaker, keep=keeps_names)
         sentences = check_turns(persona, what="persona sentence")
-        ids, persona_ids = self._tokenizer.encode_context(turns, sentences)
-        if session is not None:
+        ids, persona_ids = self.tokenizer.encode_context(turns, sentences)
+        if self._has_encoder:
+            keep = 1.0  # nothing is cached that would be worth keeping the beginning of a context for
+        elif session is not None:
             ids = [list(session.ids.get((index, turns[index]), turn_ids)) for index, turn_ids in enumerate(ids)]
-        laid_out, window = self._tokenizer.layout.lay_out_context(
+        laid_out, window = self.tokenizer.layout.lay_out_context(
             ids, persona=persona_ids, max_length=decoding.context_limit, keep=keep, speakers=numbers
         )
         job = make_job(
-            self._tokenizer,
+            self.tokenizer,
             to_input(laid_out),
             decoding,
             seed=seed,
@@ -230,7 +195,7 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
             sink=sink,
             history_ids=ids,
             own_turn_ids=ids[-2::-2] if numbers is None else own_turns(ids, numbers),
-            reasoning=self._tokenizer.layout.reasoning,
+            reasoning=self.tokenizer.layout.reasoning,
         )
         tokens_dropped = window.cut + sum(map(len, ids[: window.first]))
         return ReplyInputs(list(turns), list(sentences), job, window.first, tokens_dropped)
@@ -274,37 +239,25 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         candidates = list(check_turns(candidates, what="candidate"))
         if not candidates:
             raise ValueError("there are no candidates; give at least one")
-        layout = self._tokenizer.layout
-        turns, sentences = self._tokenizer.encode_context(context, persona)
-        replies = self._tokenizer.encode_turns(candidates)
+        layout = self.tokenizer.layout
+        turns, sentences = self.tokenizer.encode_context(context, persona)
+        replies = self.tokenizer.encode_turns(candidates)
+        least = layout.costs.persona_length(sentences) + layout.costs.min_context(persona=bool(sentences)) + 1
+        room = max(1, self.n_positions - (DECODER_TOKENS if self._has_encoder else least))
         if cut:  # leave room for the smallest context, and the end of the reply
-            least = layout.costs.persona_length(sentences) + layout.costs.min_context(persona=bool(sentences)) + 1
-            replies = [ids[: max(1, self.n_positions - least)] for ids in replies]
-        base, _ = layout.lay_out_context(
-            turns, persona=sentences, max_length=self.n_positions, reserved=max(map(len, replies)) + 1
-        )
+            replies = [ids[:room] for ids in replies]
+        longest = max(map(len, replies))
+        if self._has_encoder and longest > room:
+            raise ValueError(f"a candidate has {longest} tokens, and the decoder reads {room}; shorten it (cut=True)")
+        reserved = 0 if self._has_encoder else longest + 1
+        base, _ = layout.lay_out_context(turns, persona=sentences, max_length=self.n_positions, reserved=reserved)
         rows = [to_input(layout.append_reply(base, ids)) for ids in replies]
         lengths = [len(row.input_ids) - len(base.input_ids) for row in rows]
         summed: list[float] = []
-        with eval_mode(self._hf_model):
+        with eval_mode(self.hf_model):
             for i in range(0, len(rows), ROWS_PER_BATCH):
                 part = slice(i, i + ROWS_PER_BATCH)
-                summed += score_rows(self._hf_model, rows[part], lengths[part], pad_token_id=layout.pad_token_id)
-        per_token = [total / n for total, n in zip(summed, lengths, strict=True)]
-        return ConversationModelScores(candidates, summed, per_token, lengths)
-
-
-def to_input(sequence: ConversationSequence) -> ModelInput:
-    """Return a laid-out conversation as an input of the model."""
-    return ModelInput(sequence.input_ids, sequence.token_type_ids or None)
-
-
-def rank_and_deduplicate(
-    replies: Sequence[GeneratedText], scores: Sequence[float] | None
-) -> list[tuple[GeneratedText, float | None]]:
-    """Return replies with their scores, without duplicate texts, best first if there are scores."""
-    order = range(len(replies)) if scores is None else sorted(range(len(replies)), key=lambda i: -scores[i])
-    unique: dict[str, tuple[GeneratedText, float | None]] = {}
-    for i in order:
-        unique.setdefault(replies[i].text, (replies[i], None if scores is None else scores[i]))
-    return list(unique.values())
+                summed += score_rows(self.hf_model, rows[part], lengths[part], pad_token_id=layout.pad_token_id)
+        return ConversationModelScores(
+            candidates, summed, [s / n for s, n in zip(summed, lengths, strict=True)], lengths
+        )

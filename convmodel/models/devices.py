@@ -8,7 +8,7 @@ products), and `OMP_NUM_THREADS`, as torch reads it.
 import ctypes
 import os
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 
@@ -26,15 +26,6 @@ Work = Literal["training", "validation", "evaluation", "encoding", "replying"]
 - encoding: contexts and candidates to vectors, kept in an index or compared with it.
 - replying: tokens of replies and documents.
 """
-
-REASONS: dict[Work, str] = {
-    "training": "a step's rounding is averaged away; weights and optimiser state stay in float32",
-    "validation": "compared with other runs, and decides which model is kept",
-    "evaluation": "compared with other reports and with thresholds",
-    "encoding": "stored, and compared with vectors of another machine",
-    "replying": "on a CPU the same seed gives the same reply in any company; on a GPU speed decides",
-}
-"""Why `auto` chooses as it does; shown in the docs."""
 
 
 def best_device() -> torch.device:
@@ -112,19 +103,6 @@ def describe_choice(device: str | None, dtype: str | None, work: Work) -> str | 
         threads = torch.get_num_threads()
         chosen.append(f"{threads} thread{'' if threads == 1 else 's'} (OMP_NUM_THREADS)")
     return f"chosen by this machine: {', '.join(chosen)}" if chosen else None
-
-
-def dtype_table() -> str:
-    """Return the table of `auto_dtype` in Markdown, as the docs show it."""
-    lines = [
-        "| work | CPU | CPU with AMX or AVX512-BF16 | GPU from compute capability 8.0 | other devices | why |",
-        "|---|---|---|---|---|---|",
-    ]
-    for work in get_args(Work):
-        machines = (("cpu", False), ("cpu", True), ("cuda", True), ("cuda", False))
-        types = [dtype_name(auto_dtype(work, kind, fast_bf16=fast)) for kind, fast in machines]
-        lines.append(f"| {work} | {' | '.join(types)} | {REASONS[work]} |")
-    return "\n".join(lines)
 
 
 def release_openmp_threads() -> None:

@@ -7,7 +7,7 @@ from types import NoneType
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from convmodel.data.document import Document, check_meta, format_meta
 from convmodel.data.json_file import read_json_object
@@ -88,6 +88,14 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
         setattr(self.generation_config, SELF_REPETITION, None)  # may be saved by a conversation model
 
     @classmethod
+    def check_config(cls, name: str, config: PretrainedConfig) -> None:
+        if config.is_encoder_decoder:
+            raise ValueError(
+                f"{name}: holds a {config.model_type!r}, an encoder-decoder, which replies and does not continue "
+                "documents; use it as a conversation model, or give a gpt2, llama or the like"
+            )
+
+    @classmethod
     def read_extra_config(cls, source: str) -> dict[str, Any]:
         """See `LanguageModel.read_extra_config`; empty for a folder without document.json."""
         file = local_file(source, DOCUMENT_FILE)
@@ -155,7 +163,7 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
         rows = zip(prompts, metas, one_per_row("seeds", seeds, "prompts", count, None), strict=True)
         decoding = self.decoding(**options)
         inputs = [self.prepare(prompt, meta, decoding, seed=seed) for prompt, meta, seed in rows]
-        texts = write(self._hf_model, self._tokenizer, [document_inputs.job for document_inputs in inputs])
+        texts = write(self.hf_model, self.tokenizer, [document_inputs.job for document_inputs in inputs])
         return [document_inputs.output(generated) for document_inputs, generated in zip(inputs, texts, strict=True)]
 
     def prepare(
@@ -171,7 +179,7 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
 
         `sink` is called with the next characters of the first text as they become final.
         """
-        tokenizer = self._tokenizer
+        tokenizer = self.tokenizer
         prompt = check_prompt(prompt)
         meta = check_meta(meta)
         meta_ids, prompt_ids = tokenizer.encode_many([format_meta(meta), prompt])
@@ -205,8 +213,8 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
             raise TypeError(f"bodies is the text {bodies[:40]!r}; put it in a list")
         metas = one_per_row("metas", metas, "bodies", len(bodies), None)
         documents = [Document(body, meta) for body, meta in zip(bodies, metas, strict=True)]
-        sep = self._tokenizer.sep_token_id
-        encode = self._tokenizer.encode_many
+        sep = self.tokenizer.sep_token_id
+        encode = self.tokenizer.encode_many
         encoded = EncodedDocuments(
             encode([format_meta(document.meta) for document in documents]),
             encode([document.body for document in documents]),
@@ -215,10 +223,10 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
         counts = windows.stop - windows.predict_from + windows.ends
         nats = [0.0] * len(documents)
         tokens = [0] * len(documents)
-        with eval_mode(self._hf_model):
+        with eval_mode(self.hf_model):
             for batch in batches_by_length(windows.lengths, max_rows=ROWS_PER_BATCH):
                 rows = [ModelInput(window.input_ids.tolist(), None) for window in windows.read(batch)]
-                scores = score_rows(self._hf_model, rows, [int(counts[n]) for n in batch], pad_token_id=sep)
+                scores = score_rows(self.hf_model, rows, [int(counts[n]) for n in batch], pad_token_id=sep)
                 for n, log_likelihood in zip(batch, scores, strict=True):
                     nats[windows.document[n]] -= log_likelihood
                     tokens[windows.document[n]] += int(counts[n])

@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
 from convmodel.data.atomic import atomic_folder, check_folder_writable
+from convmodel.data.json_file import read_json_object
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ CONVERSATION_FILE = "conversation.json"
 """File beside those of transformers with the layout of a conversation model."""
 
 MODEL_FILES = re.compile(
-    r"(adapter_)?config\.json|(selector|document|conversation|generation_config)\.json|tokenizer.*\.(json|model)"
+    r"(adapter_)?config\.json|(selector|fusion|document|conversation|generation_config)\.json|tokenizer.*\.(json|model)"
     r"|.*\.safetensors(\.index\.json)?|vocab\.(json|txt)"
     r"|merges\.txt|special_tokens_map\.json|added_tokens\.json|chat_template\.jinja|README\.md|\.gitattributes|\.git"
 )
@@ -44,8 +45,12 @@ HUB_NAME = re.compile(
 PICKLES = re.compile(r".*\.(bin|pt|pth|pkl|ckpt)")
 
 
-def checked_source(name_or_path: str | os.PathLike[str], *, needs: str = "config.json") -> str:
+def checked_source(name_or_path: str | os.PathLike[str], *, needs: str = "config.json", weights: bool = True) -> str:
     """Return the folder or Hub name after checking that a folder exists and has safetensors, not pickles.
+
+    Args:
+        needs: a file that a folder must have.
+        weights: whether to check for safetensors; see `check_weights`.
 
     Raises:
         FileNotFoundError: when a path does not exist.
@@ -55,6 +60,8 @@ def checked_source(name_or_path: str | os.PathLike[str], *, needs: str = "config
     folder = Path(name)
     if folder.is_dir():
         _check_folder(folder, needs)
+        if weights:
+            check_weights(folder)
         return name
     if folder.exists():
         raise FileNotFoundError(
@@ -107,6 +114,27 @@ def named_in_errors(source: str, *errors: type[Exception]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def naming_pickles(source: str, loader: str) -> Iterator[None]:
+    """Turn transformers' error inside the block for a Hub name with pickles alone into one with the remedy.
+
+    `loader` is the name of the class that loads the model.
+    """
+    try:
+        yield
+    except OSError as error:
+        if "cannot be loaded with `safetensors`" not in str(error):
+            raise
+        folder = source.rpartition("/")[2]
+        raise ValueError(
+            f"{source}: the Hub has no safetensors of it; its weights are pickles, which could run anything and are "
+            f"not read. Convert them: hf download {source} --local-dir {folder}, and then python -m convmodel "
+            f"convert-weights {folder} OUT; or, where you trust them, in Python: from transformers import {loader}, "
+            f"AutoTokenizer; {loader}.from_pretrained({source!r}, use_safetensors=False).save_pretrained({folder!r}); "
+            f"AutoTokenizer.from_pretrained({source!r}).save_pretrained({folder!r})"
+        ) from error
+
+
+@contextlib.contextmanager
 def naming(source: str) -> Iterator[None]:
     """Turn an error for the contents of a file inside the block into a ValueError of one line that names the source."""
     try:
@@ -146,13 +174,20 @@ def _check_folder(folder: Path, needs: str) -> None:
         raise ValueError(f"{folder}: holds GGUF files and no {needs}; give one of them, such as {folder / files[0]}")
     if needs not in names:
         raise ValueError(f"{folder}: {_describe_contents(names, needs)}; give one made by save_pretrained")
+
+
+def check_weights(folder: Path) -> None:
+    """Raise a ValueError when a folder has no safetensors, with another remedy for pickles."""
+    names = [file.name for file in folder.iterdir()]
     if any(name.endswith(".safetensors") for name in names):
         return
     if pickles := sorted(name for name in names if PICKLES.fullmatch(name)):
+        reads_apart = "config.json" in names and read_json_object(folder / "config.json").get("is_encoder_decoder")
+        loader = "AutoModelForSeq2SeqLM" if reads_apart else "AutoModelForCausalLM"
         raise ValueError(
             f"{folder}: its weights are the pickle {pickles[0]}, which could run anything and is not read; "
             f"convert it: python -m convmodel convert-weights {folder} OUT, or, where you trust it, in Python: "
-            f"from transformers import AutoModelForCausalLM; AutoModelForCausalLM.from_pretrained({str(folder)!r}, "
+            f"from transformers import {loader}; {loader}.from_pretrained({str(folder)!r}, "
             f"use_safetensors=False).save_pretrained({str(folder)!r})"
         )
     raise ValueError(f"{folder}: holds no weights (*.safetensors)")

@@ -8,7 +8,7 @@ import os
 import struct
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -70,32 +70,47 @@ def _end_of_tensors(file: Path) -> int:
     """Return the number of bytes that a file needs to have, according to its header."""
     from transformers.integrations.gguf.reader import GgufHeader
 
-    try:
+    with _damaged(file):
         header = GgufHeader.from_file(os.fspath(file))
         return max((header.data_start + tensor.offset + tensor.nbytes for tensor in header.tensors), default=0)
-    except (struct.error, IndexError, OverflowError, MemoryError, *DAMAGE) as error:
-        raise _damage(file, error) from error
 
 
-def _damage(file: str | Path, error: Exception) -> ValueError:
-    return ValueError(
-        f"{file}: is cut off, damaged, or of a kind that transformers {transformers_version} does not read "
-        f"({summary(error).removeprefix(f'{file} ')}); {COPY_AGAIN}, or give the model's folder with safetensors"
-    )
+@contextlib.contextmanager
+def _damaged(file: str | Path) -> Iterator[None]:
+    """Turn an error inside the block for the contents of a file into one with the remedy."""
+    try:
+        yield
+    except (struct.error, IndexError, OverflowError, MemoryError, NotImplementedError, OSError, *DAMAGE) as error:
+        raise ValueError(
+            f"{file}: is cut off, damaged, or of a kind that transformers {transformers_version} does not read "
+            f"({summary(error).removeprefix(f'{file} ')}); {COPY_AGAIN}, or give the model's folder with safetensors"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)
 class GgufSource(ModelSource):
-    """A GGUF file; its weights are dequantised."""
+    """A GGUF file; its weights are dequantised.
+
+    Args:
+        metadata: the values in the file's header; of a list of texts, their number.
+    """
+
+    metadata: dict[str, Any] = field(repr=False)
+
+    @classmethod
+    def open(cls, name: str) -> "GgufSource":
+        """Return the source of a file; for errors see `check_gguf`."""
+        from transformers.integrations.gguf.reader import read_gguf_metadata
+
+        check_gguf(Path(name))
+        with _damaged(name):
+            return cls(name, read_gguf_metadata(name)[0])
 
     def _read_config(self) -> PretrainedConfig:
-        try:
-            with _alone(self.name) as folder:
-                return cast(PretrainedConfig, AutoConfig.from_pretrained(folder, gguf_file=Path(self.name).name))
-        except (NotImplementedError, OSError, *DAMAGE) as error:
-            raise _damage(self.name, error) from error
+        with _damaged(self.name), _alone(self.name) as folder:
+            return cast(PretrainedConfig, AutoConfig.from_pretrained(folder, gguf_file=Path(self.name).name))
 
-    def load(self, config: PretrainedConfig, *, dtype: torch.dtype) -> PreTrainedModel:
+    def load(self, config: PretrainedConfig, *, dtype: torch.dtype, rows: int = 0) -> PreTrainedModel:
         """Return the model with the file's end tokens; ValueError for tensors that are missing or damaged."""
         weights: dict[str, Any] = {
             "gguf_file": Path(self.name).name,
@@ -114,7 +129,7 @@ class GgufSource(ModelSource):
         try:
             with _alone(self.name) as folder:
                 tokenizer = load_tokenizer(folder, gguf_file=Path(self.name).name)
-            _remove_beyond(tokenizer, self._metadata()[TOKENS])
+            _remove_beyond(tokenizer, self.metadata[TOKENS])
         except (NotImplementedError, IndexError, OSError, *DAMAGE) as error:
             raise ValueError(
                 f"{self.name}: its tokenizer cannot be read ({summary(error)}); give a GGUF file with a tokenizer, or "
@@ -123,16 +138,8 @@ class GgufSource(ModelSource):
         tokenizer.name_or_path = self.name
         return cls(tokenizer)
 
-    def _metadata(self) -> dict[str, Any]:
-        """Return the values in the file's header; of a list of texts, their number."""
-        from transformers.integrations.gguf.reader import read_gguf_metadata
-
-        metadata: dict[str, Any] = read_gguf_metadata(self.name)[0]
-        return metadata
-
     def _end_token_ids(self) -> list[int]:
-        metadata = self._metadata()
-        return sorted({int(metadata[key]) for key in ENDS if key in metadata})
+        return sorted({int(self.metadata[key]) for key in ENDS if key in self.metadata})
 
 
 def _remove_beyond(tokenizer: PreTrainedTokenizerBase, count: int) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from convmodel.generation.causal_lm import context_window, embedding_rows
 from convmodel.generation.int8 import is_int8, to_int8
@@ -32,14 +32,14 @@ from convmodel.tokens.text_tokenizer import AnyTokenizer, TextTokenizer
 
 
 class LanguageModel(ABC, Generic[AnyTokenizer]):
-    """A causal language model with its tokenizer; more tokens than the embeddings have rows make these grow."""
+    """A language model with its tokenizer; more tokens than the embeddings have rows make these grow."""
 
     tokenizer_class: ClassVar[type[TextTokenizer]]
     card_text: CardText
 
     def __init__(self, hf_model: PreTrainedModel, tokenizer: AnyTokenizer) -> None:
-        self._hf_model = hf_model
-        self._tokenizer = tokenizer
+        self.hf_model = hf_model
+        self.tokenizer: AnyTokenizer = tokenizer
         if len(tokenizer) > embedding_rows(hf_model):
             hf_model.resize_token_embeddings(len(tokenizer))
         vars(hf_model.config).update(tokenizer.special_token_ids)
@@ -71,29 +71,42 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
         """
         source = open_source(name_or_path, base=base)
         config = source.config()
+        cls.check_config(source.name, config)
+        if dtype == "int8" and config.is_encoder_decoder:
+            raise ValueError(
+                f"dtype='int8' is for models without an encoder, and {source.name} holds a {config.model_type!r}; use "
+                "float32 or bfloat16 (--dtype)"
+            )
         cls.read_extra_config(source.place_of(DOCUMENT_FILE, CONVERSATION_FILE))  # errors before the weights are read
         read_own_options(source.place_of(GENERATION))
         target = torch.device(device) if device is not None else best_device()
         number_type = torch.float32 if dtype == "int8" else resolve_dtype(dtype, target, "replying")
-        hf_model = source.load(config, dtype=number_type)
+        tokenizer = source.tokenizer(cls.tokenizer_class)
+        hf_model = source.load(config, dtype=number_type, rows=len(tokenizer))
         cast(torch.nn.Module, hf_model).to(target)
-        model = cls.from_source(source, hf_model)
+        model = cls.from_source(source, hf_model, tokenizer)
         if dtype == "int8":
             to_int8(hf_model)
         return model
 
     @classmethod
-    def from_source(cls, source: ModelSource, hf_model: PreTrainedModel) -> Self:
+    def from_source(
+        cls, source: ModelSource, hf_model: PreTrainedModel, tokenizer: TextTokenizer | None = None
+    ) -> Self:
         """Return a model of loaded weights with tokenizer, layout and options of a source; see `from_pretrained`."""
         options = cls.read_extra_config(source.place_of(DOCUMENT_FILE, CONVERSATION_FILE))
         own_options = read_own_options(source.place_of(GENERATION))
-        tokenizer = source.tokenizer(cls.tokenizer_class)
+        tokenizer = tokenizer or source.tokenizer(cls.tokenizer_class)
         check_vocabulary(source.name, tokenizer.hf_tokenizer, embedding_rows(hf_model))
         vars(hf_model.generation_config).update(own_options)
         with naming(f"{source.name}: {GENERATION}"):
             model = cls(hf_model.eval(), cast(AnyTokenizer, tokenizer), **options)
-            model.check_decoding()
+            _ = model.decoding().uses_engine  # raises ValueError for default options that do not go together
         return model
+
+    @classmethod
+    def check_config(cls, name: str, config: PretrainedConfig) -> None:
+        """Raise ValueError for an architecture that is not one of this class."""
 
     @classmethod
     @abstractmethod
@@ -109,24 +122,14 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
         """The division of the window between input and output."""
 
     @property
-    def hf_model(self) -> PreTrainedModel:
-        """The wrapped model of transformers."""
-        return self._hf_model
-
-    @property
-    def tokenizer(self) -> AnyTokenizer:
-        """The tokenizer of the model's input."""
-        return self._tokenizer
-
-    @property
     def hf_tokenizer(self) -> PreTrainedTokenizerBase:
         """The transformers tokenizer inside `tokenizer`."""
-        return self._tokenizer.hf_tokenizer
+        return self.tokenizer.hf_tokenizer
 
     @property
     def n_positions(self) -> int:
         """The size of the model's window in tokens, for input and output together."""
-        return context_window(self._hf_model.config)
+        return context_window(self.hf_model.config)
 
     def clamp_new_tokens(self, wanted: int) -> int:
         """Return a number of new tokens that the window allows; beyond it half of the window, to leave some context."""
@@ -146,17 +149,13 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
             check_values({BAD_WORDS: words})
             ids = options.get("bad_words_ids") or self.generation_config.bad_words_ids or []
             options["bad_words_ids"] = [*ids, *self._ids_of([words] if isinstance(words, str) else words)]
-        ends = self._tokenizer.end_token_ids
+        ends = self.tokenizer.end_token_ids
         return build_decoding_config(self.generation_config, options, end_token_ids=ends, budget=self._window_budget)
-
-    def check_decoding(self) -> None:
-        """Raise ValueError when the default options are invalid or do not go together."""
-        _ = self.decoding().uses_engine
 
     def _ids_of(self, words: Sequence[str]) -> list[list[int]]:
         """Return the ids of words at the beginning of a text, and of the same words after a space."""
         spellings = [spelling for word in words for spelling in (word, f" {word.lstrip()}")]
-        return [list(ids) for ids in dict.fromkeys(map(tuple, self._tokenizer.encode_many(spellings)))]
+        return [list(ids) for ids in dict.fromkeys(map(tuple, self.tokenizer.encode_many(spellings)))]
 
     def save_pretrained(
         self,
@@ -180,27 +179,27 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
             FileExistsError: when the folder contains files that do not belong to a model.
             ValueError: for a model in int8, whose original weights are lost.
         """
-        if is_int8(self._hf_model):
+        if is_int8(self.hf_model):
             raise ValueError('a model in int8 cannot be saved; load it with dtype="float32" and save that')
         with replaced_folder(folder) as fresh:
             with quiet_progress():
                 if adapter is None:
-                    self._hf_model.save_pretrained(fresh, state_dict=state_dict)
+                    self.hf_model.save_pretrained(fresh, state_dict=state_dict)
                 else:
                     adapter.save(fresh)
             config = copy.deepcopy(self.generation_config)
             if not config.do_sample:  # transformers does not save sampling options with do_sample=False
                 config.update(**NEUTRAL)
             config.save_pretrained(fresh)
-            self._tokenizer.save_pretrained(fresh)
+            self.tokenizer.save_pretrained(fresh)
             self._write_extra_config(fresh)
             text = (card or ModelCard()).markdown(
                 self.card_text,
-                sep_token=self._tokenizer.sep_token,
-                parameters=self._hf_model.num_parameters(),
-                architecture=self._hf_model.config.model_type,
+                sep_token=self.tokenizer.sep_token,
+                parameters=self.hf_model.num_parameters(),
+                architecture=self.hf_model.config.model_type,
                 n_positions=self.n_positions,
-                vocab_size=len(self._tokenizer),
+                vocab_size=len(self.tokenizer),
             )
             (fresh / "README.md").write_text(text, encoding="utf-8")
 

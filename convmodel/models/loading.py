@@ -17,7 +17,7 @@ from transformers import (
 from transformers import __version__ as transformers_version
 
 from convmodel.data.json_file import read_json_object
-from convmodel.models.folder import named_in_errors, naming, quiet_progress
+from convmodel.models.folder import named_in_errors, naming, naming_pickles, quiet_progress
 from convmodel.models.weight_checks import (
     CONFIG,
     check_finite,
@@ -84,7 +84,8 @@ def load_weights(
     options = {"config": config, "dtype": dtype, "use_safetensors": True, "trust_remote_code": False} | file_options
     title = title or source
     whole = naming(f"{title}: cannot be loaded")
-    with quiet_progress(), _without_report(), whole, named_in_errors(title, OSError):
+    pickles = naming_pickles(title, auto_class.__name__)
+    with pickles, quiet_progress(), _without_report(), whole, named_in_errors(title, OSError):
         model, report = auto_class.from_pretrained(
             source, **options, ignore_mismatched_sizes=True, output_loading_info=True
         )

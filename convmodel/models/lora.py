@@ -88,21 +88,26 @@ class Adapter:
         targets = options.targets or sorted(_linear_layers(model))
         if quantize:
             quantize_layers(model, {*targets})
-        saved = options.modules_to_save or []
         ties = model.get_output_embeddings().weight is model.get_input_embeddings().weight
+        saved = options.modules_to_save
+        tables = last_names(embedding_tables(model))
+        trains_tied = ties and not tables.isdisjoint(saved or ())
+        if trains_tied:  # by both names: peft finds tied weights by that of the output layer
+            saved = sorted({*tables, *(saved or ())})
         config = LoraConfig(
             task_type="CAUSAL_LM",
             r=options.r,
             lora_alpha=int(options.alpha) if options.alpha == int(options.alpha) else cast(int, options.alpha),
             lora_dropout=options.dropout,
             target_modules=targets,
-            modules_to_save=options.modules_to_save,
-            trainable_token_indices=None if saved else _rows_by_module(model, new_rows, ties),
+            modules_to_save=copy.copy(saved),
+            trainable_token_indices=_rows_by_module(model, new_rows, ties, {*(saved or ())}),
             fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
-            ensure_weight_tying=ties and bool({"embed_tokens", "lm_head"} & {*saved}),
+            ensure_weight_tying=trains_tied,
         )
         with quiet_peft():
             self._peft: Any = get_peft_model(cast(Any, model), config)
+        config.modules_to_save = saved  # peft removed the output layer, and needs it when it loads the adapter
         config.base_model_name_or_path = str(Path(base).resolve()) if Path(base).is_dir() else base
 
     def merged(self, fresh: PreTrainedModel | None = None) -> PreTrainedModel:
@@ -130,15 +135,10 @@ class Adapter:
         (folder / "README.md").unlink(missing_ok=True)  # peft's card, without content
 
 
-def count_parameters(model: nn.Module) -> tuple[int, int]:
-    """Return the numbers of trained and of all parameters."""
-    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
-    return sum(size for size, is_trained in sizes if is_trained), sum(size for size, _ in sizes)
-
-
 def describe_parameters(model: nn.Module) -> str:
     """Return the number of parameters in words, such as "trainable 2.4 M of 134.5 M parameters"."""
-    trained, total = count_parameters(model)
+    total = sum(parameter.numel() for parameter in model.parameters())
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     if trained == total:
         return f"{total:,} parameters"
     return f"trainable {_millions(trained)} of {_millions(total)} parameters"
@@ -162,10 +162,15 @@ def embedding_tables(model: PreTrainedModel) -> dict[str, Any]:
     return {name: module for name, module in cast(nn.Module, model).named_modules() if module in tables}
 
 
-def _rows_by_module(model: PreTrainedModel, new_rows: range, ties: bool) -> dict[str, list[int]] | None:
-    """Return the trained rows of embeddings and output layer by the last part of their names; tied ones are one."""
-    tables = [*embedding_tables(model)][: 1 if ties else 2]
-    return {name: [*new_rows] for name in last_names(tables)} if len(new_rows) else None
+def _rows_by_module(
+    model: PreTrainedModel, new_rows: range, ties: bool, whole: set[str]
+) -> dict[str, list[int]] | None:
+    """Return the trained rows of embeddings and output layer by the last part of their names; tied ones are one.
+
+    Those whose names are in `whole` are left out.
+    """
+    tables = [*embedding_tables(model)][: 1 if ties else 2] if len(new_rows) else []
+    return {name: [*new_rows] for name in last_names(tables) - whole} or None
 
 
 def last_names(names: Iterable[str]) -> set[str]:

@@ -6,7 +6,9 @@ import torch
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     MODEL_FOR_MASKED_LM_MAPPING,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
     AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
     PretrainedConfig,
     PreTrainedModel,
 )
@@ -17,7 +19,7 @@ from convmodel.tokens.text_tokenizer import AnyTokenizer
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """The folder or Hub name of a causal language model, and the base of other sources.
+    """The folder or Hub name of a model that writes, and the base of other sources.
 
     Args:
         name: the folder, file or Hub name, as the user gave it, after it was checked.
@@ -36,21 +38,29 @@ class ModelSource:
             FileNotFoundError, ValueError: as `loading.read_model_config`, and for a model that does not write.
         """
         config = self._read_config()
+        has_encoder = config.is_encoder_decoder
+        if has_encoder and type(config) in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING and not config.sub_configs:
+            return config
         # Encoders such as BERT can be read as causal models too, without having been trained as such.
         is_encoder = type(config) in MODEL_FOR_MASKED_LM_MAPPING and not getattr(config, "is_decoder", False)
-        if is_encoder or type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        if has_encoder or is_encoder or type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
             raise ValueError(
                 f"{self.name}: holds a {config.model_type!r} model, which does not write; give a causal language "
-                "model, such as a gpt2, llama, qwen3 or gemma3"
+                "model, such as a gpt2, llama, qwen3 or gemma3, or an encoder-decoder, such as a blenderbot or t5"
             )
         return config
 
     def _read_config(self) -> PretrainedConfig:
         return read_model_config(self.name)
 
-    def load(self, config: PretrainedConfig, *, dtype: torch.dtype) -> PreTrainedModel:
-        """Return the model; for errors see `loading.load_weights`."""
-        return load_weights(AutoModelForCausalLM, self.name, config, dtype=dtype)
+    def load(self, config: PretrainedConfig, *, dtype: torch.dtype, rows: int = 0) -> PreTrainedModel:
+        """Return the model; for errors see `loading.load_weights`.
+
+        Args:
+            rows: the number of tokens of the tokenizer, for an adapter that was trained with added ones.
+        """
+        auto_class = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+        return load_weights(auto_class, self.name, config, dtype=dtype)
 
     def tokenizer(self, cls: type[AnyTokenizer]) -> AnyTokenizer:
         """Return the tokenizer of the model; for errors see `tokenizer_files.load_tokenizer`."""

@@ -14,12 +14,12 @@ import torch
 import transformers
 from transformers import AutoModel, PretrainedConfig, PreTrainedModel
 
-from convmodel.data.json_file import COPY_AGAIN, read_json_object, refuse_lfs_pointer
+from convmodel.data.json_file import COPY_AGAIN, refuse_lfs_pointer
 from convmodel.models import unpickling
 from convmodel.models.folder import MODEL_FILES, quiet_progress, replaced_folder
 from convmodel.models.generation_file import GENERATION
 from convmodel.models.loading import load_weights, read_model_config
-from convmodel.models.weight_checks import CONFIG
+from convmodel.models.weight_checks import CONFIG, sharded_files
 
 PICKLE = "pytorch_model.bin"
 INDEX = f"{PICKLE}.index.json"
@@ -69,7 +69,9 @@ def convert_weights(folder: str | os.PathLike[str], output: str | os.PathLike[st
         )
         with quiet_progress():
             model.save_pretrained(fresh)
-        _copy_other_files(source, fresh)
+        for file in source.iterdir():  # decoding options, tokenizer and the files of this package
+            if file.is_file() and file.name not in (CONFIG, INDEX) and MODEL_FILES.fullmatch(file.name):
+                shutil.copyfile(file, fresh / file.name)
     return Conversion(report["tensors"], report["isolated"])
 
 
@@ -81,19 +83,15 @@ def _pickles(folder: Path) -> list[Path]:
         )
     if [*folder.glob("*.safetensors")]:
         raise ValueError(f"{folder}: has safetensors already; give it to --model as it is")
-    names = [PICKLE]
     if (folder / INDEX).is_file():
-        shards = read_json_object(folder / INDEX).get("weight_map")
-        if not isinstance(shards, dict) or not all(Path(str(name)).name == name for name in shards.values()):
-            raise ValueError(f'{folder / INDEX}: has no "weight_map" of tensors and files; {COPY_AGAIN}')
-        names = sorted({*shards.values()})
-    elif not (folder / PICKLE).is_file():
+        files = sharded_files(folder / INDEX)
+    elif (folder / PICKLE).is_file():
+        files = [folder / PICKLE]
+    else:
         raise ValueError(f"{folder}: holds no {PICKLE} and no {INDEX}, so there is nothing to convert")
-    for name in names:
-        if not (folder / name).is_file():
-            raise FileNotFoundError(f"{folder / name}: is missing, and {INDEX} names it; {COPY_AGAIN}")
-        refuse_lfs_pointer(folder / name)
-    return [folder / name for name in names]
+    for file in files:
+        refuse_lfs_pointer(file)
+    return files
 
 
 def _unpickle(pickles: list[Path], output: Path) -> dict[str, Any]:
@@ -134,10 +132,3 @@ def _class_of(config: PretrainedConfig) -> Any:
     """Return the class of transformers that a configuration names, so that no part of the model is lost."""
     named = getattr(transformers, (config.architectures or [""])[0], None)
     return named if isinstance(named, type) and issubclass(named, PreTrainedModel) else AutoModel
-
-
-def _copy_other_files(source: Path, fresh: Path) -> None:
-    """Copy decoding options, tokenizer and the files of this package."""
-    for file in source.iterdir():
-        if file.is_file() and file.name not in (CONFIG, INDEX) and MODEL_FILES.fullmatch(file.name):
-            shutil.copyfile(file, fresh / file.name)

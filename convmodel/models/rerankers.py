@@ -104,27 +104,18 @@ def score_candidates(
     """Return a scorer's scores of candidates, passing the persona if the scorer takes one.
 
     Raises:
-        ValueError: when the scorer does not return a number for each candidate.
+        ValueError: when the scorer does not return one number for each candidate, or one is NaN.
     """
     extra = {"persona": persona} if "persona" in inspect.signature(scorer.score).parameters else {}
-    return check_scores(scorer.score(context, candidates, **extra), candidates)
+    values = [float(score) for score in scorer.score(context, candidates, **extra)]
+    if len(values) != len(candidates) or any(map(math.isnan, values)):
+        raise ValueError(f"the scorer gave {values} for {len(candidates)} candidates; give one number for each")
+    return values
 
 
 def scorer_name(scorer: ScoredBy) -> str:
     """Return the name of a scorer: "likelihood", its `name`, or the name of its class."""
     return scorer if isinstance(scorer, str) else str(getattr(scorer, "name", type(scorer).__name__))
-
-
-def check_scores(scores: Sequence[float], candidates: Sequence[str]) -> list[float]:
-    """Return a scorer's scores as floats.
-
-    Raises:
-        ValueError: when there is not one score for each candidate, or a score is NaN.
-    """
-    values = [float(score) for score in scores]
-    if len(values) != len(candidates) or any(map(math.isnan, values)):
-        raise ValueError(f"the scorer gave {values} for {len(candidates)} candidates; give one number for each")
-    return values
 
 
 def _score_non_blank(candidates: Sequence[str], score: Callable[[list[str]], Sequence[float]]) -> list[float]:

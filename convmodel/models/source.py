@@ -1,11 +1,10 @@
 """The kinds of sources of a language model: folders and Hub names, GGUF files, and adapters over another source."""
 
 import os
-from pathlib import Path
 
 from convmodel.models.adapter_source import AdapterSource, is_adapter
 from convmodel.models.folder import checked_source
-from convmodel.models.gguf_source import GgufSource, check_gguf, is_gguf
+from convmodel.models.gguf_source import GgufSource, is_gguf
 from convmodel.models.lora import ADAPTER
 from convmodel.models.model_source import ModelSource
 
@@ -31,6 +30,5 @@ def open_source(name_or_path: Name, *, base: Name | None = None) -> ModelSource:
     if base is not None:
         raise ValueError(f"{name}: holds no adapter ({ADAPTER}), so it needs no base; leave --base (base=...) out")
     if is_gguf(name):
-        check_gguf(Path(name))
-        return GgufSource(name)
+        return GgufSource.open(name)
     return ModelSource(checked_source(name))

@@ -3,14 +3,14 @@
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 from transformers import PreTrainedModel
 
-from convmodel.generation.decoders import supports_engine
 from convmodel.generation.engine import Engine
+from convmodel.generation.engine_support import supports_engine
 from convmodel.generation.options import DecodingConfig
 from convmodel.generation.padded import ModelInput, generate_in_batches
 from convmodel.generation.request import SEEDS, Finish, GenerationRequest, RequestState, derive_seed
@@ -192,10 +192,8 @@ def runs_in_engine(model: PreTrainedModel, decoding: DecodingConfig) -> bool:
     Raises:
         ValueError: for options that `generate` does not have.
     """
-    if not decoding.uses_engine:
-        return False
     if supports_engine(model):
-        return True
+        return decoding.uses_engine
     architecture = type(model).__name__
     decoding.check_without_engine(f"take another model than {architecture}, which the engine does not support")
     if architecture not in WARNED:
@@ -231,8 +229,11 @@ def _with_transformers(
     results = []
     for job, job_ids in zip(jobs, ids, strict=True):
         limit = config.max_length - len(job.row.input_ids) if config.max_new_tokens is None else config.max_new_tokens
+        limit -= config.forced_eos_token_id is not None  # the last token is then an end
         finishes: list[Finish] = ["length" if len(text_ids) >= limit else "end" for text_ids in job_ids]
         results.append(list(map(_end, job.streams, job.splitters, job_ids, finishes)))
+    if model.config.is_encoder_decoder:  # BlenderBot's replies begin with the space of their first word
+        results = [[replace(text, text=text.text.strip()) for text in texts] for texts in results]
     return results
 
 

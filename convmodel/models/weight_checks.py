@@ -32,12 +32,19 @@ def check_weight_files(source: str) -> None:
     for file in sorted(folder.glob("*.safetensors")) if folder.is_dir() else ():
         check_weight_file(file)
     for index in sorted(folder.glob(f"*{INDEX}")) if folder.is_dir() else ():
-        shards = read_json_object(index).get("weight_map")
-        if not isinstance(shards, dict):
-            raise ValueError(f'{index}: has no "weight_map" of tensors and files; {COPY_AGAIN}')
-        for shard in sorted({*map(str, shards.values())}):
-            if not (folder / shard).is_file():
-                raise FileNotFoundError(f"{folder / shard}: is missing, and {index.name} names it; {COPY_AGAIN}")
+        sharded_files(index)
+
+
+def sharded_files(index: Path) -> list[Path]:
+    """Return the files that the index of a sharded model names, all of which must be there."""
+    shards = read_json_object(index).get("weight_map")
+    if not isinstance(shards, dict) or not all(Path(str(name)).name == name for name in shards.values()):
+        raise ValueError(f'{index}: has no "weight_map" of tensors and files; {COPY_AGAIN}')
+    files = [index.with_name(name) for name in sorted({*shards.values()})]
+    for file in files:
+        if not file.is_file():
+            raise FileNotFoundError(f"{file}: is missing, and {index.name} names it; {COPY_AGAIN}")
+    return files
 
 
 def check_weight_file(file: Path) -> None:

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from convmodel.models.selection.dual_encoder import DualEncoderSelector
-from convmodel.models.selection.index.index import CandidateSet
+from convmodel.models.selection.fused_contexts import FusedContexts, Parts, SearchContexts
+from convmodel.models.selection.fused_selector import FusedSelector, SearchingSelector, require_searching
+from convmodel.models.selection.index.index import CandidateIndex, CandidateSet
 from convmodel.models.selection.inputs import checked_candidates
 from convmodel.models.selection.search.exact import TopK
-from convmodel.models.selection.search.vectors import EncodedContexts
 from convmodel.models.selection.selector import Selector
 
 ScoredNumbers = list[tuple[int, float]]
@@ -15,11 +15,14 @@ ScoredNumbers = list[tuple[int, float]]
 
 
 class EncodedCandidates(Protocol):
-    """Candidates that were encoded once: an index on disk, or a list in memory."""
+    """Candidates that were encoded once: an index on disk, or a list in memory.
+
+    For a fused selector they also have `parts`, as `CandidateIndex`.
+    """
 
     def __len__(self) -> int: ...
 
-    def search(self, contexts: EncodedContexts, k: int) -> TopK:
+    def search(self, contexts: Any, k: int) -> TopK:
         """Return the k best candidates for each of B contexts; the ids are numbers of candidates."""
 
     def text(self, number: int) -> str: ...
@@ -30,9 +33,10 @@ class EncodedCandidates(Protocol):
 class VectorPool:
     """Candidates that are searched by their vectors; the selector encodes contexts."""
 
-    def __init__(self, selector: DualEncoderSelector[Any, Any], candidates: EncodedCandidates) -> None:
+    def __init__(self, selector: SearchingSelector, candidates: EncodedCandidates) -> None:
         self._selector = selector
         self._candidates = candidates
+        self._encoded: tuple[tuple[tuple[str, ...], tuple[str, ...]], SearchContexts] | None = None
         self.text = candidates.text
         self.metadata = candidates.metadata
 
@@ -41,9 +45,23 @@ class VectorPool:
 
     def best(self, context: Sequence[str], persona: Sequence[str], k: int) -> ScoredNumbers:
         """Return the k best candidates for a context."""
-        encoded = self._selector.encode_contexts([context], personas=[persona])
-        top = self._candidates.search(encoded, k)
+        top = self._candidates.search(self._encode(context, persona), k)
         return list(zip(top.ids[0].tolist(), top.scores[0].tolist(), strict=True))
+
+    def parts(self, context: Sequence[str], persona: Sequence[str], numbers: Sequence[int]) -> Parts:
+        """Return the addends of candidates' scores, by feature; nothing for a selector that is not fused."""
+        encoded = self._encode(context, persona)
+        if isinstance(encoded, FusedContexts) and isinstance(self._candidates, CandidateIndex | CandidateSet):
+            return self._candidates.parts(encoded, numbers)
+        return [{} for _ in numbers]
+
+    def _encode(self, context: Sequence[str], persona: Sequence[str]) -> SearchContexts:
+        """Encode a context, or return what the last call with the same one returned."""
+        key = (tuple(context), tuple(persona))
+        last = self._encoded
+        if last is None or last[0] != key:
+            last = self._encoded = (key, self._selector.encode_contexts([context], personas=[persona]))
+        return last[1]
 
 
 class JointPool:
@@ -64,6 +82,12 @@ class JointPool:
         scores = self._selector.score([context], self._texts, personas=[persona])[0].tolist()
         return sorted(enumerate(scores), key=lambda scored: -scored[1])[:k]
 
+    def parts(self, context: Sequence[str], persona: Sequence[str], numbers: Sequence[int]) -> Parts:
+        """See `VectorPool.parts`."""
+        if not isinstance(self._selector, FusedSelector):
+            return [{} for _ in numbers]
+        return self._selector.explain(context, [self._texts[number] for number in numbers], persona=persona)
+
     def text(self, number: int) -> str:
         return self._texts[number]
 
@@ -80,7 +104,7 @@ def make_pool(
     candidates: EncodedCandidates | Pool | Sequence[str],
     metadata: Sequence[Mapping[str, Any] | None] | None = None,
 ) -> Pool:
-    """Make a pool of candidates; texts, with metadata of each, are encoded now if the selector is a dual encoder.
+    """Make a pool of candidates; texts, with metadata of each, are encoded now if the selector can search.
 
     Raises:
         TypeError: for encoded candidates with a selector that does not encode candidates, or a text of another type.
@@ -88,12 +112,13 @@ def make_pool(
     """
     if isinstance(candidates, Pool):
         return candidates
-    if isinstance(selector, DualEncoderSelector):
+    if selector.searches:
+        searching = require_searching(selector, remedy="give texts")
         if isinstance(candidates, Sequence):
-            return VectorPool(selector, CandidateSet(selector, candidates, metadata=metadata))
+            return VectorPool(searching, CandidateSet(selector, candidates, metadata=metadata))
         if not len(candidates):
             raise ValueError("there are no candidates to choose from; give at least one")
-        return VectorPool(selector, candidates)
+        return VectorPool(searching, candidates)
     if isinstance(candidates, Sequence):
         return JointPool(selector, candidates, metadata)
     raise TypeError(

@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
@@ -53,8 +54,10 @@ class Chooser(ClosesOnExit):
         options: Mapping[str, Any] | None = None,
         max_waiting: int | None = MAX_WAITING,
     ) -> None:
-        self._defaults = {**DEFAULTS, **drop_none(options or {})}
-        self.check_options(self._defaults)
+        self.options: Mapping[str, Any] = MappingProxyType({**DEFAULTS, **drop_none(options or {})})
+        self.check_options(self.options)
+        self.scorer = SelectorScorer(selector)
+        """The selector as a scorer of any candidates."""
         self._selector = selector
         self._pool = make_pool(selector, candidates)
         self._worker = SingleWorker("chooser", max_waiting)
@@ -67,22 +70,14 @@ class Chooser(ClosesOnExit):
         *,
         device: str | torch.device | None = None,
         dtype: str | torch.dtype = "auto",
+        fusion: bool = True,
         **options: Any,
     ) -> "Chooser":
-        """Load a selector as `Selector.from_pretrained` does; `options` are the arguments of the class."""
-        return cls(Selector.from_pretrained(name_or_path, device, dtype), candidates, **options)
+        """Load a selector as `Selector.from_pretrained` does; other `options` are the arguments of the class."""
+        return cls(Selector.from_pretrained(name_or_path, device, dtype, fusion=fusion), candidates, **options)
 
     def __len__(self) -> int:
         return len(self._pool)
-
-    @property
-    def scorer(self) -> SelectorScorer:
-        """The selector as a scorer of any candidates."""
-        return SelectorScorer(self._selector)
-
-    @property
-    def options(self) -> Mapping[str, Any]:
-        return dict(self._defaults)
 
     @property
     def load(self) -> Load:
@@ -102,7 +97,7 @@ class Chooser(ClosesOnExit):
     ) -> ReplyFuture:
         """Start a reply and return at once; see `Responder.start`. The session is not used."""
         self.check_options(options or {})
-        merged = {**self._defaults, **drop_none(options or {})}
+        merged = {**self.options, **drop_none(options or {})}
         turns = check_turns(context)
         sentences = check_turns(persona, what="persona sentence")
         if not merged[SELECTION_TEMPERATURE]:
@@ -130,9 +125,10 @@ class Chooser(ClosesOnExit):
         started_at: float,
     ) -> Reply:
         best = self._best(context, persona, options["num_candidates"], allow_repeats=options["allow_repeats"])
+        parts = self._pool.parts(context, persona, [number for number, _ in best])
         candidates = [
-            Candidate(self._pool.text(number), score, "chosen", number, self._pool.metadata(number))
-            for number, score in best
+            Candidate(self._pool.text(number), score, "chosen", number, self._pool.metadata(number), scores=scores)
+            for (number, score), scores in zip(best, parts, strict=True)
         ]
         seconds = time.perf_counter() - started_at
         return Reply(

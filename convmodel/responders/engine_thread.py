@@ -14,8 +14,8 @@ from transformers import PreTrainedModel
 
 from convmodel.errors import QueueFull
 from convmodel.generation.adapters import AdapterWeights
-from convmodel.generation.decoders import supports_engine
 from convmodel.generation.engine import Engine
+from convmodel.generation.engine_support import supports_engine
 from convmodel.generation.request import RequestState
 from convmodel.models.devices import release_openmp_threads
 from convmodel.models.text_generation import GeneratedText, collect_texts, runs_in_engine, write
@@ -74,6 +74,11 @@ class EngineThread(ClosesOnExit):
             running = min(self._num_running, self._open)
             tokens = _add_loads(self._finished_load, _load_of(self._engine))
             return _add_loads(Load(running, self._open - running), tokens)
+
+    @property
+    def has_engine(self) -> bool:
+        """Whether the engine supports the model."""
+        return self._engine is not None
 
     def submit(self, handle: GenerationHandle[Any]) -> None:
         """Queue a request; raise QueueFull when too many wait, and RuntimeError after `close`."""

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Generic, Self, cast
 import torch
 
 from convmodel.generation.option_checks import check_names
-from convmodel.generation.options import DecodingConfig, effective_options
+from convmodel.generation.options import DecodingConfig, effective_options, without_engine_options
 from convmodel.generation.request import SEEDS
 from convmodel.generation.sampler import WARPS
 from convmodel.models.adapter_folder import AdaptedModel
@@ -39,6 +39,9 @@ class EngineWorker(ClosesOnExit, Generic[AnyLanguageModel]):
     noun: ClassVar[str]
     """Name of a generated text in errors."""
 
+    presets: Mapping[str, Mapping[str, Any]]
+    """Named sets of options, without those that the model's architecture cannot have."""
+
     def __init__(
         self,
         model: AnyLanguageModel,
@@ -51,24 +54,28 @@ class EngineWorker(ClosesOnExit, Generic[AnyLanguageModel]):
     ) -> None:
         if max_waiting is not None and max_waiting < 1:
             raise ValueError(f"max_waiting={max_waiting}; at least 1 must wait, if only for the next step")
-        adapters = adapters or {}
         self._defaults = dict(options or {})
         self._use(model, None)
-        self._adapters = adapters
+        self._adapters = adapters or {}
         self._thread = EngineThread(
             model.hf_model,
-            adapters=[adapted.adapter for adapted in adapters.values()],
+            adapters=[adapted.adapter for adapted in self._adapters.values()],
             noun=self.noun,
             max_running=max_running,
             max_kept=max_kept,
             max_waiting=max_waiting,
         )
+        if not self._thread.has_engine:
+            self.presets = {name: without_engine_options(preset) for name, preset in self.presets.items()}
 
     def _use(self, model: AnyLanguageModel, adapter: int | None) -> None:
         """Generate with a model, which is that of the engine with one of its adapters, if any."""
-        self._model = model
+        self.model = model
         self._adapter = adapter
-        self._options = MappingProxyType(effective_options(self._decoding(self._defaults)))
+        self.options: Mapping[str, Any] = MappingProxyType(effective_options(self._decoding(self._defaults)))
+        """Default options of a request, as they were when the worker was created."""
+        self.context_length = model.n_positions
+        """Number of tokens that the model reads at once, its reply included."""
 
     @property
     def adapted(self) -> dict[str, Self]:
@@ -93,28 +100,13 @@ class EngineWorker(ClosesOnExit, Generic[AnyLanguageModel]):
         return cls(cast(AnyLanguageModel, model), **options)
 
     @property
-    def model(self) -> AnyLanguageModel:
-        """The language model."""
-        return self._model
-
-    @property
-    def options(self) -> Mapping[str, Any]:
-        """Default options of a request, as they were when the worker was created."""
-        return self._options
-
-    @property
-    def context_length(self) -> int:
-        """Number of tokens that the model reads at once, its reply included."""
-        return self._model.n_positions
-
-    @property
     def load(self) -> Load:
         """Current load and token counts; may be read from any thread, and after `close`."""
         return self._thread.load
 
     def clamp_new_tokens(self, wanted: int) -> int:
         """See `BoundedGenerator.clamp_new_tokens`."""
-        return self._model.clamp_new_tokens(wanted)
+        return self.model.clamp_new_tokens(wanted)
 
     def check_options(self, options: Mapping[str, Any]) -> None:
         """Raise ValueError for an invalid option; the message has the option, its value and the allowed values."""
@@ -127,7 +119,7 @@ class EngineWorker(ClosesOnExit, Generic[AnyLanguageModel]):
         given = {name: value for name, value in options.items() if value is not None}
         is_greedy = given.get("do_sample") is False  # the defaults of sampling do not apply
         defaults = {name: value for name, value in self._defaults.items() if not (is_greedy and name in WARPS)}
-        decoding = self._model.decoding(**defaults | given)
+        decoding = self.model.decoding(**defaults | given)
         _ = decoding.uses_engine  # raises ValueError for options that contradict each other
         return decoding
 
@@ -147,7 +139,7 @@ class EngineWorker(ClosesOnExit, Generic[AnyLanguageModel]):
         handle = GenerationHandle(
             job,
             pieces,
-            model=self._model,
+            model=self.model,
             adapter=self._adapter,
             on_end=self._thread.release,
             to_result=to_result,

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -12,8 +13,8 @@ from convmodel.models.adapter_folder import load_adapter, open_adapter
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.folder import DOCUMENT_FILE, has_file
 from convmodel.models.rerankers import SelectorScorer
-from convmodel.models.selection.dual_encoder import DualEncoderSelector
 from convmodel.models.selection.index.index import CandidateIndex
+from convmodel.models.selection.index.storage import INDEX
 from convmodel.models.selection.selector import Selector
 from convmodel.models.source import open_source
 from convmodel.responders.candidate_pool import Pool, make_pool
@@ -66,6 +67,7 @@ def load_all(
     max_kept: int | None = None,
     reasoning: bool = False,
     adapters: Mapping[str, Name] | None = None,
+    fusion: bool = True,
     **others: Any,
 ) -> LoadedModels:
     """Load the models of a server, which alone limits the number of open requests.
@@ -75,7 +77,7 @@ def load_all(
     Args:
         model: as for `open_responder`; or a document model.
         documents: a document model beside the responder. A plain GPT-2 can serve as one.
-        base, reasoning, adapters, others: as for `open_responder`.
+        base, reasoning, adapters, fusion, others: as for `open_responder`.
 
     Raises:
         FileNotFoundError, ValueError: as `open_responder`.
@@ -89,12 +91,13 @@ def load_all(
         documents = model
         model = None
         under = base
-    replies = _replies(model, documents, **others)
+    others["index"] = _index_of(**{name: others.get(name) for name in ("selector", "index", "candidates")})
+    replies = _replies(model, documents, others)
     if replies:
         _check(model, **others)
     if adapters and model is None:
         raise ValueError("there are adapters and no model that replies under them; give one (--model)")
-    selectors = _load_selectors(others, device, dtype)
+    selectors = _load_selectors(others, device, dtype, fusion=fusion)
     shared: Mapping[str, Any] = {"device": device, "max_running": max_running, "max_waiting": None}
     responder = None
     if replies:
@@ -113,26 +116,20 @@ def load_all(
         raise
 
 
-def _replies(
-    model: Name | None,
-    documents: Name | None,
-    selector: Name | Selector | None = None,
-    index: Name | None = None,
-    candidates: Name | None = None,
-    reranker: Name | Selector | None = None,
-) -> bool:
+def _replies(model: Name | None, documents: Name | None, others: Mapping[str, Any]) -> bool:
     """Return whether a server's arguments name something that replies, or ought to."""
-    chooses = index is not None or candidates is not None or reranker == "likelihood"
-    if model is None and selector is not None:
+    given = {name for name, value in others.items() if value is not None}
+    chooses = not given.isdisjoint({"index", "candidates"}) or others.get("reranker") == "likelihood"
+    if model is None and "selector" in given:
         return chooses
-    return model is not None or documents is None or chooses or reranker is not None
+    return model is not None or documents is None or chooses or "reranker" in given
 
 
-def _load_selectors(names: Mapping[str, Any], device: Device, dtype: str) -> dict[str, Selector]:
+def _load_selectors(names: Mapping[str, Any], device: Device, dtype: str, *, fusion: bool) -> dict[str, Selector]:
     """Load the selector and the reranker of a server, as far as they are named and are no names of `RERANKERS`."""
-    selectors = {"selector": _load_selector(names.get("selector"), device, dtype)}
+    selectors = {"selector": _load_selector(names.get("selector"), device, dtype, fusion=fusion)}
     if names.get("reranker") not in RERANKERS:
-        selectors["reranker"] = _load_selector(names.get("reranker"), device, dtype)
+        selectors["reranker"] = _load_selector(names.get("reranker"), device, dtype, fusion=fusion)
     return {name: selector for name, selector in selectors.items() if selector is not None}
 
 
@@ -151,6 +148,7 @@ def open_responder(
     max_kept: int | None = None,
     reasoning: bool = False,
     adapters: Mapping[str, Name] | None = None,
+    fusion: bool = True,
 ) -> AnyResponder:
     """Load a responder that generates replies, selects them, or does both and returns the best.
 
@@ -159,7 +157,8 @@ def open_responder(
         base: the model under an adapter that `model` names.
         selector: a selector, or its folder, which selects among candidates, or without candidates ranks generated
             replies.
-        index: an index of candidates encoded by the selector; see `python -m convmodel index`.
+        index: an index of candidates encoded by the selector; see `python -m convmodel index`. By default the one in
+            the selector's own folder, where `index --lexical` makes both.
         candidates: a file of candidates, one per line, instead of an index.
         reranker: ranks all replies: "selector", "likelihood", or another selector or its folder. By default the
             selector if there is one, otherwise the likelihood.
@@ -168,17 +167,19 @@ def open_responder(
         max_running, max_waiting, max_kept: see `EngineWorker`.
         reasoning: whether the conversation model may reason before it replies; see `LayoutOptions`.
         adapters: folders of LoRA adapters over the model, by the names that they have in the responder's `adapted`.
+        fusion: whether selectors use the features and weights of their `fusion.json`; see `Selector.from_pretrained`.
 
     Raises:
         FileNotFoundError: for a folder or file that does not exist.
         ValueError: for arguments that do not fit together; the message says what is missing.
     """
+    index = _index_of(selector, index, candidates)
     _check(model, selector, index, candidates, reranker)
     if reasoning and model is None:
         raise ValueError("reasoning=True without a model that writes; give one (--model), or leave --reasoning out")
     has_candidates = index is not None or candidates is not None
-    selector_model = _load_selector(selector, device, dtype)
-    other = None if reranker in RERANKERS else _load_selector(reranker, device, dtype)
+    selector_model = _load_selector(selector, device, dtype, fusion=fusion)
+    other = None if reranker in RERANKERS else _load_selector(reranker, device, dtype, fusion=fusion)
     chooser = None
     if selector_model is not None and has_candidates:
         chooser = Chooser(selector_model, _load_candidates(selector_model, index, candidates), max_waiting=max_waiting)
@@ -224,9 +225,9 @@ def _load_writer(
 def _let_reason(model: ConversationModel) -> None:
     """Let a model reason before it replies; ValueError for one without a chat template."""
     tokenizer = model.tokenizer
-    if tokenizer.layout.owns_special_tokens:
+    if tokenizer.layout.name != "chat_template":
         raise ValueError(
-            "reasoning=True, but the model's layout is that of separators, in which no model reasons; leave "
+            f"reasoning=True, but the model's layout is {tokenizer.layout.name!r}, in which no model reasons; leave "
             "--reasoning out, or use a model with a chat template"
         )
     tokenizer.choose_layout(reasoning=True)
@@ -237,7 +238,7 @@ def _load_candidates(selector: Selector, index: Name | None, candidates: Name | 
         distinct = distinct_candidates(candidates)
         texts = [candidate.text for candidate in distinct]
         return make_pool(selector, texts, [candidate.metadata for candidate in distinct])
-    if not isinstance(selector, DualEncoderSelector):
+    if not selector.searches:
         raise ValueError(
             f"{index}: a {selector.kind} reads context and candidate together and cannot search an index; give a few "
             "candidates (--candidates), or let another selector choose and this one rank (--reranker)"
@@ -246,11 +247,18 @@ def _load_candidates(selector: Selector, index: Name | None, candidates: Name | 
     return CandidateIndex.open(index, selector)
 
 
-def _load_selector(name: Name | Selector | None, device: Device, dtype: str) -> Selector | None:
+def _index_of(selector: Name | Selector | None, index: Name | None, candidates: Name | None) -> Name | None:
+    """Return the index, by default the one in the folder of a lexical selector."""
+    if index is not None or candidates is not None or selector is None or isinstance(selector, Selector):
+        return index
+    return selector if (Path(selector) / INDEX).is_file() else None
+
+
+def _load_selector(name: Name | Selector | None, device: Device, dtype: str, *, fusion: bool) -> Selector | None:
     """Return a selector, which is loaded unless it is given."""
     if name is None or isinstance(name, Selector):
         return name
-    return Selector.from_pretrained(name, device, "auto" if dtype == "int8" else dtype)
+    return Selector.from_pretrained(name, device, "auto" if dtype == "int8" else dtype, fusion=fusion)
 
 
 def _check(

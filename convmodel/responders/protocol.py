@@ -32,7 +32,8 @@ class Candidate:
         score: final score, higher is better; None if no candidates were compared.
         number: number of the selected candidate in its index or list, from 0; None for a generated text.
         metadata: metadata of the selected candidate.
-        scores: scores of the stages before the final one: "written" from the writer, "chosen" from the search.
+        scores: scores of the stages before the final one: "written" from the writer, "chosen" from the search; and the
+            addends of the latter by feature, for a fused selector.
         tokens: number of generated tokens; 0 for a selected text.
     """
 

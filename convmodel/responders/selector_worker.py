@@ -6,9 +6,11 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
+from convmodel.metrics.words import words
 from convmodel.models.devices import release_openmp_threads
 from convmodel.models.selection.dual_encoder import DualEncoderSelector
 from convmodel.models.selection.encoder_selector import EncoderSelector
+from convmodel.models.selection.fused_selector import FusedSelector
 from convmodel.models.selection.selector import Selector
 from convmodel.responders.protocol import Load
 from convmodel.responders.text_selector import TextScores, TextValues, TextVectors, ValueT
@@ -57,11 +59,13 @@ class SelectorWorker:
 
     def __init__(self, selector: Selector) -> None:
         self._selector = selector
+        self._encoder = selector.indexer
         self._computing = threading.Lock()
         self._counting = threading.Lock()
         self._open = 0
         self.kind = selector.kind
-        self.dimensions = int(selector.encode_candidates(["a"]).shape[1]) if self.kind in ONE_VECTOR else None
+        has_vectors = self._encoder.kind in ONE_VECTOR
+        self.dimensions = int(selector.encode_candidates(["a"]).shape[1]) if has_vectors else None
 
     @property
     def load(self) -> Load:
@@ -71,7 +75,7 @@ class SelectorWorker:
 
     def embed(self, texts: Sequence[str], *, queries: bool = False) -> Computation[TextVectors]:
         """Start to encode texts as documents, or as queries; see `TextSelector.embed`."""
-        selector = self._selector
+        selector = self._encoder
         if self.dimensions is None or not isinstance(selector, DualEncoderSelector):
             raise ValueError(f"a {self.kind} has no single vector for a text; use a bi-encoder or ConveRT")
         make_row = (lambda ids: selector.context_row([ids])) if queries else selector.candidate_row
@@ -91,15 +95,15 @@ class SelectorWorker:
 
     def rank(self, query: str, documents: Sequence[str]) -> Computation[TextScores]:
         """Start to score documents as the reply to a query; see `TextSelector.rank`."""
-        selector = self._selector
-        make_row = _document_row(selector)
+        make_row = _document_row(self._encoder)
+        encode = _token_encoder(self._encoder)
 
         def score(batch: Sequence[str]) -> TextScores:
-            scores = selector.score([[query]], list(batch))[0].tolist()
-            return TextValues(scores, *_count_tokens(selector.tokenizer.encode_many(batch), make_row))
+            scores = self._selector.score([[query]], list(batch))[0].tolist()
+            return TextValues(scores, *_count_tokens(encode(batch), make_row))
 
         def compute(cancelled: Callable[[], bool]) -> TextScores:
-            read = len(selector.tokenizer.encode_many([query])[0])
+            read = len(encode([query])[0])
             return _sum([TextValues((), read, 0), *self._batches(documents, score, cancelled)])
 
         return Computation(compute)
@@ -126,14 +130,21 @@ class SelectorWorker:
             self._open += change
 
 
-def _document_row(selector: Selector) -> Callable[[Sequence[int]], Row]:
+def _token_encoder(selector: Selector) -> Callable[[Sequence[str]], Sequence[Sequence[Any]]]:
+    """Return the function that splits texts into tokens; those of a lexical selector are words."""
+    if isinstance(selector, FusedSelector):
+        return lambda texts: list(map(words, texts))
+    return selector.tokenizer.encode_many
+
+
+def _document_row(selector: Selector) -> Callable[[Sequence[Any]], Row]:
     """Return the function that lays out and cuts a document; a selector of another kind cuts nothing."""
     if isinstance(selector, DualEncoderSelector):
         return selector.candidate_row
     return selector.layout.candidate if isinstance(selector, EncoderSelector) else list
 
 
-def _count_tokens(ids: Sequence[Sequence[int]], make_row: Callable[[Sequence[int]], Row]) -> tuple[int, int]:
+def _count_tokens(ids: Sequence[Sequence[Any]], make_row: Callable[[Sequence[int]], Row]) -> tuple[int, int]:
     """Return the numbers of tokens of texts that the model reads, without separators, and of those that are cut off."""
     kept = sum(len(make_row(of_text)) - (len(make_row(of_text[:1])) - len(of_text[:1])) for of_text in ids)
     return kept, sum(map(len, ids)) - kept

@@ -5,7 +5,8 @@ from typing import Any
 
 from convmodel.generation.options import PRESETS
 from convmodel.models.adapter_folder import AdaptedModel
-from convmodel.models.conversation_model import ConversationModel, ReplyInputs, rank_and_deduplicate
+from convmodel.models.conversation_inputs import ReplyInputs, rank_and_deduplicate
+from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.document_inputs import DocumentModelOutput
 from convmodel.models.document_model import PRESETS as DOCUMENT_PRESETS
 from convmodel.models.document_model import DocumentModel
@@ -72,7 +73,7 @@ class Writer(EngineWorker[ConversationModel]):
         decoding = self._decoding(options or {})
         pieces, drawn = self._draw(decoding, seed)
         scored = decoding.num_replies > 1 and self._scorer == "likelihood"
-        inputs = self._model.prepare(
+        inputs = self.model.prepare(
             context, persona, decoding, session=session, keep=self._keep, scored=scored, **drawn
         )
         return self._submit(
@@ -84,15 +85,13 @@ class Writer(EngineWorker[ConversationModel]):
 
     def count_tokens(self, context: Sequence[str], persona: Sequence[str] = ()) -> int:
         """See `ContextCounter.count_tokens`."""
-        tokenizer = self._model.tokenizer
-        turns, sentences = tokenizer.encode_context(context, persona)
-        return len(tokenizer.encode_ids(turns, persona=sentences)["input_ids"])
+        return len(self.model.tokenizer(context, persona=persona)["input_ids"])
 
     def _to_reply(
         self, handle: GenerationHandle[Reply], texts: list[GeneratedText], inputs: ReplyInputs, session: Session | None
     ) -> Reply:
         """Rank the texts of a request; called in the thread that waits for the reply."""
-        model = self._model
+        model = self.model
         scores = model.scores(inputs, texts, self._scorer) if len(texts) > 1 else None
         ranked = rank_and_deduplicate(texts, scores)
         if session is not None:
@@ -141,7 +140,7 @@ class DocumentWriter(EngineWorker[DocumentModel]):
         """Start to generate documents and return at once; see `DocumentGenerator.start`."""
         decoding = self._decoding(options or {})
         pieces, drawn = self._draw(decoding, seed)
-        inputs = self._model.prepare(prompt, meta, decoding, **drawn)
+        inputs = self.model.prepare(prompt, meta, decoding, **drawn)
         return self._submit(
             inputs.job, pieces, to_result=lambda _, texts: inputs.output(texts), text_of=lambda output: output.texts[0]
         )

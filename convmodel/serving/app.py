@@ -33,7 +33,7 @@ def create_app(service: Service, *, routers: Iterable[APIRouter] = ()) -> FastAP
     app.state.turns = None if service.store is None else TurnService(Conversations(service.store, service))
     own = (status.router, conversations.router, replies.router, documents.router, rerank.router, anthropic.router)
     for router in (*own, openai.router, completions.router, embeddings.router, page_router(), *routers, openapi.router):
-        app.include_router(router)
+        app.router.routes += router.routes  # include_router would build each route again, at the first request
     app.openapi = openapi.openapi_of(app, service)  # type: ignore[method-assign]
     add_handlers(app)
     app.add_middleware(RequestMiddleware, service=service)

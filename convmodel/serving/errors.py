@@ -1,12 +1,12 @@
 """One JSON error format for all failures; internals are never exposed."""
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -119,9 +119,8 @@ async def _handle_http_exception(request: Request, error: Exception) -> Response
 
 def _allowed_methods(request: Request) -> str | None:
     """Return the methods of an address; the framework's own Allow header names those of one route only."""
-    if (path := _template(request, request.url.path)) is None:
-        return None
-    return ", ".join(sorted(method.upper() for method in request.app.openapi()["paths"][path]))
+    methods = {method for route in _routes_to(request, request.url.path) for method in route.methods or ()}
+    return ", ".join(sorted(methods)) or None
 
 
 def _near_address(request: Request) -> str | None:
@@ -130,15 +129,12 @@ def _near_address(request: Request) -> str | None:
     for first in range(len(parts)):
         tail = "/".join(parts[first:])
         for path in (f"/v1/{tail}", f"/{tail}"):
-            if _template(request, path) is not None:
+            if _routes_to(request, path):
                 return path
     return None
 
 
-def _template(request: Request, requested: str) -> str | None:
-    """Return the path of the description that matches a requested one."""
-    paths: Mapping[str, Mapping[str, object]] = request.app.openapi()["paths"]
-    for path in [requested, *paths]:
-        if path in paths and re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path)), requested):
-            return path
-    return None
+def _routes_to(request: Request, path: str) -> list[APIRoute]:
+    """Return the routes of the API's description that match a path."""
+    routes = (route for route in request.app.routes if isinstance(route, APIRoute) and route.include_in_schema)
+    return [route for route in routes if route.path_regex.fullmatch(path)]

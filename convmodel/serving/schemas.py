@@ -135,7 +135,7 @@ class CandidateBody(ResponseModel):
     source: Literal["written", "chosen", "both"]
     number: int | None = Field(description="the index of a selected candidate in the server's candidates")
     metadata: dict[str, Any] | None = Field(description="metadata of a selected candidate")
-    scores: dict[str, float] = Field(description="scores of the earlier stages")
+    scores: dict[str, float] = Field(description="scores of the earlier stages, and the addends of a fused score")
     finish: Literal["end", "stop", "length", "cancelled"]
     tokens: int = Field(description="number of tokens generated for it")
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from functools import cache
 from importlib import resources
 from typing import NamedTuple
 
@@ -67,6 +68,7 @@ def read_web_files() -> tuple[str, dict[str, WebFile]]:
     }
 
 
+@cache
 def page_router() -> APIRouter:
     """Return a router for the page, `GET /`, and its files, `GET /web/...`. Both are public: they hold no user data."""
     digest, files = read_web_files()

@@ -74,7 +74,8 @@ class ChatTemplate:
         self._tokenizer = tokenizer
         self._options = {"enable_thinking": reasoning, "thinking": reasoning}
         self._encode_words = lru_cache(maxsize=None)(self._encode)
-        self._take_apart = lru_cache(maxsize=1024)(self._pieces)
+        self.pieces = lru_cache(maxsize=1024)(self._pieces)
+        """Return the words of the template for a shape, and the order of its texts."""
         self._filler: str | None = None
         self._has_system = True
         self._has_system = self._accepts(TurnShape(True, 1, False, True))
@@ -83,10 +84,6 @@ class ChatTemplate:
             if all(map(self._accepts, begins)):
                 break
         self.trims = self._find_trims()
-
-    def pieces(self, shape: TurnShape) -> Pieces:
-        """Return the words of the template for a shape, and the order of its texts."""
-        return self._take_apart(shape)
 
     def invents_words(self, *, persona: bool) -> bool:
         """Return whether a turn with a text is put before an assistant who speaks first, as an empty one is refused."""
@@ -153,7 +150,8 @@ class ChatTemplate:
                 list(messages), tokenize=False, add_generation_prompt=is_open, **options
             )
         except (TemplateError, TypeError, ValueError) as error:
-            raise ValueError(self._refusal(f"it refuses the roles {_roles(messages)}: {error}")) from error
+            roles = ", ".join(message["role"] for message in messages)
+            raise ValueError(self._refusal(f"it refuses the roles {roles}: {error}")) from error
         assert isinstance(rendered, str)
         return rendered
 
@@ -173,7 +171,3 @@ class ChatTemplate:
             f"the tokenizer's chat template cannot lay out a conversation: {why}; choose the layout of separators "
             "(model.layout: separators, which needs fine-tuning), or correct the template (chat_template.jinja)"
         )
-
-
-def _roles(messages: Sequence[dict[str, str]]) -> str:
-    return ", ".join(message["role"] for message in messages)

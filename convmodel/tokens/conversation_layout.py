@@ -15,8 +15,8 @@ from convmodel.tokens.turn_windows import LayoutCosts, Window, fit_context
 IGNORED = -100
 """The label of a token that is not predicted, as in transformers."""
 
-LayoutName = Literal["separators", "chat_template"]
-"""Separators before each turn, or the chat template of the tokenizer."""
+LayoutName = Literal["separators", "chat_template", "encoder"]
+"""Separators before each turn, the chat template of the tokenizer, or the input of an encoder-decoder's encoder."""
 
 Ids = Sequence[int]
 
@@ -62,6 +62,10 @@ class ConversationLayout(ABC):
     reasoning: ReasoningTags | None = None
     trims: bool = False
     max_speakers: int = 2
+
+    def clean(self, text: str) -> str:
+        """Return the text of a turn or a persona sentence as the layout writes it."""
+        return text.strip() if self.trims else text
 
     @abstractmethod
     def lay_out(

@@ -13,6 +13,7 @@ from convmodel.data.conversation import check_turns
 from convmodel.data.messages import ROLES
 from convmodel.tokens.chat_template import ChatTemplate
 from convmodel.tokens.conversation_layout import ConversationLayout
+from convmodel.tokens.encoder_layout import make_encoder_layout
 from convmodel.tokens.layout_options import LayoutOptions
 from convmodel.tokens.reasoning import find_tags
 from convmodel.tokens.separator_layout import SeparatorLayout
@@ -125,6 +126,8 @@ class ConversationTokenizer(TextTokenizer):
     def layout(self) -> ConversationLayout:
         """The layout. Raises ValueError when the chat template is missing or cannot lay out a conversation."""
         options = self.layout_options
+        if options.layout == "encoder":
+            return make_encoder_layout(self)
         if options.layout == "separators" or (options.layout == "auto" and not self.has_own_template):
             return self._separators()
         if not self.has_own_template:
@@ -186,7 +189,11 @@ class ConversationTokenizer(TextTokenizer):
                 newest turn is cut from its start only when it alone is too long.
         """
         turn_ids, persona_ids = self.encode_context(turns, persona)
-        return self.encode_ids(turn_ids, persona=persona_ids, max_length=max_length)
+        laid_out, window = self.layout.lay_out_context(turn_ids, persona=persona_ids, max_length=max_length)
+        types = {"token_type_ids": laid_out.token_type_ids} if laid_out.token_type_ids else {}
+        values = {"input_ids": laid_out.input_ids, **types, "attention_mask": [1] * len(laid_out.input_ids)}
+        tokens_dropped = window.cut + sum(map(len, turn_ids[: window.first]))
+        return Encoding(values, turns_dropped=window.first, tokens_dropped=tokens_dropped)
 
     def encode_context(
         self, turns: Sequence[str], persona: Sequence[str] = ()
@@ -199,25 +206,7 @@ class ConversationTokenizer(TextTokenizer):
 
     def encode_turns(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the token ids of turns or persona sentences, as the layout writes them."""
-        return self.encode_many([text.strip() for text in texts] if self.layout.trims else texts)
-
-    def encode_ids(
-        self,
-        turns: Sequence[Sequence[int]],
-        *,
-        persona: Sequence[Sequence[int]] = (),
-        max_length: int | None = None,
-        keep: float = 1.0,
-    ) -> Encoding:
-        """Lay out token ids of turns and persona sentences: those that `encode` returns, or that a model generated.
-
-        `keep` is that of `truncate_with_hysteresis`. Raises ValueError as calling the tokenizer does.
-        """
-        laid_out, window = self.layout.lay_out_context(turns, persona=persona, max_length=max_length, keep=keep)
-        types = {"token_type_ids": laid_out.token_type_ids} if laid_out.token_type_ids else {}
-        values = {"input_ids": laid_out.input_ids, **types, "attention_mask": [1] * len(laid_out.input_ids)}
-        tokens_dropped = window.cut + sum(map(len, turns[: window.first]))
-        return Encoding(values, turns_dropped=window.first, tokens_dropped=tokens_dropped)
+        return self.encode_many([*map(self.layout.clean, texts)])
 
     def chat_template(self) -> str:
         """Return a Jinja template that gives the layout's input_ids for `messages`, by the rules of `split_messages`.

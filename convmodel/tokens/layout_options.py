@@ -23,7 +23,8 @@ class LayoutOptions:
     """Options of a layout.
 
     Args:
-        layout: "separators"; "chat_template", the tokenizer's own; or "auto", the template if there is one.
+        layout: "separators"; "chat_template", the tokenizer's own; "auto", the template if there is one; or "encoder",
+            which every encoder-decoder has, and no other model.
         token_types: whether separators come with token types; a chat template has none.
         max_speakers: number of speakers with a token type of their own, 2 to 64. At 2, and where there are no token
             types, groups are laid out as two sides: the one who replies, and all others.
@@ -47,6 +48,14 @@ class LayoutOptions:
                 raise ValueError(f"{name}={getattr(self, name)!r}; allowed are true and false")
         if type(self.max_speakers) is not int or not 2 <= self.max_speakers <= MOST_SPEAKERS:
             raise ValueError(f"max_speakers={self.max_speakers!r}; allowed are 2 to {MOST_SPEAKERS}")
+
+
+def choose_for(is_encoder_decoder: bool, layout: LayoutChoice) -> LayoutChoice:
+    """Return the layout of a model, from the one that was asked for; ValueError for one that the model cannot have."""
+    if layout != "auto" and (layout == "encoder") != is_encoder_decoder:
+        kind = "an encoder-decoder has the layout 'encoder'" if is_encoder_decoder else "only encoder-decoders have it"
+        raise ValueError(f"layout={layout!r}: {kind}; leave it out")
+    return "encoder" if is_encoder_decoder else layout
 
 
 def write_layout_options(options: LayoutOptions, file: Path) -> None:

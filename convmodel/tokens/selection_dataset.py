@@ -56,11 +56,6 @@ class SelectionDataset:
     def __len__(self) -> int:
         return len(self._conversation)
 
-    @property
-    def pool_sizes(self) -> np.ndarray:
-        """(len(self),) number of candidates that the file gives with each example, or 0."""
-        return self._store.candidates[self._conversation]
-
     def conversation(self, n: int) -> int:
         """Return the index of the conversation of example `n`."""
         return int(self._conversation[n])

@@ -11,16 +11,10 @@ never existed.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from convmodel.tokens.conversation_layout import IGNORED, ConversationLayout, ConversationSequence, Ids, extend
 from convmodel.tokens.speakers import by_appearance
 from convmodel.tokens.turn_windows import LayoutCosts, Window
-
-
-def persona_length(persona: Sequence[Ids]) -> int:
-    """Return the number of tokens that a persona takes in the layout, including its separators."""
-    return sum(len(sentence) + 1 for sentence in persona)
 
 
 def place_separators(segments: Iterable[Sequence[int]], sep_token_id: int, *, leading: bool = True) -> list[int]:
@@ -33,43 +27,6 @@ def place_separators(segments: Iterable[Sequence[int]], sep_token_id: int, *, le
         ids.extend(segment)
         ids.append(sep_token_id)
     return ids
-
-
-def lay_out(
-    turns: Sequence[Ids],
-    sep_token_id: int,
-    *,
-    persona: Sequence[Ids] = (),
-    persona_type: int | None = None,
-    predicted: Sequence[bool] | None = None,
-    cut: int = 0,
-    turn_types: Sequence[int] | None = None,
-) -> ConversationSequence:
-    """Lay out turns that fit, with separators, types and labels.
-
-    Args:
-        persona_type: type of the speaker whom the persona describes; by default the speaker who replies.
-        predicted: for each turn, whether its tokens and the separator that ends it are labels; by default none are.
-        cut: number of tokens to cut from the start of the newest turn.
-        turn_types: type of each turn and of the next one; by default they alternate from 0.
-    """
-    turns = [*turns[:-1], *(turn[cut:] for turn in turns[-1:])]
-    turn_types = [index % 2 for index in range(len(turns) + 1)] if turn_types is None else turn_types
-    reply_type = turn_types[-1]
-    metadata = persona_length(persona)
-    types = [reply_type if persona_type is None else persona_type] * metadata
-    labels = [IGNORED] * (metadata + 1)
-    spans = []
-    for index, turn in enumerate(turns):
-        spans.append((len(labels), len(labels) + len(turn)))
-        types.extend([turn_types[index]] * (len(turn) + 1))
-        if predicted is not None and predicted[index]:
-            labels.extend(turn)
-            labels.append(sep_token_id)
-        else:
-            labels.extend([IGNORED] * (len(turn) + 1))
-    types.append(reply_type)
-    return ConversationSequence(place_separators([*persona, *turns], sep_token_id), types, labels, metadata, spans)
 
 
 def lay_out_context(
@@ -127,17 +84,24 @@ class SeparatorLayout(ConversationLayout):
         cut: int = 0,
         speakers: Sequence[int] | None = None,
     ) -> ConversationSequence:
-        types = None if speakers is None else [min(n, self.max_speakers - 1) for n in by_appearance(speakers)]
-        sequence = lay_out(
-            turns,
-            self.pad_token_id,
-            persona=persona,
-            persona_type=(len(turns) - last_is_reply) % 2 if types is None else types[-1],
-            predicted=predicted,
-            cut=cut,
-            turn_types=types,
-        )
-        return sequence if self.has_types else replace(sequence, token_type_ids=[])
+        turns = [*turns[:-1], *(turn[cut:] for turn in turns[-1:])]
+        turn_types = [index % 2 for index in range(len(turns) + 1)]
+        persona_type = (len(turns) - last_is_reply) % 2
+        if speakers is not None:
+            turn_types = [min(number, self.max_speakers - 1) for number in by_appearance(speakers)]
+            persona_type = turn_types[-1]
+        metadata = self.costs.persona_length(persona)
+        types = [persona_type] * metadata
+        labels = [IGNORED] * (metadata + 1)
+        spans = []
+        for index, turn in enumerate(turns):
+            spans.append((len(labels), len(labels) + len(turn)))
+            types.extend([turn_types[index]] * (len(turn) + 1))
+            is_label = predicted is not None and predicted[index]
+            labels.extend([*turn, self.pad_token_id] if is_label else [IGNORED] * (len(turn) + 1))
+        types.append(turn_types[-1])
+        ids = place_separators([*persona, *turns], self.pad_token_id)
+        return ConversationSequence(ids, types if self.has_types else [], labels, metadata, spans)
 
     def append_reply(self, context: ConversationSequence, reply: Ids) -> ConversationSequence:
         added = place_separators([reply], self.pad_token_id, leading=False)

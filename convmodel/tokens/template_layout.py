@@ -109,11 +109,6 @@ class TemplateLayout(ConversationLayout):
             "assistant. There are no `token_type_ids`."
         )
 
-    @property
-    def changes_earlier_turns(self) -> bool:
-        """Whether the template writes a turn differently when others follow."""
-        return self._parts is None
-
     def lay_out(
         self,
         turns: Sequence[Ids],

@@ -89,6 +89,9 @@ def _without_words(serialized: str, words: set[str]) -> str:
     return json.dumps(spec)
 
 
+NEWLINE_TOKEN = "__newln__"
+"""The ordinary token with which BlenderBot small separates turns."""
+
 SEP_TOKEN = "<sep>"
 SPEAKER_TOKEN = "<speaker{}>"
 """The first tokens of a learned vocabulary: GPT-2 looks up types 0, 1, ... in the embeddings of tokens 0, 1, ..."""
@@ -176,6 +179,7 @@ class TextTokenizer:
         added = self.hf_tokenizer.added_tokens_decoder.items()
         control = {i for i, token in added if token.special or token.content in template}
         control.update(self.hf_tokenizer.all_special_ids)
+        control.update(i for i in [self.hf_tokenizer.get_vocab().get(NEWLINE_TOKEN)] if i is not None)
         control.discard(self.hf_tokenizer.unk_token_id)  # texts need the unknown token, unless it is the separator
         return control | {self.sep_token_id}
 

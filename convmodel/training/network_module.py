@@ -116,6 +116,12 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
         """Return the configuration of the checkpoint or the pretrained model; None for a model from scratch."""
         if self._config is None and self._pretrained is not None:
             self._config = self._source.config()
+            if self._config.is_encoder_decoder:
+                raise ValueError(
+                    f"model.pretrained_model_name_or_path={self._pretrained}: holds a {self._config.model_type!r}, an "
+                    "encoder-decoder, which replies here and is not trained here; train it with transformers' "
+                    "Seq2SeqTrainer and give the folder to --model, or fine-tune a gpt2, llama or the like"
+                )
         return self._config
 
     @property
@@ -180,7 +186,7 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
             assert self._config is not None
             return cast(PreTrainedModel, AutoModelForCausalLM.from_config(self._config))
         if self._pretrained is not None:
-            model = self._source.load(self._source.config(), dtype=torch.float32)
+            model = self._source.load(self._source.config(), dtype=torch.float32, rows=len(tokenizer))
             check_vocabulary(self._source.name, tokenizer.hf_tokenizer, embedding_rows(model), may_be_new=True)
             return model
         new = self._from_scratch.config(vocab_size=len(tokenizer), sep_token_id=tokenizer.sep_token_id)

@@ -16,7 +16,8 @@ from torch import Tensor
 from convmodel.metrics.ranking import ranks_of
 from convmodel.models.card import ModelCard
 from convmodel.models.selection.losses import pool_losses
-from convmodel.models.selection.selector import SELECTOR, Selector
+from convmodel.models.selection.selector import Selector
+from convmodel.models.selection.selector_files import SELECTOR
 from convmodel.tokens.selection_dataset import TokenisedChoice
 from convmodel.tokens.text_tokenizer import TextTokenizer
 from convmodel.training.datamodules.base import ModelInputs

@@ -15,14 +15,14 @@ from convmodel.data.candidates import CandidateReader
 from convmodel.data.options import OptionValues, ReadOptions
 
 
-def parse(*arguments: str, chats: bool = True) -> ReadOptions:
+def parse(*arguments: str) -> ReadOptions:
     parser = ArgumentParser()
-    add_reader_options(parser, chats=chats)
+    add_reader_options(parser)
     return get_reader_options(parser.parse_args(arguments))
 
 
 def test_options_that_are_not_given_have_defaults() -> None:
-    assert parse() == parse(chats=False) == ReadOptions(on_error="stop")
+    assert parse() == ReadOptions(on_error="stop")
 
 
 def test_every_option_of_readers_is_there() -> None:

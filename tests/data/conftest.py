@@ -29,8 +29,8 @@ EXAMPLES: dict[str, str] = dict(
 
 def example_options(format: str) -> dict[str, Any]:
     """The options with which the example of a format is read."""
-    found = FILE_FORMATS[format]
-    return {"me": "Bo"} if isinstance(found, ChatFormat) and found.me is None else {}
+    file_format = FILE_FORMATS[format]
+    return {"me": "Bo"} if isinstance(file_format, ChatFormat) and file_format.me is None else {}
 
 
 MakeReader = Callable[..., ConversationReader]

@@ -33,6 +33,11 @@ def test_what_has_a_fixed_form_is_replaced(text: str, masked: str) -> None:
     [
         *("at 10:30", "on 2024-05-01", "on 2024-05-01 10:30", "01.05.2024", "in 1999 or 2024", "3.14159", "1.000.000"),
         *("12 eggs, 3 pans", "room 12345", "v1.2.3", "10,000", "a@b", "Mr.Bo", "50%"),
+        *(
+            "AB12 3456 7890 1234",
+            "in24 hour test room",
+            "XY12-ABCD-EFGH",
+        ),  # nearly accounts
     ],
 )
 def test_dates_times_and_short_numbers_stay(text: str) -> None:

@@ -6,23 +6,30 @@ from typing import Any, cast
 import torch
 from transformers import (
     AutoModelForCausalLM,
+    CohereConfig,
     Gemma2Config,
     Gemma3TextConfig,
     GenerationConfig,
+    GlmConfig,
     GPT2Config,
     GPTNeoXConfig,
     GptOssConfig,
     GraniteConfig,
     LlamaConfig,
     MistralConfig,
+    MixtralConfig,
     Olmo2Config,
+    OlmoConfig,
     OPTConfig,
     Phi3Config,
+    PhiConfig,
     PretrainedConfig,
     PreTrainedModel,
     Qwen2Config,
+    Qwen2MoeConfig,
     Qwen3Config,
     SmolLM3Config,
+    Starcoder2Config,
 )
 
 from tests.generation.helpers import END, POSITIONS
@@ -75,6 +82,13 @@ CONFIGS: dict[str, PretrainedConfig] = {
         word_embed_proj_dim=12,
         init_std=0.5,
     ),
+    "mixtral": MixtralConfig(**GROUPED, num_local_experts=4, num_experts_per_tok=2, sliding_window=WINDOW),
+    "qwen2_moe": Qwen2MoeConfig(**GROUPED, num_experts=4, moe_intermediate_size=8, shared_expert_intermediate_size=8),
+    "cohere": CohereConfig(**GROUPED, logit_scale=0.5),
+    "starcoder2": Starcoder2Config(**GROUPED, sliding_window=WINDOW),
+    "phi": PhiConfig(**SIZES),
+    "olmo": OlmoConfig(**GROUPED, clip_qkv=2.0),
+    "glm": GlmConfig(**GROUPED, head_dim=8),
     "gpt2": GPT2Config(**IDS, n_embd=16, n_layer=2, n_head=2, n_positions=POSITIONS, initializer_range=0.6),
 }
 
@@ -100,7 +114,7 @@ def own_logits(network: PreTrainedModel, ids: Sequence[int]) -> torch.Tensor:
 @torch.no_grad()
 def own_reply(network: PreTrainedModel, ids: Sequence[int], config: GenerationConfig) -> list[int]:
     """The reply of transformers' `generate`, without its end."""
-    given = torch.tensor([ids])
-    options = {"attention_mask": torch.ones_like(given), "generation_config": config}
-    said: list[int] = cast(Any, network).generate(input_ids=given, **options)[0, len(ids) :].tolist()
-    return said[: said.index(END) if END in said else None]
+    input_ids = torch.tensor([ids])
+    options = {"attention_mask": torch.ones_like(input_ids), "generation_config": config}
+    reply: list[int] = cast(Any, network).generate(input_ids=input_ids, **options)[0, len(ids) :].tolist()
+    return reply[: reply.index(END) if END in reply else None]

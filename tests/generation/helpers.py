@@ -12,8 +12,8 @@ POSITIONS = 48
 
 
 def config(**options: Any) -> GenerationConfig:
-    given = {"do_sample": False, "max_new_tokens": 12, "eos_token_id": [END], "pad_token_id": END}
-    return GenerationConfig(**(given | options))
+    defaults = {"do_sample": False, "max_new_tokens": 12, "eos_token_id": [END], "pad_token_id": END}
+    return GenerationConfig(**(defaults | options))
 
 
 def contexts(seed: int, count: int) -> list[list[int]]:

@@ -49,7 +49,7 @@ def plainly_penalized(logits: torch.Tensor, reply: Sequence[int], frequency: flo
     """OpenAI's formula, a token at a time."""
     result = logits.clone()
     for token in range(WORDS):
-        count = sum(1 for each in reply if each == token)
+        count = reply.count(token)
         if token != END:
             result[token] -= presence * (count > 0) + frequency * count
     return result

@@ -8,8 +8,9 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-from convmodel.generation.decoders import TransformersDecoder, make_decoder, supports_engine
+from convmodel.generation.decoders import TransformersDecoder, make_decoder
 from convmodel.generation.engine import Engine
+from convmodel.generation.engine_support import TESTED, supports_engine
 from convmodel.generation.int8 import Int8Linear, to_int8
 from convmodel.generation.kv_cache import KVCache
 from convmodel.generation.model_runner import ModelRunner
@@ -77,23 +78,27 @@ def test_logits_in_bfloat16_are_near_those_of_a_whole_pass(name: str) -> None:
     assert (torch.stack(results) - exact).abs().max() <= 2 * noise + 0.1
 
 
-@pytest.mark.parametrize("graphs", [False, True], ids=["no graphs", "graphs"])
-def test_replies_equal_generate_over_joins_leaves_sessions_evictions_and_trims(
-    network: PreTrainedModel, graphs: bool
-) -> None:
-    """Five conversations of ten turns over three slots; a context that is too long loses its oldest tokens."""
+def test_replies_equal_generate_over_joins_leaves_sessions_evictions_and_trims(network: PreTrainedModel) -> None:
+    """Five conversations of ten turns over three slots; a context that is too long loses its oldest tokens.
+
+    The same without and with graphs.
+    """
     source = random.Random(1)
-    engine = Engine(network, max_running=2, max_kept=3, read_per_step=9, packed=True, graphs=graphs)
+    options: dict[str, Any] = {"max_running": 2, "max_kept": 3, "read_per_step": 9, "packed": True}
+    engines = [Engine(network, **options, graphs=graphs) for graphs in (False, True)]
     talks = contexts(4, 5)
     for _ in range(10):
-        options = config(max_new_tokens=source.randint(1, 7))
-        states = engine.run([GenerationRequest(tuple(ids), None, options) for ids in talks])
-        for n, (ids, state) in enumerate(zip(talks, states, strict=True)):
-            assert state.tokens == own_reply(network, ids, options)
-            ids += [*state.tokens, END, *(source.randrange(2, END) for _ in range(source.randint(1, 4)))]
+        greedy = config(max_new_tokens=source.randint(1, 7))
+        requests = [GenerationRequest(tuple(ids), None, greedy) for ids in talks]
+        replies = [own_reply(network, ids, greedy) for ids in talks]
+        for engine in engines:
+            assert [state.tokens for state in engine.run(requests)] == replies
+        for index, (ids, reply) in enumerate(zip(talks, replies, strict=True)):
+            ids += [*reply, END, *(source.randrange(2, END) for _ in range(source.randint(1, 4)))]
             if len(ids) > POSITIONS - 8:
-                talks[n] = ids[-(POSITIONS // 2) :]
-    assert engine.context_tokens_cached > 50
+                talks[index] = ids[-(POSITIONS // 2) :]
+    for engine in engines:
+        assert engine.context_tokens_cached > 50
 
 
 def test_a_window_is_read_to_its_last_token(network: PreTrainedModel) -> None:
@@ -143,6 +148,11 @@ UNSUPPORTED: dict[str, dict[str, Any]] = {
     "lfm2": {"layer_types": ["conv", "full_attention"], "num_key_value_heads": 2, "intermediate_size": 16},
     "bart": {"d_model": 16, "decoder_layers": 2, "decoder_attention_heads": 2, "decoder_ffn_dim": 16},
     "bloom": {"n_head": 2},
+    "falcon": {"alibi": True},
+    "stablelm": {},
+    "rwkv": {"attention_hidden_size": 16},
+    "mpt": {"d_model": 16, "n_heads": 2, "n_layers": 2},
+    "phimoe": {"sliding_window": 4, "num_key_value_heads": 4, "intermediate_size": 16},
     "bert": {"intermediate_size": 16},
     "phi3": {
         "num_key_value_heads": 4,
@@ -168,6 +178,11 @@ def test_what_the_engine_cannot_compute_is_refused(name: str) -> None:
 
 def test_all_architectures_of_the_tests_are_supported(network: PreTrainedModel) -> None:
     assert supports_engine(network)
+    assert network.config.model_type in TESTED
+
+
+def test_every_architecture_that_is_taken_for_tested_is() -> None:
+    assert {config.model_type for config in CONFIGS.values()} == TESTED
 
 
 def test_token_types_are_refused_by_models_that_read_none() -> None:

@@ -140,7 +140,8 @@ def test_greedy_replies_are_those_of_a_plain_loop(
     requests = [r for r in requests if len(r.input_ids) < POSITIONS]
     engine = Engine(network, max_running=running, max_kept=kept, read_per_step=pieces)
     result = engine.run(requests)
-    assert [(ticket.tokens, ticket.finish) for ticket in result] == [greedy(network, request) for request in requests]
+    for ticket in result:
+        check_greedy(network, ticket)
     assert {ticket.finish for ticket in result} == {"end", "length"} and not engine.busy
 
 

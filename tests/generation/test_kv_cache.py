@@ -5,16 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from convmodel.generation.kv_cache import RESERVED, KVCache, num_keys
-
-
-def test_the_number_of_keys_covers_the_token_and_keeps_every_thread_aligned() -> None:
-    for width in (4, 16, 64, 80, 128):
-        read = [num_keys(position, width) for position in range(2_000)]
-        for position, keys in enumerate(read):
-            assert keys is None or (position < keys <= 512 and (keys + 2 + width) % 16 == 0)
-        assert read[0] is not None and read[512] is None
-        assert read.index(None) > 380 and not any(read[read.index(None) :])
+from convmodel.generation.kv_cache import RESERVED, KVCache
 
 
 def test_a_layer_has_the_shape_and_type_of_its_own_keys() -> None:

@@ -110,12 +110,12 @@ def test_no_reply_repeats_an_ngram_of_any_turn_or_of_itself(network: GPT2LMHeadM
         turns = [random_ids(source, 10 if size > 1 else 1, WORDS - 1) or [0] for _ in range(4)]
         context = [END, *turns[-1], END]
         options: dict[str, Any] = {"max_new_tokens": 16, "do_sample": sampled, "temperature": 1.5}
-        for asked, penalty in ((requests, size), (plain, None)):
+        for batch, penalty in ((requests, size), (plain, None)):
             how = config(**options, **{NO_REPEAT: penalty})
-            asked.append(GenerationRequest(context, [0] * len(context), how, seed=seed, history_ids=turns))
+            batch.append(GenerationRequest(context, [0] * len(context), how, seed=seed, history_ids=turns))
     repeated = [0, 0]
-    for index, asked in enumerate((requests, plain)):
-        for request, ticket in zip(asked, Engine(network).run(asked), strict=True):
+    for index, batch in enumerate((requests, plain)):
+        for request, ticket in zip(batch, Engine(network).run(batch), strict=True):
             seen = set().union(*(ngrams(size, turn) for turn in request.history_ids))
             repeated[index] += bool(seen & ngrams(size, ticket.tokens))
             repeated[index] += len(ngrams(size, ticket.tokens)) < len(ticket.tokens) - size + 1
@@ -168,8 +168,10 @@ def test_a_greedy_reply_with_penalties_by_count_is_that_of_a_plain_loop(
     source, changed = random.Random(8), 0
     contexts = [[END, *random_ids(source, 6, WORDS - 1), END] for _ in range(12)]
     how = penalized(frequency, presence)
-    asked = [GenerationRequest(context, [0] * len(context), each) for context in contexts for each in (how, config())]
-    result = Engine(network, max_running=5).run(asked)
+    requests = [
+        GenerationRequest(context, [0] * len(context), each) for context in contexts for each in (how, config())
+    ]
+    result = Engine(network, max_running=5).run(requests)
     for context, ticket, other in zip(contexts, result[::2], result[1::2], strict=True):
         assert ticket.tokens == plain_reply(network, context, frequency, presence)
         assert other.tokens == plain_reply(network, context, 0, 0)
@@ -179,9 +181,9 @@ def test_a_greedy_reply_with_penalties_by_count_is_that_of_a_plain_loop(
 
 def test_a_sample_with_penalties_by_count_depends_on_its_seed_alone(network: GPT2LMHeadModel) -> None:
     how = penalized(1.0, 0.5, do_sample=True, temperature=1.2)
-    asked = [GenerationRequest([END, n % 7, END], [0, 0, 0], how, seed=n) for n in range(16)]
-    alone = [Engine(network, max_running=1).run([each])[0].tokens for each in asked]
-    assert [ticket.tokens for ticket in Engine(network, max_running=16).run(asked)] == alone
+    requests = [GenerationRequest([END, n % 7, END], [0, 0, 0], how, seed=n) for n in range(16)]
+    alone = [Engine(network, max_running=1).run([each])[0].tokens for each in requests]
+    assert [ticket.tokens for ticket in Engine(network, max_running=16).run(requests)] == alone
     plain = [
         GenerationRequest([END, n % 7, END], [0, 0, 0], config(do_sample=True, temperature=1.2), seed=n)
         for n in range(16)

@@ -127,21 +127,6 @@ def test_an_activation_equals_the_modules_own(name: str) -> None:
     assert make_activation(Shifted())(x).equal(x + 1)
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3])
-@pytest.mark.parametrize("width", [5, 32, 200, 3072])
-@torch.inference_mode()
-def test_the_activation_of_a_row_does_not_depend_on_other_rows(width: int, threads: int) -> None:
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        activate, x = make_activation(ACT2FN["gelu_new"]), 3 * torch.randn(67, width)
-        together = activate(x)
-        assert all(activate(x[n : n + 1]).equal(together[n : n + 1]) for n in range(len(x)))
-        assert activate(x[3:40]).equal(together[3:40])
-    finally:
-        torch.set_num_threads(before)
-
-
 class Scaled(nn.LayerNorm):
     def forward(self, input: Tensor) -> Tensor:
         return 3 * super().forward(input)

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.lora import Adapter, Lora
 from convmodel.models.source import open_source
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+from convmodel.tokens.tokenizer_files import load_tokenizer
 
 peft = pytest.importorskip("peft")
 
@@ -153,6 +155,14 @@ def test_files_come_from_the_adapter_where_they_are_there(llama: Path, tmp_path:
     network = again.load(again.config(), dtype=torch.bfloat16)
     assert network.generation_config is not None
     assert (network.generation_config.max_new_tokens, network.dtype) == (5, torch.bfloat16)
+
+
+def test_the_tokenizer_is_read_once(llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_adapter(tmp_path / "adapter", llama)
+    counted = Mock(wraps=load_tokenizer)
+    monkeypatch.setattr("convmodel.tokens.text_tokenizer.load_tokenizer", counted)
+    ConversationModel.from_pretrained(tmp_path / "adapter", "cpu")
+    counted.assert_called_once_with(str(llama))
 
 
 def test_a_base_that_is_missing_or_another_is_told_with_the_remedy(

@@ -232,7 +232,7 @@ def test_an_option_that_does_not_exist_is_refused(model: ConversationModel) -> N
 @pytest.mark.parametrize("seed", range(10))
 def test_requests_contain_every_turn_and_the_turns_of_the_replying_speaker(model: ConversationModel, seed: int) -> None:
     source = random.Random(seed)
-    turns = random_turns(source, most=9)
+    turns = random_turns(source, max_turns=9)
     session, spoken = Session(), model.tokenizer.encode_many(turns)
     if seed % 2:  # a reply that was written in other tokens counts with those
         spoken[-1] = [5, 6, 7]

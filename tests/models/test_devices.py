@@ -1,16 +1,18 @@
 """What the machine decides, and how any machine decides as another."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 
 from convmodel.generation.cpu import cpu_supports
 from convmodel.models.devices import (
+    Work,
     auto_dtype,
     best_device,
     describe_choice,
-    dtype_table,
+    dtype_name,
     has_fast_bf16,
     resolve_dtype,
 )
@@ -37,6 +39,29 @@ def test_on_a_gpu_replies_use_bfloat16_but_stored_or_compared_numbers_do_not() -
     assert auto_dtype("replying", "cuda", fast_bf16=False) == torch.float32
     for work in ("validation", "evaluation", "encoding"):
         assert auto_dtype(work, "cuda", fast_bf16=True) == torch.float32
+
+
+REASONS: dict[Work, str] = {
+    "training": "a step's rounding is averaged away; weights and optimiser state stay in float32",
+    "validation": "compared with other runs, and decides which model is kept",
+    "evaluation": "compared with other reports and with thresholds",
+    "encoding": "stored, and compared with vectors of another machine",
+    "replying": "on a CPU the same seed gives the same reply in any company; on a GPU speed decides",
+}
+"""Why `auto` chooses as it does; it is shown in the docs."""
+
+
+def dtype_table() -> str:
+    """Return the table of `auto_dtype` in Markdown, as the docs show it."""
+    lines = [
+        "| work | CPU | CPU with AMX or AVX512-BF16 | GPU from compute capability 8.0 | other devices | why |",
+        "|---|---|---|---|---|---|",
+    ]
+    for work in get_args(Work):
+        machines = (("cpu", False), ("cpu", True), ("cuda", True), ("cuda", False))
+        types = [dtype_name(auto_dtype(work, kind, fast_bf16=fast)) for kind, fast in machines]
+        lines.append(f"| {work} | {' | '.join(types)} | {REASONS[work]} |")
+    return "\n".join(lines)
 
 
 @pytest.mark.parametrize("name", ["training.md", "generation.md"])

@@ -1,21 +1,21 @@
 """GGUF files: the weights, tokenizer, template and end tokens of the model that they were written from, and damage."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
+from transformers.integrations.gguf import reader
 
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.document_model import DocumentModel
 from convmodel.models.source import open_source
 from tests.models.gguf_files import TEMPLATE, tiny_llama, write_gguf
+from tests.weights import real_weights
 
 pytest.importorskip("gguf")
-
-WEIGHTS = Path(os.environ.get("CONVMODEL_WEIGHTS", Path(__file__).parents[3] / "shared" / "weights"))
 
 
 @pytest.fixture
@@ -40,6 +40,14 @@ def test_a_file_is_the_model_that_it_was_written_from(file: Path, capfd: pytest.
     assert model.generation_config.eos_token_id == [2]
     assert model.n_positions == 128
     assert not {0, 1, 2} & set(model.tokenizer.encode("<|im_start|>system <|im_end|> hello"))
+
+
+def test_the_header_is_read_once(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = Mock(wraps=reader.read_gguf_metadata)
+    monkeypatch.setattr(reader, "read_gguf_metadata", counted)
+    ConversationModel.from_pretrained(file, "cpu")
+    read = [call.args for call in counted.call_args_list]
+    assert read.count((str(file),)) == 1  # transformers reads the vocabulary alone, again
 
 
 def test_a_saved_model_is_an_ordinary_folder_with_the_same_replies(file: Path) -> None:
@@ -97,9 +105,7 @@ def test_missing_files_and_libraries_are_told_with_the_remedy(file: Path, monkey
 
 @pytest.mark.weights
 @pytest.mark.slow
-@pytest.mark.skipif(not WEIGHTS.is_dir(), reason="real weights are not here")
 def test_real_weights_reply() -> None:
-    file = min(WEIGHTS.rglob("SmolLM2-135M-Instruct*.gguf"))
-    model = ConversationModel.from_pretrained(file, "cpu", "float32")
+    model = ConversationModel.from_pretrained(real_weights("**/SmolLM2-135M-Instruct*.gguf"), "cpu", "float32")
     replies = model.generate(["What is the capital of France?"], do_sample=False, max_new_tokens=12).responses
     assert "Paris" in replies[0]

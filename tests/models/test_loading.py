@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,6 +28,30 @@ def change_weights(folder: Path, change: Change) -> None:
     weights = load_file(folder / WEIGHTS)
     change(weights)
     save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+
+
+def test_a_hub_name_with_pickles_alone_is_told_how_to_convert_them(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read from a cache as a download makes it, which remembers that the Hub has no safetensors."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    place = tmp_path / "models--owner--talk"
+    (place / "refs").mkdir(parents=True)
+    (place / "refs" / "main").write_text("0" * 40)
+    shutil.copytree(folder, place / "snapshots" / ("0" * 40))
+    (place / "snapshots" / ("0" * 40) / WEIGHTS).rename(place / "snapshots" / ("0" * 40) / "pytorch_model.bin")
+    (place / ".no_exist" / ("0" * 40)).mkdir(parents=True)
+    for name in (WEIGHTS, f"{WEIGHTS}.index.json"):
+        (place / ".no_exist" / ("0" * 40) / name).touch()
+    with pytest.raises(ValueError, match=r"^owner/talk: .* pickles, which could run anything") as caught:
+        ConversationModel.from_pretrained("owner/talk", "cpu")
+    message = str(caught.value)
+    assert "hf download owner/talk --local-dir talk, and then python -m convmodel convert-weights talk OUT" in message
+    assert (
+        "AutoModelForCausalLM.from_pretrained('owner/talk', use_safetensors=False).save_pretrained('talk'); "
+        "AutoTokenizer.from_pretrained('owner/talk').save_pretrained('talk')" in message
+    )
+    assert "\n" not in message
 
 
 def change_json(file: Path, **values: object) -> None:

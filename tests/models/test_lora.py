@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PretrainedConfig, PreTrainedModel
 
-from convmodel.models.lora import Adapter, Lora, count_parameters
+from convmodel.models.lora import Adapter, Lora, describe_parameters
 
 pytest.importorskip("peft")
 
@@ -58,16 +58,19 @@ def logits_of(model: Any) -> Tensor:
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])
 @pytest.mark.parametrize("tied", [True, False])
-@pytest.mark.parametrize("trained", ["layers", "new rows", "embeddings"])
+@pytest.mark.parametrize("trained", ["layers", "new rows", "embeddings", "output layer", "norm and new rows"])
 def test_merged_saved_and_reloaded_models_have_the_logits_of_the_adapter(
     tmp_path: Path, kind: str, tied: bool, trained: str
 ) -> None:
     from peft import PeftModel
 
-    name = "wte" if kind == "gpt2" else "embed_tokens"
-    saved = [name] if trained == "embeddings" else None
+    saved = {
+        "embeddings": ["wte" if kind == "gpt2" else "embed_tokens"],
+        "output layer": ["lm_head"],
+        "norm and new rows": ["ln_f" if kind == "gpt2" else "norm"],
+    }.get(trained)
     model = network(kind, tied=tied)
-    rows = NEW_ROWS if trained == "new rows" else range(0)
+    rows = NEW_ROWS if "new rows" in trained else range(0)
     adapter = Adapter(model, Lora(r=2, alpha=4, modules_to_save=saved), base=str(tmp_path), new_rows=rows)
     original = logits_of(network(kind, tied=tied))
     assert torch.equal(logits_of(model), original)
@@ -76,6 +79,8 @@ def test_merged_saved_and_reloaded_models_have_the_logits_of_the_adapter(
     assert float((expected - original).abs().max()) > 1e-3
     merged = adapter.merged()
     assert type(merged) is type(network(kind))
+    assert (merged.get_input_embeddings().weight is merged.get_output_embeddings().weight) == tied
+    assert merged.config.tie_word_embeddings == tied
     assert torch.allclose(logits_of(merged), expected, atol=1e-5)
     assert torch.allclose(logits_of(adapter.merged(network(kind, tied=tied))), expected, atol=1e-5)
     merged.save_pretrained(tmp_path / "merged")
@@ -108,8 +113,11 @@ def test_only_adapters_and_new_rows_are_trained(kind: str) -> None:
     assert all("lora_" in name or "trainable_tokens_delta" in name for name in names)
     layers = {"gpt2": 4, "llama": 7}[kind]
     assert len(names) == 2 * 2 * layers + 1
-    trained, total = count_parameters(model)
-    assert trained == sum(p.numel() for p in model.parameters() if p.requires_grad) < total
+    sizes = {
+        trained: sum(p.numel() for p in model.parameters() if p.requires_grad >= trained) for trained in (True, False)
+    }
+    assert sizes[True] < sizes[False] < 100_000
+    assert describe_parameters(model) == f"trainable {sizes[True]:,} of {sizes[False]:,} parameters"
 
 
 def test_the_adapter_names_its_base(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import subprocess
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.pickle_conversion import convert_weights
+from convmodel.models.unpickling import convert
 
 
 @pytest.fixture
@@ -25,6 +27,17 @@ def pickled(model: ConversationModel, tmp_path: Path) -> Path:
     weights["transformer.h.0.attn.masked_bias"] = torch.tensor(-1e4)
     torch.save(weights, folder / "pytorch_model.bin")
     return folder
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read pickles in this process; another one needs seconds to import torch."""
+
+    def run(command: list[str], **_: Any) -> "subprocess.CompletedProcess[str]":
+        *files, output = command[3:]
+        return subprocess.CompletedProcess(command, 0, json.dumps(convert(files, output) | {"isolated": False}), "")
+
+    monkeypatch.setattr(subprocess, "run", run)
 
 
 def test_a_converted_folder_has_the_same_model(pickled: Path, model: ConversationModel, tmp_path: Path) -> None:
@@ -40,6 +53,7 @@ def test_a_converted_folder_has_the_same_model(pickled: Path, model: Conversatio
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "pickled"]
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_shards_and_half_precision_are_kept(pickled: Path, model: ConversationModel, tmp_path: Path) -> None:
     weights = {name: tensor.half() for name, tensor in model.hf_model.state_dict().items()}
     (pickled / "pytorch_model.bin").unlink()
@@ -63,6 +77,7 @@ def test_shards_and_half_precision_are_kept(pickled: Path, model: ConversationMo
         convert_weights(pickled, tmp_path / "other")
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_the_head_of_a_classifier_is_kept(tmp_path: Path) -> None:
     sizes: dict[str, Any] = {"vocab_size": 20, "hidden_size": 8, "intermediate_size": 8, "num_labels": 3}
     config = BertConfig(num_hidden_layers=1, num_attention_heads=2, **sizes)
@@ -100,6 +115,7 @@ def test_code_is_not_run_and_nothing_is_left(pickled: Path, tmp_path: Path) -> N
     assert [path.name for path in tmp_path.iterdir()] == ["pickled"]
 
 
+@pytest.mark.usefixtures("in_this_process")
 @pytest.mark.parametrize(
     ("contents", "message"),
     [

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from convmodel.models.conversation_model import ConversationModel
-from convmodel.models.rerankers import MutualInformation, SelectorScorer, check_scores, score_candidates, scorer_name
+from convmodel.models.rerankers import MutualInformation, SelectorScorer, score_candidates, scorer_name
 from tests.conftest import MakeSelector
 
 
@@ -21,15 +21,15 @@ class Likelihoods:
 
 @dataclass
 class Table:
-    """A model that finds each candidate as likely as a table says, and remembers what it was asked."""
+    """A model that finds each candidate as likely as a table says, and records its calls."""
 
     nats: dict[tuple[str, str], float]
-    asked: list[tuple[list[str], list[str]]] = field(default_factory=list)
+    calls: list[tuple[list[str], list[str]]] = field(default_factory=list)
 
     def score(
         self, context: Sequence[str], candidates: Sequence[str], *, persona: Sequence[str] = (), cut: bool
     ) -> Likelihoods:
-        self.asked.append((list(context), list(candidates)))
+        self.calls.append((list(context), list(candidates)))
         return Likelihoods([self.nats[context[-1], candidate] for candidate in candidates])
 
 
@@ -54,8 +54,8 @@ CANDIDATES = ["Yes.", "I do.", "In lakes."]
 def test_mutual_information_weighs_both_directions(weight: float, expected: list[float]) -> None:
     forward, backward = models()
     assert MutualInformation(forward, backward, weight=weight).score(CONTEXT, CANDIDATES) == pytest.approx(expected)
-    assert all(context == CONTEXT for context, _ in forward.asked)
-    assert all(asked == ([asked[0][0]], ["Do you swim?"]) for asked in backward.asked)
+    assert all(context == CONTEXT for context, _ in forward.calls)
+    assert all(call == ([call[0][0]], ["Do you swim?"]) for call in backward.calls)
 
 
 def test_a_candidate_has_the_same_score_alone_among_others_and_repeated() -> None:
@@ -68,9 +68,9 @@ def test_blank_candidates_rank_last_and_are_not_scored_by_the_models() -> None:
     forward, backward = models()
     scorer = MutualInformation(forward, backward)
     assert scorer.score(CONTEXT, ["", "Yes.", " \n"]) == [-math.inf, -3.25, -math.inf]
-    assert forward.asked == [(CONTEXT, ["Yes."])]
-    forward.asked.clear()
-    assert scorer.score(CONTEXT, ["", " "]) == [-math.inf] * 2 and not forward.asked
+    assert forward.calls == [(CONTEXT, ["Yes."])]
+    forward.calls.clear()
+    assert scorer.score(CONTEXT, ["", " "]) == [-math.inf] * 2 and not forward.calls
     assert scorer.score(CONTEXT, []) == []
 
 
@@ -90,10 +90,14 @@ def test_mutual_information_of_real_models_combines_their_scores(model: Conversa
 
 
 def test_scores_of_a_scorer_are_checked() -> None:
-    assert check_scores([1, 2.5, -math.inf], ["a", "b", "c"]) == [1.0, 2.5, -math.inf]
+    class Gives:
+        def __init__(self, scores: list[float]) -> None:
+            self.score = lambda context, candidates: scores
+
+    assert score_candidates(Gives([1, 2.5, -math.inf]), [], ["a", "b", "c"]) == [1.0, 2.5, -math.inf]
     for wrong in ([1.0], [1.0, 2.0, 3.0], [1.0, math.nan], []):
         with pytest.raises(ValueError, match=r"the scorer gave \[.*\] for 2 candidates; give one number for each"):
-            check_scores(wrong, ["a", "b"])
+            score_candidates(Gives(wrong), [], ["a", "b"])
 
 
 def test_a_scorer_gets_the_persona_if_it_has_that_argument() -> None:

@@ -63,16 +63,16 @@ def test_a_seed_gives_the_same_replies_in_any_batch_and_order(
     options = {"do_sample": True, "max_new_tokens": 8} | options
     if "max_length" in options:
         del options["max_new_tokens"]
-    asked = range(0, len(contexts), 2)
-    alone = {n: model.generate(contexts[n], persona=personas[n], seed=n % 4, **options).responses for n in asked}
+    indices = range(0, len(contexts), 2)
+    alone = {n: model.generate(contexts[n], persona=personas[n], seed=n % 4, **options).responses for n in indices}
     for size in (9, 4):
-        order = random.Random(size).sample(asked, size)
+        order = random.Random(size).sample(indices, size)
         result = model.generate_batch(
             [contexts[n] for n in order], personas=[personas[n] for n in order], seeds=[n % 4 for n in order], **options
         )
         assert [output.responses for output in result] == [alone[n] for n in order]
-    other = model.generate_batch([contexts[n] for n in asked], seeds=[50 + n for n in asked], **options)
-    assert [output.responses for output in other] != [alone[n] for n in asked]
+    other = model.generate_batch([contexts[n] for n in indices], seeds=[50 + n for n in indices], **options)
+    assert [output.responses for output in other] != [alone[n] for n in indices]
 
 
 @pytest.mark.parametrize("options", [DRAWN[0], DRAWN[3], {"do_sample": False}], ids=" ".join)

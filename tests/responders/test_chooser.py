@@ -172,7 +172,7 @@ def test_a_cancelled_request_ends_at_once_and_the_others_continue(selector: BiEn
         assert third.result().text
         third.cancel()
         assert third.result().finish == "end"
-    assert len(held.asked) == 2  # nobody waited for the second any more
+    assert len(held.calls) == 2  # nobody waited for the second any more
 
 
 def test_too_many_requests_are_rejected_and_closing_fails_the_waiting_ones(selector: BiEncoder) -> None:
@@ -200,7 +200,7 @@ def test_an_error_fails_only_its_request(selector: BiEncoder) -> None:
     class Once(ReadsTogether):
         def score(self, *arguments: Any, **options: Any) -> Any:
             scores = super().score(*arguments, **options)
-            if len(self.asked) == 1:
+            if len(self.calls) == 1:
                 raise OSError("the disk is gone")
             return scores
 

@@ -33,7 +33,7 @@ class Chosen:
 
     def __init__(self, *texts: str, error: Exception | None = None) -> None:
         self.texts, self.error, self.closed = texts, error, 0
-        self.asked: list[dict[str, Any]] = []
+        self.requests: list[dict[str, Any]] = []
         self.begun: list[ReplyFuture] = []
 
     def check_options(self, options: Mapping[str, Any]) -> None:
@@ -43,7 +43,7 @@ class Chosen:
     def start(self, context: Sequence[str], **how: Any) -> ReplyFuture:
         if isinstance(self.error, QueueFull):
             raise self.error
-        self.asked.append({"context": context, **how})
+        self.requests.append({"context": context, **how})
         piece = ReplyFuture()
         candidates = [Candidate(text, 5.0 - n, "chosen", n, {"id": n}) for n, text in enumerate(self.texts)]
         piece.set(self.error or Reply(tuple(candidates), ranked_by="fake"))
@@ -55,13 +55,13 @@ class Chosen:
 
 
 class Longest:
-    """Prefers long replies, and remembers what it was asked."""
+    """Prefers long replies, and records its calls."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[list[str], list[str]]] = []
+        self.calls: list[tuple[list[str], list[str]]] = []
 
     def score(self, context: Sequence[str], candidates: Sequence[str]) -> list[float]:
-        self.asked.append((list(context), list(candidates)))
+        self.calls.append((list(context), list(candidates)))
         return [float(len(candidate)) for candidate in candidates]
 
 
@@ -96,7 +96,7 @@ def test_the_best_of_written_and_chosen_is_the_reply_and_each_says_where_it_came
     writing, choosing = writes("aa", "bbbb", "c"), Chosen("ddd", "eeeee")
     with Hybrid(writing, choosing, scorer=scorer, options={"num_return_sequences": 3}) as hybrid:
         reply = hybrid.start(CONTEXT, persona=PERSONA, seed=0).result()
-    assert scorer.asked == [(CONTEXT, ["aa", "bbbb", "c", "ddd", "eeeee"])]
+    assert scorer.calls == [(CONTEXT, ["aa", "bbbb", "c", "ddd", "eeeee"])]
     assert [(c.text, c.score, c.source, c.number) for c in reply.candidates] == [
         ("eeeee", 5.0, "chosen", 1),
         ("bbbb", 4.0, "written", None),
@@ -112,8 +112,8 @@ def test_the_best_of_written_and_chosen_is_the_reply_and_each_says_where_it_came
         {"written": -3.0},
     ]
     assert reply.candidates[0].metadata == {"id": 1} and reply.ranked_by == "Longest" and reply.window == 64
-    assert choosing.asked[0]["persona"] == tuple(PERSONA) == writing.asked[0]["persona"]
-    assert writing.asked[0]["seed"] == choosing.asked[0]["seed"] == 0
+    assert choosing.requests[0]["persona"] == tuple(PERSONA) == writing.requests[0]["persona"]
+    assert writing.requests[0]["seed"] == choosing.requests[0]["seed"] == 0
 
 
 def test_a_text_that_was_written_and_chosen_is_one_candidate_that_says_both() -> None:
@@ -154,7 +154,7 @@ def test_a_generated_reply_without_text_comes_last_without_being_scored() -> Non
     scorer = Longest()
     with Hybrid(writes("", "w"), Chosen("c"), scorer=scorer) as hybrid:
         reply = hybrid.start(CONTEXT, options={"num_return_sequences": 2}, seed=0).result()
-    assert scorer.asked == [(CONTEXT, ["w", "c"])]
+    assert scorer.calls == [(CONTEXT, ["w", "c"])]
     assert [(c.text, c.score) for c in reply.candidates] == [("w", 1.0), ("c", 1.0), ("", -math.inf)]
     with Hybrid(writes(""), scorer=scorer) as hybrid:
         assert hybrid.start(CONTEXT, seed=0).result().text == ""
@@ -244,7 +244,7 @@ def test_a_reply_is_drawn_among_all_and_repeats_with_its_seed() -> None:
         again = [hybrid.start(CONTEXT, seed=seed).result() for seed in range(30)]
     assert [reply.candidates for reply in first] == [reply.candidates for reply in again]
     assert len({reply.text for reply in first}) >= 3 and [reply.seed for reply in first] == list(range(30))
-    assert all("selection_temperature" not in (asked["options"] or {}) for asked in writing.asked)
+    assert all("selection_temperature" not in (request["options"] or {}) for request in writing.requests)
 
 
 # Options
@@ -259,8 +259,8 @@ def test_options_go_to_the_part_that_they_are_for() -> None:
         }
         assert hybrid.presets == writing.presets
         hybrid.start(CONTEXT, options={"num_candidates": 3, "temperature": 0.5, "top_k": None}).result()
-        assert choosing.asked[0]["options"] == {"num_candidates": 3}
-        assert writing.asked[0]["options"] == {"temperature": 0.5, "num_return_sequences": 4}
+        assert choosing.requests[0]["options"] == {"num_candidates": 3}
+        assert writing.requests[0]["options"] == {"temperature": 0.5, "num_return_sequences": 4}
         refused: list[tuple[dict[str, Any], str]] = [
             ({"temperature": 0}, "temperature=0"),
             ({"num_candidates": 0}, "num_candidates=0"),
@@ -287,7 +287,7 @@ def test_greedy_decoding_generates_one_reply_unless_more_are_requested(writer: W
     writing = writes("a")
     with Hybrid(writing, Chosen("c"), scorer=Longest(), options={"num_return_sequences": 3}) as hybrid:
         hybrid.start(CONTEXT, options={"do_sample": False})
-    assert writing.asked[0]["options"] == {"num_return_sequences": 3, "do_sample": False}
+    assert writing.requests[0]["options"] == {"num_return_sequences": 3, "do_sample": False}
 
 
 def test_parts_and_scorers_that_do_not_fit_together_are_rejected() -> None:

@@ -76,7 +76,7 @@ def test_an_index_of_another_model_and_one_that_a_cross_encoder_cannot_search_ar
     with pytest.raises(ValueError, match="other: was made with another model"):
         open_responder(selector="selector", index="other", device="cpu", dtype="float32")
     reads = ReadsTogether(make_selector())
-    monkeypatch.setattr(Selector, "from_pretrained", lambda *_: reads)
+    monkeypatch.setattr(Selector, "from_pretrained", lambda *_, **__: reads)
     with pytest.raises(ValueError, match="index: a cross-encoder reads context and candidate together and cannot"):
         open_responder(selector="cross", index="index")
     with open_responder(selector="cross", candidates="list.txt") as responder:
@@ -209,7 +209,7 @@ def test_a_model_with_a_chat_template_may_reason(tmp_path: Path) -> None:
 
 
 def test_a_model_with_separators_does_not_reason(parts: Path) -> None:
-    with pytest.raises(ValueError, match="layout is that of separators, in which no model reasons; leave --reasoning"):
+    with pytest.raises(ValueError, match="layout is 'separators', in which no model reasons; leave --reasoning"):
         load_all("model", device="cpu", reasoning=True)
     with pytest.raises(ValueError, match="without a model that writes"):
         open_responder(selector="selector", candidates="list.txt", device="cpu", reasoning=True)

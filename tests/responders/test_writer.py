@@ -19,7 +19,7 @@ from convmodel.models.conversation_model import ConversationModel
 from convmodel.responders.engine_thread import EngineThread
 from convmodel.responders.protocol import Reply, ReplyHandle, Responder, Session
 from convmodel.responders.writer import Writer
-from convmodel.tokens.separator_layout import lay_out
+from convmodel.tokens.separator_layout import SeparatorLayout
 from convmodel.tokens.turn_windows import truncate_with_hysteresis
 from tests.conftest import MakeModel, random_turns
 from tests.models.test_conversation_model import with_layout
@@ -59,7 +59,7 @@ def idle(writer: Writer) -> bool:
 
 def contexts(count: int) -> list[list[str]]:
     source = random.Random(0)
-    return [random_turns(source, most=2, longest=3) for _ in range(count)]
+    return [random_turns(source, max_turns=2, max_pieces=3) for _ in range(count)]
 
 
 # One reply
@@ -286,7 +286,7 @@ class Talk:
         self.session = Session()
 
     def say(self, model: ConversationModel) -> None:
-        [text] = random_turns(self.source, most=1, longest=5)
+        [text] = random_turns(self.source, max_turns=1, max_pieces=5)
         self.turns.append(text)
         self.ids.append(model.tokenizer.encode(text))
 
@@ -296,7 +296,7 @@ class Talk:
         window = truncate_with_hysteresis([len(ids) for ids in self.ids], room, keep=0.5)
         kept = [list(ids) for ids in self.ids[window.first :]]
         kept[-1] = kept[-1][window.cut :]
-        whole = lay_out(kept, model.tokenizer.sep_token_id, persona=sentences)
+        whole = SeparatorLayout(model.tokenizer.sep_token_id).lay_out(kept, persona=sentences)
         return plain_reply(model, whole.input_ids, whole.token_type_ids)
 
 
@@ -356,7 +356,7 @@ def test_a_reply_can_be_cancelled_at_any_moment_and_frees_its_slot(small: Conver
             if index % 4 == 1:
                 next(iter(replying))
             elif index % 4 == 2:
-                time.sleep(source.random() / 100)
+                time.sleep(source.random() / 2_000)
             elif index % 4 == 3 and index % 8 == 3:
                 replying.result()
             giving_up = threading.Thread(target=replying.cancel)
@@ -567,7 +567,7 @@ def test_no_request_is_left_waiting_when_no_new_engine_can_be_created(
 def test_closing_ends_everything_with_an_error_and_leaves_no_thread(small: ConversationModel) -> None:
     before = threading.active_count()
     writer = Writer(small, options=LONG, max_running=2)
-    running = [writer.start(["Hello"]) for _ in range(6)]
+    running = [writer.start(["Hello"]) for _ in range(200)]
     next(iter(running[0]))
     heard: list[Exception] = []
 
@@ -577,7 +577,7 @@ def test_closing_ends_everything_with_an_error_and_leaves_no_thread(small: Conve
         except RuntimeError as error:
             heard.append(error)
 
-    listening = [threading.Thread(target=hear, args=(handle,)) for handle in running[2:]]
+    listening = [threading.Thread(target=hear, args=(handle,)) for handle in running[-4:]]
     for thread in listening:
         thread.start()
     writer.close()

@@ -19,27 +19,27 @@ BASE = "http://localhost"
 
 
 def service_of(responder: Any = None, **settings: Any) -> Service:
-    """A service on a fake, with settings that end tests soon."""
+    """Return a service of a fake, with settings that end tests soon."""
     return Service(responder or FakeResponder(), settings=Settings(**{"deadline": 20.0, "grace": 0.5} | settings))
 
 
 @contextlib.contextmanager
 def client_of(service: Service, *, routers: Iterable[APIRouter] = ()) -> Iterator[TestClient]:
-    """A client in this process; what goes wrong in the server is an answer, not an exception."""
+    """Yield a client in this process; exceptions of the server are answers."""
     with TestClient(create_app(service, routers=routers), base_url=BASE, raise_server_exceptions=False) as client:
         yield client
 
 
 @contextlib.contextmanager
 def served(service: Service, *, routers: Iterable[APIRouter] = ()) -> Iterator[str]:
-    """The address of a real server, in a thread, on a free port."""
+    """Yield the address of a real server, in a thread, on a free port."""
     bound = bind("127.0.0.1", 0)
-    there = threading.Event()
-    server = GracefulServer(new_config(service, routers=routers), service, there.set)
+    started = threading.Event()
+    server = GracefulServer(new_config(service, routers=routers), service, started.set)
     thread = threading.Thread(target=server.run, args=([bound],), daemon=True)
     address = address_of(bound).rstrip("/")
     thread.start()
-    assert there.wait(20)
+    assert started.wait(20)
     try:
         yield address
     finally:
@@ -48,16 +48,16 @@ def served(service: Service, *, routers: Iterable[APIRouter] = ()) -> Iterator[s
         assert not thread.is_alive()
 
 
-def until(true: Callable[[], Any], *, seconds: float = 20.0) -> None:
-    """Waits for something to become true."""
+def until(condition: Callable[[], Any], *, seconds: float = 20.0) -> None:
+    """Wait until a condition holds."""
     end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not come true in time"
+    while not condition():
+        assert time.monotonic() < end, "the condition does not hold in time"
         time.sleep(0.005)
 
 
 def events_of(text: str) -> list[tuple[str, str]]:
-    """The name and the data of each event of a stream, by the letter of the specification."""
+    """Return the name and the data of each event of a stream, by the letter of the specification."""
     events = []
     for block in text.split("\n\n"):
         lines = [line for line in block.split("\n") if line and not line.startswith(":")]

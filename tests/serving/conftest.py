@@ -11,7 +11,7 @@ from tests.serving.databases import has_postgres, new_database, postgres
 
 @pytest.fixture(scope="session")
 def postgres_folder() -> Iterator[str]:
-    """A PostgreSQL server; what needs one is skipped where there is none."""
+    """A PostgreSQL server; tests are skipped where there is none."""
     if not has_postgres():
         pytest.skip("needs postgres and initdb on the PATH")
     with postgres() as folder:
@@ -20,7 +20,7 @@ def postgres_folder() -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Of a store that is not there yet."""
+    """The address of a store that does not exist yet."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'store.db'}"
     return new_database(request.getfixturevalue("postgres_folder"))
@@ -28,6 +28,6 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def store(address: str) -> Iterator[Store]:
-    """An empty one."""
+    """An empty store."""
     with Store(address) as store:
         yield store

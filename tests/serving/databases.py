@@ -14,13 +14,13 @@ import psycopg
 
 
 def has_postgres() -> bool:
-    """Whether a server can be started here."""
+    """Return whether a server can be started here."""
     return shutil.which("initdb") is not None and shutil.which("postgres") is not None
 
 
 @contextmanager
 def postgres() -> Iterator[str]:
-    """Starts a server in a folder of its own, reached by a socket in it alone, and gives the folder.
+    """Start a server in a folder of its own, with a socket in it alone; yield the folder.
 
     It refuses to run as root: root starts it as nobody.
     """
@@ -45,7 +45,7 @@ def postgres() -> Iterator[str]:
 
 
 def new_database(folder: str) -> str:
-    """Makes a database, and gives its address."""
+    """Create a database; return its address."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(host=folder, user="postgres", dbname="postgres", autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}"')

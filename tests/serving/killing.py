@@ -1,4 +1,4 @@
-"""A store and a number of rounds in; what was acknowledged and was not there after a kill out: nothing, one hopes.
+"""Clients of a server that is killed again and again, which check that no acknowledged turn is lost or doubled.
 
 Run it for longer with `python -m tests.serving.killing ROUNDS [SEED]`.
 """
@@ -25,11 +25,11 @@ TALKERS = 5
 SHARERS = 3
 
 GONE = (OSError, http.client.HTTPException, ValueError)
-"""What a client sees of a server that is killed: no connection, half an answer, half a line."""
+"""Errors that a client of a killed server gets: no connection, half an answer, half a line."""
 
 
 def ask(port: int, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-    """Sends a request, and gives status and JSON."""
+    """Send a request; return status and JSON."""
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
         headers = {"Content-Type": "application/json", "Host": "localhost"}
         connection.request(method, path, None if body is None else json.dumps(body), headers)
@@ -40,11 +40,11 @@ def ask(port: int, method: str, path: str, body: Any = None) -> tuple[int, Any]:
 
 @dataclass
 class Talker:
-    """A client with a conversation of its own, and what it was told is stored.
+    """A client with a conversation of its own, and the turns that were acknowledged.
 
     Args:
-        name: stands in everything that it says.
-        source: of its whims.
+        name: part of each of its texts.
+        source: source of its random decisions.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Talker:
     acknowledged: int = 0
 
     def talk(self, port: int, until: threading.Event) -> None:
-        """Talks until the server is gone."""
+        """Talk until the server is gone."""
         with contextlib.suppress(*GONE):
             while not until.is_set():
                 if not self.id:
@@ -82,7 +82,7 @@ class Talker:
         self.send(port)
 
     def send(self, port: int) -> None:
-        """Sends what it is unsure of, and takes down what is acknowledged."""
+        """Send the uncertain request, and record what is acknowledged."""
         assert self.unsure is not None
         for name, value in answers(port, f"/conversations/{self.id}/{self.unsure.what}", self.unsure):
             if name == "said":
@@ -114,36 +114,37 @@ class Talker:
         self.unsure = None
 
     def check(self, port: int) -> None:
-        """Compares what is stored with what was acknowledged; what is on its way may be there or not.
+        """Compare stored turns with acknowledged ones; the uncertain request may have been processed or not.
 
         Raises:
-            AssertionError: says what is lost, doubled, or half.
+            AssertionError: something is lost, doubled or incomplete.
         """
         if not self.id:
             return
         turns = turns_of(port, self.id)
-        found, unsure = [turn["text"] for turn in turns], self.unsure
+        stored = [turn["text"] for turn in turns]
+        unsure = self.unsure
         what = "" if unsure is None else unsure.what
         said = [unsure.body["text"]] if unsure is not None and what == "turns" else []
         if what == "undo":
-            assert found in (self.known, self.known[:-2]), (found, self.known)
+            assert stored in (self.known, self.known[:-2]), (stored, self.known)
         elif what == "retry":
-            assert found[:-1] == self.known[:-1] and len(found) == len(self.known), (found, self.known)
+            assert stored[:-1] == self.known[:-1] and len(stored) == len(self.known), (stored, self.known)
         else:
-            assert found[: len(self.known)] == self.known, (found, self.known)
-            rest = found[len(self.known) :]
+            assert stored[: len(self.known)] == self.known, (stored, self.known)
+            rest = stored[len(self.known) :]
             new = said if said and self.known[-1:] != said else []
             assert rest[: len(new)] == new[: len(rest)], (rest, new)
             assert len(rest) <= len(new) + (1 if what else 0), (rest, self.unsure)
-        self.known, self.unsure = self._settled(port, found)
+        self.known, self.unsure = self._settle(port, stored)
 
-    def _settled(self, port: int, found: list[str]) -> "tuple[list[str], Unsure | None]":
-        """A request under a key is sent again, and must have been done once in the end."""
+    def _settle(self, port: int, stored: list[str]) -> "tuple[list[str], Unsure | None]":
+        """Repeat an uncertain request that has a key: it must have been processed once in the end."""
         unsure = self.unsure
         if unsure is None or unsure.key is None or unsure.what != "turns":
-            return found, None
+            return stored, None
         text = unsure.body["text"]
-        before = found[: found.index(text)] if text in found else found
+        before = stored[: stored.index(text)] if text in stored else stored
         self.known = list(before)
         self.send(port)
         again = [turn["text"] for turn in turns_of(port, self.id)]
@@ -154,7 +155,7 @@ class Talker:
 
 @dataclass(frozen=True)
 class Unsure:
-    """A request of which it is not known whether it was done."""
+    """A request of which it is uncertain whether it was processed."""
 
     what: str
     body: dict[str, Any]
@@ -163,7 +164,7 @@ class Unsure:
 
 @dataclass
 class Sharer:
-    """One of several clients in one conversation, and the turns that it was told are stored, by their numbers."""
+    """One of several clients in one conversation, with the turns that were acknowledged, by number."""
 
     name: str
     id: str
@@ -172,34 +173,36 @@ class Sharer:
     conflicts: int = 0
 
     def talk(self, port: int, until: threading.Event) -> None:
-        """Talks until the server is gone."""
+        """Talk until the server is gone."""
         with contextlib.suppress(*GONE):
             while not until.is_set():
                 self.count += 1
-                asked = Unsure("turns", {"text": f"{self.name} says {self.count}", "stream": self.count % 2 == 0}, None)
-                for name, value in answers(port, f"/conversations/{self.id}/turns", asked):
+                request = Unsure(
+                    "turns", {"text": f"{self.name} says {self.count}", "stream": self.count % 2 == 0}, None
+                )
+                for name, value in answers(port, f"/conversations/{self.id}/turns", request):
                     if name == "error":
                         assert value["error"]["type"] == "conflict_error", value
                         self.conflicts += 1
-                        if value["error"]["code"] == "waiting":  # one who was killed left it so
+                        if value["error"]["code"] == "waiting":  # a killed server left it so
                             list(answers(port, f"/conversations/{self.id}/reply", Unsure("reply", {}, None)))
                     for turn in (value.get("said"), value.get("turn")):
                         if turn is not None:
                             assert self.known.setdefault(turn["number"], turn["text"]) == turn["text"]
 
     def check(self, port: int) -> None:
-        """Everything acknowledged is where it was said to be."""
-        found = {turn["number"]: turn["text"] for turn in turns_of(port, self.id)}
+        """Check that every acknowledged turn is stored under its number."""
+        stored = {turn["number"]: turn["text"] for turn in turns_of(port, self.id)}
         for number, text in self.known.items():
-            assert found.get(number) == text, (self.name, number, text, found.get(number))
+            assert stored.get(number) == text, (self.name, number, text, stored.get(number))
 
 
-def answers(port: int, path: str, asked: Unsure) -> Iterator[tuple[str, Any]]:
-    """Yields `said`, `reply` and `error` as they come; half an event is none."""
+def answers(port: int, path: str, request: Unsure) -> Iterator[tuple[str, Any]]:
+    """Yield the events `said`, `reply` and `error` that arrive complete."""
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
         headers = {"Content-Type": "application/json", "Host": "localhost"}
-        headers |= {"Idempotency-Key": asked.key} if asked.key else {}
-        connection.request("POST", path, json.dumps(asked.body), headers)
+        headers |= {"Idempotency-Key": request.key} if request.key else {}
+        connection.request("POST", path, json.dumps(request.body), headers)
         response = connection.getresponse()
         if not response.getheader("content-type", "").startswith("text/event-stream"):
             value = json.loads(response.read())
@@ -214,7 +217,7 @@ def answers(port: int, path: str, asked: Unsure) -> Iterator[tuple[str, Any]]:
 
 
 def turns_of(port: int, id: str) -> list[dict[str, Any]]:
-    """The turns of a conversation, each of them whole."""
+    """Return the turns of a conversation, after checking that each is complete."""
     status, value = ask(port, "GET", f"/conversations/{id}")
     assert status == 200, value
     turns: list[dict[str, Any]] = value["turns"]
@@ -230,7 +233,7 @@ def turns_of(port: int, id: str) -> list[dict[str, Any]]:
 
 @dataclass
 class Report:
-    """What a number of rounds came to."""
+    """The counts of some rounds."""
 
     kills: int = 0
     acknowledged: int = 0
@@ -240,18 +243,18 @@ class Report:
 
 
 def kill_again_and_again(
-    address: str, *, rounds: int, seed: int, told: Callable[[Report], None] | None = None
+    address: str, *, rounds: int, seed: int, progress: Callable[[Report], None] | None = None
 ) -> Report:
-    """Kills a server under load and looks, so many times.
+    """Kill a server under load a number of times, and check its store each time.
 
     Args:
-        address: of the store.
-        rounds: kills.
-        seed: of what the clients do, and for how long.
-        told: called now and then.
+        address: address of the store.
+        rounds: number of kills.
+        seed: seed of the clients' actions and of the times of the kills.
+        progress: called after each 20 kills.
 
     Raises:
-        AssertionError: when something acknowledged is lost, or something is there twice or by half.
+        AssertionError: an acknowledged turn is lost, or a turn is doubled or incomplete.
     """
     source, report = random.Random(seed), Report()
     talkers = [Talker(f"talker {n}", random.Random(source.random())) for n in range(TALKERS)]
@@ -264,8 +267,8 @@ def kill_again_and_again(
         server = Process(address, seconds=source.choice([0.0, 0.001, 0.01]))
         try:
             clients: list[Talker | Sharer] = [*talkers, *sharers]
-            for each in clients:
-                each.check(server.port)
+            for client in clients:
+                client.check(server.port)
             if report.kills == rounds:
                 break
             if not sharers:
@@ -277,8 +280,8 @@ def kill_again_and_again(
         report.kills += 1
         report.unsure += sum(talker.unsure is not None for talker in talkers)
         _check_file(address)
-        if told is not None and report.kills % 20 == 0:
-            told(report)
+        if progress is not None and report.kills % 20 == 0:
+            progress(report)
     report.acknowledged = sum(talker.acknowledged for talker in talkers)
     report.shared = len({number for sharer in sharers for number in sharer.known})
     report.conflicts = sum(sharer.conflicts for sharer in sharers)
@@ -301,7 +304,7 @@ def _load_until_killed(server: Process, clients: "list[Talker | Sharer]", *, sec
     time.sleep(seconds)
     end = time.monotonic() + 10
     while not wrong and not any(client.known for client in clients) and time.monotonic() < end:
-        time.sleep(0.01)  # a kill before anything was ever said shows nothing
+        time.sleep(0.01)  # a kill before the first turn shows nothing
     server.process.send_signal(signal.SIGKILL)
     over.set()
     for thread in threads:
@@ -321,5 +324,5 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
         many, seed = int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0
-        done = kill_again_and_again(f"sqlite:///{Path(folder) / 'store.db'}", rounds=many, seed=seed, told=print)
+        done = kill_again_and_again(f"sqlite:///{Path(folder) / 'store.db'}", rounds=many, seed=seed, progress=print)
         print(done, f"{time.monotonic() - began:.0f} s")

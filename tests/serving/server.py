@@ -1,6 +1,6 @@
 """A server on a FakeResponder, in a process of its own: `python -m tests.serving.server STORE [SECONDS_A_WORD]`.
 
-It says the address in its first line.
+The first line of its output is the address.
 """
 
 import os
@@ -20,8 +20,8 @@ class Process:
 
     Args:
         store: the address of its store.
-        seconds: before each word of a reply.
-        wait: until it answers.
+        seconds: the delay before each word of a reply.
+        wait: whether to wait until it answers.
     """
 
     def __init__(self, store: str, *, seconds: float = 0.0, wait: bool = True) -> None:
@@ -40,27 +40,27 @@ class Process:
 
     @property
     def port(self) -> int:
-        """Where it listens, on 127.0.0.1."""
+        """The port on 127.0.0.1."""
         return int(self.url.rstrip("/").rpartition(":")[2])
 
     def kill(self) -> None:
-        """Ends it as a power cut would."""
+        """Kill it, as a power cut would."""
         self.process.kill()
         if not self.process.stdout or not self.process.stdout.closed:
             self.errors()
 
     def terminate(self) -> str:
-        """Ends it as an init system would, and gives what it wrote to stderr."""
+        """Terminate it, as an init system would; return its stderr."""
         self.process.terminate()
         return self.errors()
 
     def errors(self) -> str:
-        """Waits for its end, and gives what it wrote to stderr."""
+        """Wait for its end; return its stderr."""
         return self.process.communicate(timeout=30)[1]
 
 
 def serve(store: str, seconds: float) -> None:
-    """Serves until a signal comes."""
+    """Serve until a signal."""
     service = Service(FakeResponder(seconds=seconds), settings=Settings(grace=0.2), store=Store(store))
     bound = bind("127.0.0.1", 0)
     run(service, bound, started=lambda _: print(address_of(bound), flush=True))

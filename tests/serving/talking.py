@@ -1,4 +1,4 @@
-"""A server with a store in this process, and what its clients read."""
+"""A server with a store in this process, and its clients."""
 
 import contextlib
 import json
@@ -27,10 +27,10 @@ class Talk:
     """A client of a server.
 
     Args:
-        http: sends requests.
-        service: of the server.
-        store: of the service.
-        conversations: of the application.
+        http: the HTTP client.
+        service: the server's service.
+        store: the service's store.
+        conversations: the application's conversations.
     """
 
     http: TestClient
@@ -39,30 +39,30 @@ class Talk:
     conversations: Conversations
 
     def create(self, **body: Any) -> str:
-        """Makes a conversation, and gives its id."""
+        """Create a conversation; return its id."""
         answer = self.http.post("/conversations", json=body)
         assert answer.status_code == 201, answer.text
         return str(answer.json()["id"])
 
     def ask(self, id: str, what: str, *, status: int = 200, key: str | None = None, **body: Any) -> Any:
-        """Sends a request to a conversation, and gives the JSON of the answer."""
+        """Send a request to a conversation; return the JSON of the answer."""
         headers = {} if key is None else {"Idempotency-Key": key}
         answer = self.http.post(f"/conversations/{id}/{what}", json=body, headers=headers)
         assert answer.status_code == status, answer.text
         return answer.json()
 
     def say(self, id: str, text: str, **others: Any) -> Any:
-        """Says something."""
+        """Add a turn."""
         return self.ask(id, "turns", text=text, **others)
 
     def read(self, id: str) -> Any:
-        """The conversation."""
+        """Return the conversation."""
         answer = self.http.get(f"/conversations/{id}")
         assert answer.status_code == 200, answer.text
         return answer.json()
 
     def texts(self, id: str) -> list[str]:
-        """Its turns."""
+        """Return the texts of its turns."""
         return [turn["text"] for turn in self.read(id)["turns"]]
 
 
@@ -76,7 +76,7 @@ def served(
     keys: bool = False,
     **others: Any,
 ) -> Iterator[Talk]:
-    """Serves a Responder to a client in this process."""
+    """Serve a Responder to a client in this process."""
     store = Store(address)
     known = Keys(store.digests if keys else None)
     service = Service(responder, settings=settings or Settings(), keys=known, store=store, keep_for=keep_for, **others)
@@ -103,7 +103,7 @@ def listening(responder: Responder, address: str, **others: Any) -> Iterator[tup
 
 
 def events(lines: Iterator[str]) -> Iterator[tuple[str, Any]]:
-    """Yields the names and values of the events of a stream."""
+    """Yield the names and values of the events of a stream."""
     name = ""
     for line in lines:
         if line.startswith("event: "):

@@ -48,7 +48,7 @@ def test_an_unreadable_body_is_an_error_in_the_common_format(body: bytes) -> Non
         for path in ("/replies", "/v1/chat/completions", "/documents", "/candidates"):
             error = error_of(client.post(path, content=body, headers=JSON), 400)
             assert error["type"] == "invalid_request_error"
-    assert not fake.asked
+    assert not fake.requests
 
 
 def test_random_bytes_and_random_json_never_cause_a_defect() -> None:

@@ -103,25 +103,25 @@ PREFLIGHTS = [
 """What browsers ask for on behalf of OpenAI's and Anthropic's JavaScript clients, and of other pages."""
 
 
-@pytest.mark.parametrize("asked", PREFLIGHTS)
+@pytest.mark.parametrize("requested", PREFLIGHTS)
 @pytest.mark.parametrize("allowed", ["https://friend.example", "*"])
 def test_pages_of_allowed_origins_may_send_any_header_from_a_public_to_a_private_network(
-    asked: str, allowed: str
+    requested: str, allowed: str
 ) -> None:
     preflight = {
         "Origin": "https://friend.example",
         "Access-Control-Request-Method": "POST",
-        "Access-Control-Request-Headers": asked,
+        "Access-Control-Request-Headers": requested,
         "Access-Control-Request-Private-Network": "true",
     }
     with client_of(service_of(origins=(allowed,))) as client:
         answer = client.options("/v1/chat/completions", headers=preflight)
         assert answer.status_code == 200
         granted = answer.headers["access-control-allow-headers"].lower().split(",")
-        assert {name.strip() for name in granted} >= set(asked.split(","))
+        assert {name.strip() for name in granted} >= set(requested.split(","))
         assert answer.headers["access-control-allow-private-network"] == "true"
         assert answer.headers["access-control-allow-origin"] in ("https://friend.example", "*")
-        headers = {"Origin": "https://friend.example"} | {name: "1" for name in asked.split(",") if name[0] in "xh"}
+        headers = {"Origin": "https://friend.example"} | {name: "1" for name in requested.split(",") if name[0] in "xh"}
         answer = client.post("/replies", json=HELLO, headers=headers)
         assert answer.status_code == 200 and "X-Convmodel-Ignored" in answer.headers["access-control-expose-headers"]
     with client_of(service_of(origins=("https://other.example",))) as client:

@@ -32,7 +32,7 @@ def test_a_blocked_input_never_reaches_the_responder(stream: bool) -> None:
             assert reply["blocked"] == {"side": "input", "by": "words", "label": None}
             assert len(reply["candidates"]) == 1
         assert 'convmodel_blocked_total{by="words",side="input"} 2.0' in client.get("/metrics").text
-    assert not fake.asked
+    assert not fake.requests
 
 
 def test_a_blocked_output_is_returned_in_no_form() -> None:

@@ -15,9 +15,9 @@ def test_the_servers_persona_preset_and_options_are_defaults_of_requests() -> No
         for body in ({}, {"preset": "off"}, {"preset": "sober"}, {"persona": [], "options": {"top_k": None}}):
             assert client.post("/replies", json={"context": ["Hello!"], **body}).status_code == 200
         about = client.get("/about").json()
-    asked = [(list(request["persona"]), request["options"]) for request in fake.asked]
+    received = [(list(request["persona"]), request["options"]) for request in fake.requests]
     defaults = {"temperature": 1.5, "top_k": 3}
-    assert asked == [
+    assert received == [
         (["i am old ."], defaults),
         (["i am old ."], {}),
         (["i am old ."], {"do_sample": False}),
@@ -37,7 +37,7 @@ def test_defaults_above_the_limits_are_lowered() -> None:
             client.post("/replies", json={"context": ["a"], "preset": preset})
         client.post("/replies", json={"context": ["a"], "options": {"max_new_tokens": 40}})
         about = client.get("/about").json()["options"]
-    used = [{**fake.options, **asked["options"]} for asked in fake.asked]
+    used = [{**fake.options, **request["options"]} for request in fake.requests]
     assert [options["max_new_tokens"] for options in used] == [50, 50, 20, 40]
     assert {options["num_return_sequences"] for options in used} == {2}
     assert (about["max_new_tokens"], about["num_return_sequences"]) == (50, 2)

@@ -97,7 +97,7 @@ def tokenizer() -> ConversationTokenizer:
 
 def ids_asked(tokenizer: ConversationTokenizer, fake: FakeResponder) -> list[int]:
     """Return the token ids of the newest request that a responder got."""
-    return tokenizer(fake.asked[-1]["context"], persona=fake.asked[-1]["persona"])["input_ids"]
+    return tokenizer(fake.requests[-1]["context"], persona=fake.requests[-1]["persona"])["input_ids"]
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -55,4 +55,4 @@ def test_an_invalid_field_is_rejected_by_name(body: dict[str, Any], param: str) 
     error = answer.json()["error"]
     assert answer.status_code == 400 and error["type"] == "invalid_request_error"
     assert error["param"] == param and error["message"] and error["code"]
-    assert not fake.asked
+    assert not fake.requests

@@ -141,8 +141,8 @@ def test_every_module_is_short_says_what_it_is_for_and_imports_what_there_is() -
 def test_every_element_that_a_script_looks_up_exists() -> None:
     made = "".join(path.read_text(encoding="utf-8") for path in SCRIPTS)
     there = set(re.findall(r'\bid="([^"]+)"', HTML)) | set(re.findall(r'\bid: "([^"]+)"', made))
-    asked = set(re.findall(r'byId\("([^"]+)"\)', made))
-    assert asked and asked <= there, asked - there
+    looked_up = set(re.findall(r'byId\("([^"]+)"\)', made))
+    assert looked_up and looked_up <= there, looked_up - there
     pictures = set(re.findall(r'icon: "(\w+)"', made)) | set(re.findall(r"#icon-(\w+)", HTML + made))
     assert pictures <= {name.removeprefix("icon-") for name in there if name.startswith("icon-")}
 

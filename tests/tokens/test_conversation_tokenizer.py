@@ -12,7 +12,6 @@ from transformers import (
 )
 
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
-from convmodel.tokens.separator_layout import persona_length
 from tests.conftest import random_turns
 from tests.vocabularies import FAMILIES, byte_level, end_of_text
 
@@ -44,10 +43,10 @@ def test_the_oldest_turns_are_dropped_first_and_counted(tokenizer: ConversationT
     """The oracle tries to drop 0, 1, 2, ... turns, and then cuts the newest turn."""
     source = random.Random(seed)
     turns = random_turns(source)
-    persona = random_turns(source, most=2) if source.random() < 0.5 else []
+    persona = random_turns(source, max_turns=2) if source.random() < 0.5 else []
     turn_ids = tokenizer.encode_many(turns)
     persona_ids = tokenizer.encode_many(persona)
-    limit = persona_length(persona_ids) + 3 + source.randint(0, 60)
+    limit = tokenizer.layout.costs.persona_length(persona_ids) + 3 + source.randint(0, 60)
     encoding = tokenizer(turns, persona=persona, max_length=limit)
     for dropped in range(len(turns)):
         expected = tokenizer(turns[dropped:], persona=persona)
@@ -82,29 +81,36 @@ def test_encode_ids_has_the_layout_of_the_texts(family: PreTrainedTokenizerBase,
     persona = [source.choice(PLAIN) for _ in range(source.randint(0, 2))]
     turn_ids = tokenizer.encode_many(turns)
     persona_ids = tokenizer.encode_many(persona)
-    for limit in (None, persona_length(persona_ids) + 3 + source.randint(0, 60)):
-        encoding = tokenizer.encode_ids(turn_ids, persona=persona_ids, max_length=limit)
-        expected = tokenizer(turns, persona=persona, max_length=limit)
-        assert encoding == expected
-        assert (encoding.turns_dropped, encoding.tokens_dropped) == (expected.turns_dropped, expected.tokens_dropped)
+    for limit in (None, tokenizer.layout.costs.persona_length(persona_ids) + 3 + source.randint(0, 60)):
+        laid_out, window = tokenizer.layout.lay_out_context(turn_ids, persona=persona_ids, max_length=limit)
+        encoding = tokenizer(turns, persona=persona, max_length=limit)
+        assert encoding == {
+            "input_ids": laid_out.input_ids,
+            "token_type_ids": laid_out.token_type_ids,
+            "attention_mask": [1] * len(laid_out.input_ids),
+        }
+        tokens_dropped = window.cut + sum(map(len, turn_ids[: window.first]))
+        assert (encoding.turns_dropped, encoding.tokens_dropped) == (window.first, tokens_dropped)
     assert tokenizer.encode_many(turns) == turn_ids  # the arguments were not modified
 
 
 def test_turns_are_dropped_with_hysteresis_beside_a_persona(tokenizer: ConversationTokenizer) -> None:
     persona_ids = tokenizer.encode_many(["I like rain."])
     turn = tokenizer.encode("Hello there.")
-    head = persona_length(persona_ids)
+    head = tokenizer.layout.costs.persona_length(persona_ids)
     limit = 80
     dropped = []
     for count in range(1, 60):
-        encoding = tokenizer.encode_ids([turn] * count, persona=persona_ids, max_length=limit, keep=0.5)
-        assert encoding["input_ids"][:head] == [tokenizer.sep_token_id, *persona_ids[0]]
-        assert len(encoding["input_ids"]) == head + 1 + (count - encoding.turns_dropped) * (len(turn) + 1) <= limit
-        assert encoding.tokens_dropped == encoding.turns_dropped * len(turn)
-        dropped.append(encoding.turns_dropped)
+        laid_out, window = tokenizer.layout.lay_out_context(
+            [turn] * count, persona=persona_ids, max_length=limit, keep=0.5
+        )
+        assert laid_out.input_ids[:head] == [tokenizer.sep_token_id, *persona_ids[0]]
+        assert len(laid_out.input_ids) == head + 1 + (count - window.first) * (len(turn) + 1) <= limit
+        assert window.cut == 0
+        dropped.append(window.first)
     assert dropped == sorted(dropped) and 3 < len(set(dropped)) < 30
     with pytest.raises(ValueError, match="leave no room for a turn"):
-        tokenizer.encode_ids([turn], persona=persona_ids, max_length=head + 2, keep=0.5)
+        tokenizer.layout.lay_out_context([turn], persona=persona_ids, max_length=head + 2, keep=0.5)
 
 
 # Bad input

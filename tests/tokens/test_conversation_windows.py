@@ -7,7 +7,6 @@ from typing import cast
 import pytest
 
 from convmodel.data.conversation import Conversation
-from convmodel.tokens import separator_layout as layout
 from convmodel.tokens import turn_windows
 from convmodel.tokens.conversation_layout import IGNORED, ConversationSequence
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
@@ -85,11 +84,10 @@ def plain_windows(
         window_targets = [n for n in range(window.first, window.stop) if n >= window.predict_from and n in targets]
         persona_type = [n % 2 for n in range(len(turns) - window.first)][-1]  # the token type of the last turn
         laid_out.append(
-            layout.lay_out(
+            SeparatorLayout(SEP).lay_out(
                 kept,
-                SEP,
                 persona=persona,
-                persona_type=persona_type,
+                last_is_reply=len(kept) % 2 != persona_type,
                 predicted=[n in window_targets for n in range(window.first, window.stop)],
             )
         )

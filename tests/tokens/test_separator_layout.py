@@ -6,10 +6,11 @@ import pytest
 
 from convmodel.errors import PersonaTooLong
 from convmodel.tokens.conversation_layout import IGNORED
-from convmodel.tokens.separator_layout import lay_out, lay_out_context, persona_length, place_separators
+from convmodel.tokens.separator_layout import SeparatorLayout, lay_out_context, place_separators
 from convmodel.tokens.turn_windows import Window, truncate_with_hysteresis
 
 SEP = 0
+LAYOUT = SeparatorLayout(SEP)
 
 
 def random_lengths(source: random.Random) -> list[int]:
@@ -37,7 +38,7 @@ def plain_layout(
 
 
 def test_the_example_in_the_docstring_is_correct() -> None:
-    laid_out = lay_out([[11], [21, 22, 23]], SEP, persona=[[1, 2, 3]], predicted=[False, True])
+    laid_out = LAYOUT.lay_out([[11], [21, 22, 23]], persona=[[1, 2, 3]], predicted=[False, True])
     assert laid_out.input_ids == [SEP, 1, 2, 3, SEP, 11, SEP, 21, 22, 23, SEP]
     assert laid_out.token_type_ids == [0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 0]
     assert laid_out.labels == [IGNORED] * 7 + [21, 22, 23, SEP]
@@ -50,14 +51,15 @@ def test_the_layout_is_that_of_the_token_by_token_oracle(seed: int) -> None:
     persona = [[source.randint(1, 99) for _ in range(source.randint(0, 4))] for _ in range(source.randint(0, 3))]
     predicted = [source.random() < 0.5 for _ in turns]
     persona_type = source.randint(0, 1)
-    laid_out = lay_out(turns, SEP, persona=persona, persona_type=persona_type, predicted=predicted)
+    last_is_reply = len(turns) % 2 != persona_type
+    laid_out = LAYOUT.lay_out(turns, persona=persona, last_is_reply=last_is_reply, predicted=predicted)
     expected = plain_layout(turns, persona, persona_type, predicted)
     assert list(zip(laid_out.input_ids, laid_out.token_type_ids, laid_out.labels, strict=True)) == expected
 
 
 def test_by_default_nothing_is_predicted_and_the_persona_is_the_next_speakers() -> None:
     for turns in ([[1]], [[1], [2]], [[1], [2], [3]]):
-        laid_out = lay_out(turns, SEP, persona=[[9]])
+        laid_out = LAYOUT.lay_out(turns, persona=[[9]])
         assert set(laid_out.labels) == {IGNORED}
         assert laid_out.token_type_ids[0] == laid_out.token_type_ids[-1] == len(turns) % 2
 
@@ -79,18 +81,18 @@ def test_a_context_is_the_layout_of_the_turns_left_by_truncation(seed: int, keep
     persona = [[source.randint(1, 99) for _ in range(2)] for _ in range(source.randint(0, 2))]
     reserved = source.randint(0, 5)
     room = source.randint(2, 60)
-    max_length = room + persona_length(persona) + 1 + reserved
+    max_length = room + LAYOUT.costs.persona_length(persona) + 1 + reserved
     laid_out, window = lay_out_context(turns, SEP, persona=persona, max_length=max_length, reserved=reserved, keep=keep)
     assert window == truncate_with_hysteresis([len(turn) for turn in turns], room, keep=keep)
     kept = turns[window.first :]
     kept[-1] = kept[-1][window.cut :]
-    assert laid_out == lay_out(kept, SEP, persona=persona)
+    assert laid_out == LAYOUT.lay_out(kept, persona=persona)
     assert len(laid_out.input_ids) + reserved <= max_length
 
 
 def test_a_context_without_a_limit_keeps_all_turns() -> None:
     turns = [[1], [2, 3], []]
-    assert lay_out_context(turns, SEP) == (lay_out(turns, SEP), Window(0, 0, 3))
+    assert lay_out_context(turns, SEP) == (LAYOUT.lay_out(turns), Window(0, 0, 3))
 
 
 def test_a_context_needs_room_for_a_turn_after_persona_and_reserved_tokens() -> None:

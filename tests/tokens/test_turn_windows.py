@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from convmodel.tokens.separator_layout import persona_length
 from convmodel.tokens.turn_windows import (
+    LayoutCosts,
     TrainOn,
     Window,
     room_for_turns,
@@ -61,7 +61,7 @@ def test_truncation_keeps_as_many_newest_turns_as_fit_and_cuts_only_a_single_tur
 
 def test_room_for_turns_excludes_the_persona_and_the_last_separator() -> None:
     persona = [[1, 2], [3]]
-    assert persona_length(persona) == 5
+    assert LayoutCosts().persona_length(persona) == 5
     assert room_for_turns(5, 20) == 20 - 5 - 1
     assert room_for_turns(5, 8) == 2
     with pytest.raises(ValueError, match=r"^7 tokens leave no room .* persona's 5 tokens.* at least 8 tokens$"):

@@ -13,13 +13,13 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 
 class KillAt(Callback):
-    """Kills its process, which can do nothing about it, before a step is taken."""
+    """Kills its own process with SIGKILL before a step."""
 
     def __init__(self, step: int) -> None:
         self._step = step
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
-        """The optimiser has taken `step` steps, and a batch was read that is never learned from."""
+        """Kill after `step` steps, with a batch that was read and is never learned from."""
         if trainer.global_step == self._step:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -31,7 +31,7 @@ class InterruptAt(Callback):
         self._step, self._times = step, times
 
     def on_train_batch_start(self, trainer: Trainer, *others: Any) -> None:
-        """As a person would, at any moment."""
+        """Send SIGINT."""
         if trainer.global_step == self._step:
             self._step = -1  # where batches are accumulated, several begin at the same step
             for _ in range(self._times):
@@ -39,13 +39,13 @@ class InterruptAt(Callback):
 
 
 class WhatWasRead(Callback):
-    """Writes down the ids of each row that is read in training, a file for each process."""
+    """Writes the ids of each row that is read in training to a file per process."""
 
     def __init__(self, folder: str) -> None:
         self._folder = Path(folder)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """A line for each row; padding is left out, so a row is what its conversation gives."""
+        """Write a line for each row, without padding."""
         pairs = zip(batch["input_ids"].tolist(), batch["labels"].tolist(), strict=True)
         rows = [ids[: _length(labels)] for ids, labels in pairs]
         with open(self._folder / f"rank-{trainer.global_rank}.jsonl", "a", encoding="utf-8") as file:
@@ -53,14 +53,14 @@ class WhatWasRead(Callback):
 
 
 def _length(labels: list[int]) -> int:
-    return max((place + 1 for place, label in enumerate(labels) if label != -100), default=0)
+    return max((position + 1 for position, label in enumerate(labels) if label != -100), default=0)
 
 
 class KillInValidation(Callback):
     """Kills its process in the middle of a validation.
 
     Args:
-        number: which one, from 1.
+        number: number of the validation, from 1.
     """
 
     def __init__(self, number: int) -> None:
@@ -69,17 +69,17 @@ class KillInValidation(Callback):
     def on_validation_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """At its first batch."""
+        """Kill at the first batch."""
         self._left -= batch_idx == 0
         if self._left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
 class SpeakAt(Callback):
-    """Warns, logs, and then fails or presses Ctrl-C, before a step is taken.
+    """Warns, logs, and then fails or presses Ctrl-C, before a step.
 
     Args:
-        step: when.
+        step: number of steps before it.
         ending: "fail", "interrupt", "terminate", or anything else to go on.
     """
 
@@ -87,7 +87,7 @@ class SpeakAt(Callback):
         self._step, self._ending = step, ending
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
-        """Once."""
+        """Act once."""
         if trainer.global_step != self._step:
             return
         logging.getLogger("convmodel.training").info("so far all is well")

@@ -28,7 +28,7 @@ def test_a_run_killed_within_an_epoch_resumes_with_equal_weights(workshop: Works
     steps = uninterrupted["global_step"] // 3
     kill_at = (steps + steps // 2) // 5 * 5 + 3
     assert steps < kill_at - 3 < 2 * steps  # the checkpoint is within the second epoch
-    killed = workshop.run_apart(run="cut", trainer__callbacks=callback("KillAt", step=kill_at), **DROPOUT)
+    killed = workshop.run_fork(run="cut", trainer__callbacks=callback("KillAt", step=kill_at), **DROPOUT)
     assert killed.status == -signal.SIGKILL
     assert '"state": "running"' in (workshop.folder / "cut" / "description.json").read_text(encoding="utf-8")
     assert workshop.checkpoint("cut")["global_step"] == kill_at - 3
@@ -42,7 +42,7 @@ def test_a_run_killed_within_an_epoch_resumes_with_equal_weights(workshop: Works
 @pytest.mark.parametrize(
     ("options", "number"),
     [
-        ({"trainer__max_epochs": 2, "trainer__val_check_interval": 0.5}, 2),
+        ({"trainer__max_epochs": 2, "trainer__val_check_interval": 0.5}, 3),
         ({"trainer__max_epochs": 2}, 2),
         ({"trainer__max_steps": 8, "trainer__val_check_interval": 4}, 2),
     ],
@@ -53,7 +53,7 @@ def test_a_run_killed_during_a_validation_repeats_it_after_resuming(
 ) -> None:
     workshop.train(run="whole", **options)
     spy = callback("KillInValidation", number=number)
-    assert workshop.run_apart(run="cut", trainer__callbacks=spy, **options).status == -signal.SIGKILL
+    assert workshop.run_fork(run="cut", trainer__callbacks=spy, **options).status == -signal.SIGKILL
     workshop.train(run="cut", ckpt_path="last", **options)
     assert difference(workshop.weights("cut"), workshop.weights("whole")) == 0
     lines = {run: (workshop.folder / run / "generated.jsonl").read_text(encoding="utf-8") for run in ("whole", "cut")}
@@ -86,7 +86,7 @@ def test_a_run_resumed_after_any_number_of_steps_has_equal_weights(workshop: Wor
 
 def test_ctrl_c_saves_a_checkpoint_from_which_the_run_can_resume(workshop: Workshop) -> None:
     workshop.train(run="whole", trainer__max_epochs=2)
-    stopped = workshop.run_apart(run="cut", trainer__max_epochs=2, trainer__callbacks=callback("InterruptAt", step=9))
+    stopped = workshop.run_command(run="cut", trainer__max_epochs=2, trainer__callbacks=callback("InterruptAt", step=9))
     assert stopped.status != 0
     assert "Stopping after this step; press Ctrl-C again to stop at once." in stopped.text
     assert "last.ckpt at step 10; the same command with --ckpt_path last goes on from there." in stopped.text

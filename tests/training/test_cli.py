@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,16 @@ def error_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return message
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    """A workshop after a run of one epoch, for tests that only read its model and checkpoint."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PL_GLOBAL_SEED", "1")
+        workshop = Workshop(tmp_path_factory.mktemp("trained"), [])
+        workshop.train()
+        yield workshop
+
+
 @pytest.mark.machine
 def test_a_run_exports_a_model_and_writes_samples(workshop: Workshop) -> None:
     workshop.train(trainer__logger="true", trainer__max_epochs=2)
@@ -53,9 +64,8 @@ def test_a_run_exports_a_model_and_writes_samples(workshop: Workshop) -> None:
 
 
 @pytest.mark.machine
-def test_the_exported_folder_loads_with_transformers(workshop: Workshop) -> None:
-    workshop.train()
-    folder = workshop.folder / "run" / "model"
+def test_the_exported_folder_loads_with_transformers(trained: Workshop) -> None:
+    folder = trained.folder / "run" / "model"
     network = AutoModelForCausalLM.from_pretrained(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = ConversationModel.from_pretrained(folder)
@@ -219,18 +229,16 @@ def test_the_precision_depends_on_hardware_and_is_logged(workshop: Workshop, mon
 
 
 @pytest.mark.machine
-def test_a_pretrained_folder_has_precedence_over_a_model_from_scratch(workshop: Workshop) -> None:
-    workshop.train(run="first")
+def test_a_pretrained_folder_has_precedence_over_a_model_from_scratch(workshop: Workshop, trained: Workshop) -> None:
+    base = trained.folder / "run" / "model"
     log = workshop.train(
-        run="second",
-        model__pretrained_model_name_or_path=workshop.folder / "first" / "model",
-        model__learning_rate=0,
-        model__from_scratch__n_embd=32,
+        model__pretrained_model_name_or_path=base, model__learning_rate=0, model__from_scratch__n_embd=32
     )
-    first, second = (ConversationModel.from_pretrained(workshop.folder / run / "model") for run in ("first", "second"))
+    tuned = workshop.folder / "run" / "model"
+    first, second = (ConversationModel.from_pretrained(folder) for folder in (base, tuned))
     assert difference(first.hf_model.state_dict(), second.hf_model.state_dict()) == 0
-    assert str(workshop.folder / "first" / "model") in log
-    card = (workshop.folder / "second" / "model" / "README.md").read_text(encoding="utf-8")
+    assert str(base) in log
+    card = (tuned / "README.md").read_text(encoding="utf-8")
     assert "fine-tuned from" in card
 
 
@@ -275,11 +283,10 @@ def table_of(
 
 @pytest.mark.machine
 def test_a_checkpoint_and_the_exported_folder_have_equal_results(
-    workshop: Workshop, capsys: pytest.CaptureFixture[str]
+    trained: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    workshop.train()
-    table = table_of(capsys, workshop, model__pretrained_model_name_or_path=workshop.folder / "run" / "model")
-    assert table_of(capsys, workshop, ckpt_path="last") == table
+    table = table_of(capsys, trained, model__pretrained_model_name_or_path=trained.folder / "run" / "model")
+    assert table_of(capsys, trained, ckpt_path="last") == table
     assert list(table) == [
         "conversations",
         "predicted tokens",
@@ -329,24 +336,21 @@ def test_the_loss_does_not_depend_on_the_batch_size(workshop: Workshop, capsys: 
 
 @pytest.mark.machine
 def test_validate_prints_the_validation_loss_of_the_exported_model(
-    workshop: Workshop, capsys: pytest.CaptureFixture[str]
+    trained: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    workshop.train()
-    card = (workshop.folder / "run" / "model" / "README.md").read_text(encoding="utf-8")
+    card = (trained.folder / "run" / "model" / "README.md").read_text(encoding="utf-8")
     loss = next(line.split("|")[2].strip() for line in card.splitlines() if line.startswith("| validation loss"))
-    assert table_of(capsys, workshop, "validate", ckpt_path="last")["loss (nats per token)"] == loss
+    assert table_of(capsys, trained, "validate", ckpt_path="last")["loss (nats per token)"] == loss
 
 
 @pytest.mark.parametrize("train_on", ["last", "first_speaker", "second_speaker", "last_speaker"])
 def test_only_the_turns_of_train_on_are_predicted(
-    workshop: Workshop, capsys: pytest.CaptureFixture[str], train_on: str
+    trained: Workshop, capsys: pytest.CaptureFixture[str], train_on: str
 ) -> None:
-    folder = workshop.folder / "run" / "model"
-    if not folder.exists():
-        workshop.train(trainer__max_steps=1)
+    folder = trained.folder / "run" / "model"
     tokenizer = ConversationTokenizer.from_pretrained(folder)
     expected = 0
-    for conversation in read_conversations(workshop.folder / "test.jsonl"):
+    for conversation in read_conversations(trained.folder / "test.jsonl"):
         last = len(conversation.turns) - 1
         targets = {
             "last": [last],
@@ -355,7 +359,7 @@ def test_only_the_turns_of_train_on_are_predicted(
             "last_speaker": range(last % 2, last + 1, 2),
         }[train_on]
         expected += sum(len(tokenizer.encode(conversation.turns[n])) + 1 for n in targets)
-    table = table_of(capsys, workshop, model__pretrained_model_name_or_path=folder, model__train_on=train_on)
+    table = table_of(capsys, trained, model__pretrained_model_name_or_path=folder, model__train_on=train_on)
     assert int(table["predicted tokens"].replace(",", "")) <= expected
-    all_turns = table_of(capsys, workshop, model__pretrained_model_name_or_path=folder)
+    all_turns = table_of(capsys, trained, model__pretrained_model_name_or_path=folder)
     assert int(table["predicted tokens"].replace(",", "")) < int(all_turns["predicted tokens"].replace(",", ""))

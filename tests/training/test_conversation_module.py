@@ -47,7 +47,7 @@ def test_fine_tuning_takes_the_template_of_the_folder_or_the_given_layout(
 ) -> None:
     with_layout("chatml").save_pretrained(tmp_path / "base")
     (tmp_path / "base" / "conversation.json").unlink()
-    workshop.train("fit", run="run", model__pretrained_model_name_or_path=tmp_path / "base", **options)
+    workshop.train(model__pretrained_model_name_or_path=tmp_path / "base", trainer__max_steps=1, **options)
     folder = workshop.folder / "run" / "model"
     saved = json.loads((folder / "conversation.json").read_text())
     assert saved["layout"] == expected[0]

@@ -29,7 +29,7 @@ from tests.training.conftest import ROOT, Workshop, difference
 from tests.training.test_checkpoint import callback
 from tests.training.test_cli import error_of, table_of
 from tests.training.test_language_module import SIZES, gradients_of_one_step
-from tests.training.test_processes import STILL, TWO
+from tests.training.test_processes import STILL
 from tests.training.test_run_description import description
 from tests.training.test_samples import samples
 from tests.training.test_sequence_unlikelihood import SEQUENCE_OPTIONS, repetition_before_and_after
@@ -238,7 +238,7 @@ def test_a_run_killed_within_an_epoch_resumes_with_equal_weights(workshop: Works
     steps = workshop.checkpoint("whole")["global_step"]
     kill_at = (steps // 2 + steps // 4) // 5 * 5 + 3
     assert steps // 2 < kill_at - 3 < steps
-    killed = workshop.run_apart(run="cut", trainer__callbacks=callback("KillAt", step=kill_at), **given)
+    killed = workshop.run_fork(run="cut", trainer__callbacks=callback("KillAt", step=kill_at), **given)
     assert killed.status == -signal.SIGKILL, killed.text
     assert workshop.checkpoint("cut")["global_step"] == kill_at - 3
     workshop.train(run="cut", ckpt_path="last", **given)
@@ -284,7 +284,7 @@ def test_two_processes_read_each_document_once_and_learn_as_one_does(
 ) -> None:
     spy = callback("WhatWasRead", folder=str(workshop.folder))
     given = documents | STILL | {"trainer__callbacks": spy}
-    result = workshop.run_apart(run="two", **given, **TWO)
+    result = workshop.run_two(**given)
     assert result.status == 0, result.text
     files = [workshop.folder / f"rank-{rank}.jsonl" for rank in range(2)]
     rows_by_rank = [Counter(file.read_text(encoding="utf-8").splitlines()) for file in files]

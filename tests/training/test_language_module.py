@@ -13,7 +13,7 @@ from convmodel.models.from_scratch import FromScratch
 from convmodel.tokens.batching import Batch, pad
 from convmodel.tokens.conversation_layout import IGNORED
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
-from convmodel.tokens.separator_layout import lay_out
+from convmodel.tokens.separator_layout import SeparatorLayout
 from convmodel.training.conversation_module import ConversationModule
 
 pytestmark = pytest.mark.filterwarnings(
@@ -37,7 +37,8 @@ def module_of(tokenizer: ConversationTokenizer, **options: Any) -> ConversationM
 
 def batch_of(tokenizer: ConversationTokenizer, conversations: Sequence[Sequence[str]]) -> Batch:
     sep = tokenizer.sep_token_id
-    rows = [lay_out(tokenizer.encode_many(turns), sep, predicted=[True] * len(turns)) for turns in conversations]
+    layout = SeparatorLayout(sep)
+    rows = [layout.lay_out(tokenizer.encode_many(turns), predicted=[True] * len(turns)) for turns in conversations]
     return pad(rows, pad_token_id=sep)
 
 

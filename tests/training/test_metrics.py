@@ -63,10 +63,10 @@ class Together:
     def __init__(self, *others: TokenCounts) -> None:
         self.root_device = torch.device("cpu")
         self._others = others
-        self.asked: list[tuple[torch.dtype, Any]] = []
+        self.calls: list[tuple[torch.dtype, Any]] = []
 
     def reduce(self, tensor: Tensor, reduce_op: str) -> Tensor:
-        self.asked.append((tensor.dtype, reduce_op))
+        self.calls.append((tensor.dtype, reduce_op))
         others = [torch.tensor([each.total, each.tokens], dtype=tensor.dtype) for each in self._others]
         return torch.stack([tensor, *others]).sum(0)
 
@@ -75,7 +75,7 @@ def test_all_processes_have_the_same_sums() -> None:
     mine, others = TokenCounts(0.5, 1), [TokenCounts(3.0, 10), TokenCounts()]
     strategy = Together(*others)
     assert sum_token_counts(mine, cast(Strategy, strategy)) == TokenCounts(3.5, 11)
-    assert strategy.asked == [(torch.float64, "sum")]
+    assert strategy.calls == [(torch.float64, "sum")]
     assert mine == TokenCounts(0.5, 1)
 
 

@@ -15,7 +15,7 @@ from convmodel.training.muon import MuonAdamW, layer_matrices
 from tests.training.conftest import Workshop, difference
 from tests.training.test_checkpoint import callback
 from tests.training.test_language_module import module_of
-from tests.training.test_processes import STILL, TWO
+from tests.training.test_processes import STILL
 
 OPTIONS: dict[str, Any] = {"model__optimizer": "muon", "model__learning_rate": 0.01}
 
@@ -127,9 +127,9 @@ def test_sharded_weights_are_refused(tokenizer: ConversationTokenizer) -> None:
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_a_resumed_run_has_equal_weights(workshop: Workshop, precision: str) -> None:
     options = OPTIONS | {"trainer__precision": precision, "trainer__max_epochs": 2, "checkpoint__every_n_steps": 5}
-    options |= {"trainer__accumulate_grad_batches": 2}
+    options |= {"trainer__accumulate_grad_batches": 2, "data__tokens_per_batch": 512}
     workshop.train(run="whole", **options)
-    workshop.run_apart(run="cut", trainer__callbacks=callback("KillAt", step=8), **options)
+    workshop.run_fork(run="cut", trainer__callbacks=callback("KillAt", step=8), **options)
     assert workshop.checkpoint("cut")["global_step"] == 5
     workshop.train(run="cut", ckpt_path="last", **options)
     assert difference(workshop.weights("cut"), workshop.weights("whole")) == 0
@@ -138,7 +138,7 @@ def test_a_resumed_run_has_equal_weights(workshop: Workshop, precision: str) -> 
 @pytest.mark.slow
 def test_two_processes_step_as_one(workshop: Workshop) -> None:
     options = OPTIONS | {"trainer__max_steps": 5, "trainer__precision": "32-true", **STILL}
-    result = workshop.run_apart(run="two", **options, **TWO)
+    result = workshop.run_two(**options)
     assert result.status == 0, result.text
     workshop.train(run="one", trainer__accumulate_grad_batches=2, **options)
     assert difference(workshop.weights("two"), workshop.weights("one")) < 1e-3  # the products are in bfloat16

@@ -12,10 +12,10 @@ from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.lora import Lora
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.training.conversation_module import ConversationModule
+from tests.models.encoder_decoders import save_encoder_decoder
 from tests.training.conftest import Workshop, difference
 from tests.training.test_checkpoint import callback
 from tests.training.test_language_module import CONVERSATIONS, SIZES, batch_of, gradients_of_one_step
-from tests.training.test_processes import TWO
 
 pytest.importorskip("peft")
 pytestmark = pytest.mark.filterwarnings(
@@ -45,6 +45,13 @@ def module_of(base: str, **options: Any) -> ConversationModule:
     assert module.tokenizer is not None
     module.configure_model()
     return module
+
+
+def test_an_encoder_decoder_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    save_encoder_decoder(tmp_path, "t5")
+    with pytest.raises(ValueError, match=r"holds a 't5', an encoder-decoder, .*; train it with .*Trainer") as told:
+        _ = ConversationModule(str(tmp_path)).n_positions
+    assert str(told.value).startswith(f"model.pretrained_model_name_or_path={tmp_path}: ")
 
 
 def test_accumulated_batches_have_the_gradients_of_one_large_batch(base: str, tokenizer: ConversationTokenizer) -> None:
@@ -124,9 +131,10 @@ def test_a_killed_run_resumes_with_equal_weights_and_its_checkpoint_holds_the_ad
         "trainer__max_epochs": 2,
         "checkpoint__every_n_steps": 5,
         "trainer__accumulate_grad_batches": 2,
+        "data__tokens_per_batch": 512,
     }
     workshop.train(run="whole", **options, **run)
-    killed = workshop.run_apart(run="cut", trainer__callbacks=callback("KillAt", step=8), **options, **run)
+    killed = workshop.run_fork(run="cut", trainer__callbacks=callback("KillAt", step=8), **options, **run)
     assert killed.status < 0, killed.text
     names = workshop.weights("cut")
     assert names and all("lora_" in name for name in names)
@@ -148,7 +156,7 @@ def test_a_killed_run_resumes_with_equal_weights_and_its_checkpoint_holds_the_ad
 @pytest.mark.slow
 def test_two_processes_learn_as_one_does(workshop: Workshop, base: str) -> None:
     options = {"model__pretrained_model_name_or_path": base, "trainer__max_steps": 5, **OPTIONS}
-    result = workshop.run_apart(run="two", **options, **TWO)
+    result = workshop.run_two(**options)
     assert result.status == 0, result.text
     workshop.train(run="one", trainer__accumulate_grad_batches=2, **options)
     assert difference(workshop.weights("two"), workshop.weights("one")) < 1e-4

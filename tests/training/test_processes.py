@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.training.conftest import Workshop, difference
+from tests.training.conftest import TWO, Workshop, difference
 from tests.training.test_checkpoint import callback
 
 pytestmark = pytest.mark.slow
 
-TWO: dict[str, Any] = {"trainer__strategy": "ddp", "trainer__devices": 2}
 STILL: dict[str, Any] = {f"model__from_scratch__{name}_pdrop": 0 for name in ("resid", "embd", "attn")}
 
 
@@ -20,7 +19,7 @@ STILL: dict[str, Any] = {f"model__from_scratch__{name}_pdrop": 0 for name in ("r
 def test_two_processes_read_each_conversation_once_and_learn_as_one_does(workshop: Workshop) -> None:
     """One process that accumulates two batches makes the same steps as two processes."""
     spy = callback("WhatWasRead", folder=str(workshop.folder))
-    result = workshop.run_apart(run="two", trainer__max_epochs=2, trainer__callbacks=spy, **TWO, **STILL)
+    result = workshop.run_command(run="two", trainer__max_epochs=2, trainer__callbacks=spy, **TWO, **STILL)
     assert result.status == 0, result.text
     files = [workshop.folder / f"rank-{rank}.jsonl" for rank in range(2)]
     rows_by_rank = [Counter(file.read_text(encoding="utf-8").splitlines()) for file in files]
@@ -43,7 +42,8 @@ def test_sequence_unlikelihood_is_the_same_with_two_processes(workshop: Workshop
     settings = {"share": 0.5, "prefix": 8, "continuation": 8, "ngram": 1}
     options: dict[str, Any] = {f"model__sequence_unlikelihood__{name}": value for name, value in settings.items()}
     options |= {"model__unlikelihood_alpha": 0.5, "trainer__max_steps": 6, "trainer__precision": "32-true", **STILL}
-    result = workshop.run_apart(run="two", **options, **TWO)
+    options |= {"data__tokens_per_batch": 512}
+    result = workshop.run_two(**options)
     assert result.status == 0, result.text
     workshop.train(run="one", trainer__accumulate_grad_batches=2, **options)
     assert workshop.checkpoint("one")["global_step"] == 6
@@ -56,7 +56,7 @@ def test_two_processes_print_the_test_results_of_one(workshop: Workshop, capsys:
     capsys.readouterr()
     workshop.train("test", ckpt_path="last")
     table = capsys.readouterr().out.strip()
-    result = workshop.run_apart("test", ckpt_path="last", **TWO)
+    result = workshop.run_two("test", run="run", ckpt_path="last")
     assert result.status == 0, result.text
     assert table in result.text
     assert result.text.count("perplexity per word") == 1

@@ -13,7 +13,7 @@ import transformers
 
 import convmodel
 from convmodel.models.conversation_model import ConversationModel
-from tests.training.conftest import SIZES, Workshop
+from tests.training.conftest import SIZES, TOKENS_PER_BATCH, Workshop
 from tests.training.test_checkpoint import callback
 
 CHOOSING: dict[str, Any] = {
@@ -54,7 +54,7 @@ def test_the_description_has_model_data_versions_device_and_result(workshop: Wor
     assert run["model"]["options"]["from_scratch"]["n_embd"] == 16
     assert run["model"]["base_model"] is None
     assert run["data"]["class"] == "convmodel.training.ConversationDataModule"
-    assert run["data"]["options"]["tokens_per_batch"] == 256
+    assert run["data"]["options"]["tokens_per_batch"] == TOKENS_PER_BATCH
     assert "train.jsonl: JSON Lines" in run["data"]["train"] and "60 conversations" in run["data"]["train"]
     assert run["versions"]["convmodel"] == convmodel.__version__
     assert run["versions"]["torch"] == version("torch")

@@ -12,7 +12,7 @@ pytest.importorskip("pytorch_lightning")
 
 from convmodel.models.selection.encoder import NewEncoder
 from convmodel.models.selection.selector import Selector
-from tests.training.conftest import SIZES, Workshop, difference
+from tests.training.conftest import SIZES, TWO, Workshop, difference
 
 pytestmark = pytest.mark.slow
 
@@ -252,10 +252,9 @@ def test_two_processes_with_an_odd_number_of_batches_learn_as_one_does(workshop:
     stop["init_args"] = {"monitor": "val_recall", "mode": "max", "patience": 1}  # type: ignore[assignment]
     options: dict[str, Any] = {"data__batch_size": 54, "trainer__max_epochs": 20, "trainer__callbacks": [stop]}
     options |= {"model__learning_rate": 1e-7, "model__cached_gradients": "true"}
-    arguments_of_two = arguments(workshop, POLY, run="two", **options, trainer__strategy="ddp", trainer__devices=2)
-    with workshop.spawn(*arguments_of_two) as process:
-        text, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, text
+    arguments_of_two = arguments(workshop, POLY, run="two", **options, **TWO)
+    result = workshop.fork(arguments_of_two, processes=2)
+    assert result.status == 0, result.text
     train(workshop, POLY, run="one", **options, trainer__accumulate_grad_batches=2)
     one = workshop.checkpoint("one")
     two = workshop.checkpoint("two")

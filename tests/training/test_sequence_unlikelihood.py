@@ -18,7 +18,7 @@ from convmodel.models.language_model import LanguageModel
 from convmodel.tokens.batching import Batch, pad
 from convmodel.tokens.conversation_layout import IGNORED, ConversationSequence
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
-from convmodel.tokens.separator_layout import lay_out
+from convmodel.tokens.separator_layout import SeparatorLayout
 from convmodel.training.language_module import LanguageModule
 from convmodel.training.sequence_unlikelihood import ContinuedRows, SequenceUnlikelihood, continue_rows
 from tests.conftest import MakeModel
@@ -36,7 +36,7 @@ def lay_out_batch(tokenizer: ConversationTokenizer, conversations: list[list[str
     sep = tokenizer.sep_token_id
     sentences = tokenizer.encode_many(persona)
     rows = [
-        lay_out(tokenizer.encode_many(turns), sep, persona=sentences, predicted=[True] * len(turns))
+        SeparatorLayout(sep).lay_out(tokenizer.encode_many(turns), persona=sentences, predicted=[True] * len(turns))
         for turns in conversations
     ]
     return pad(rows, pad_token_id=sep)
@@ -256,6 +256,7 @@ SEQUENCE_OPTIONS: dict[str, Any] = {
     "trainer__accumulate_grad_batches": 2,
     "trainer__max_epochs": 10,
     "trainer__limit_val_batches": 0,
+    "data__tokens_per_batch": 256,
 }
 
 
@@ -269,9 +270,9 @@ def test_sequence_unlikelihood_is_rejected_with_sharded_weights(tokenizer: Conve
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_a_resumed_run_has_equal_weights(workshop: Workshop, precision: str) -> None:
     given = SEQUENCE_OPTIONS | {"trainer__precision": precision, "model__schedule": "constant"}
-    workshop.train(run="whole", trainer__max_steps=7, **given)
-    workshop.train(run="cut", trainer__max_steps=3, **given)
-    workshop.train(run="cut", trainer__max_steps=7, ckpt_path="last", **given)
+    workshop.train(run="whole", trainer__max_steps=5, **given)
+    workshop.train(run="cut", trainer__max_steps=2, **given)
+    workshop.train(run="cut", trainer__max_steps=5, ckpt_path="last", **given)
     assert difference(workshop.weights("cut"), workshop.weights("whole")) == 0
-    workshop.train(run="plain", trainer__max_steps=7, **{n: v for n, v in given.items() if "unlikelihood" not in n})
+    workshop.train(run="plain", trainer__max_steps=5, **{n: v for n, v in given.items() if "unlikelihood" not in n})
     assert difference(workshop.weights("plain"), workshop.weights("whole")) > 0

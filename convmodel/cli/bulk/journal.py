@@ -3,13 +3,12 @@
 import contextlib
 import json
 import os
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from convmodel.data.atomic import atomic_file, check_file_writable, file_lock
+from convmodel.data.atomic import atomic_file, check_file_writable, file_lock, flush
 
 _SYNC_SECONDS = 2.0
 
@@ -46,12 +45,7 @@ class Journal:
             os.fsync(self._file.fileno())
             self._file.close()
             os.replace(partial(self._output), self._output)
-            if sys.platform != "win32":
-                folder = os.open(self._output.parent, os.O_RDONLY)
-                try:
-                    os.fsync(folder)
-                finally:
-                    os.close(folder)
+            flush(self._output.parent)
 
 
 def partial(output: Path) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from convmodel.cli.command import Command
-from convmodel.cli.options import add_base_option, print_choices
+from convmodel.cli.options import add_base_option, add_fusion_option, print_choices
 from convmodel.cli.reader_options import add_reader_options, get_reader_options
 from convmodel.responders.typed_input import parse_value
 
@@ -39,8 +39,14 @@ def _add_options(parser: ArgumentParser) -> None:
     _add_number(add, "prompt_words", 50, "words of the prompt (default: 50)")
     _add_number(add, "overlap", 64, "tokens shared by adjacent windows of a long document (default: 64)")
     add("--no_meta", dest="meta", action="store_false", help="ignore the metadata of the documents")
-    add = parser.add_argument_group("selectors, for files without candidates").add_argument
-    _add_number(add, "pool", None, "candidates per reply: the gold one and sampled ones (default: 20)")
+    selectors = parser.add_argument_group("selectors")
+    add_fusion_option(selectors)
+    _add_number(
+        selectors.add_argument,
+        "pool",
+        None,
+        "candidates per reply where the file has none: the gold one and sampled ones (default: 20)",
+    )
 
 
 def _add_number(add: Callable[..., object], name: str, default: int | None, text: str) -> None:
@@ -94,6 +100,7 @@ def _run(options: Namespace) -> int:
         device=options.device,
         read_options=read_options,
         base=options.base,
+        fusion=options.fusion,
     )
     folder = options.output or default_output(evaluation.report)
     if options.compare is not None:

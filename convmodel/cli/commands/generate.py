@@ -88,10 +88,16 @@ def _settings(options: Namespace, presets: Mapping[str, Mapping[str, Any]], **na
 
 
 def _writer_digest(options: Namespace) -> str:
-    from convmodel.cli.bulk.job import folder_digest
+    return f"{_model_digest(cli_options.writer_name(options) or 'none', options.base)} {options.dtype}"
 
-    base = "" if options.base is None else f"{folder_digest(options.base)} "
-    return f"{folder_digest(cli_options.writer_name(options) or 'none')} {base}{options.dtype}"
+
+def _model_digest(name: str, base: str | None = None) -> str:
+    """Return a digest of a model and of those under it, if it is an adapter."""
+    from convmodel.cli.bulk.job import folder_digest
+    from convmodel.models.adapter_source import base_name
+
+    under = base or base_name(name)
+    return f"{folder_digest(name)} {_model_digest(under)}" if under else folder_digest(name)
 
 
 def _digest(options: Namespace) -> str:
@@ -106,6 +112,7 @@ def _digest(options: Namespace) -> str:
         digests.append(folder_digest(options.selector or "none"))
         digests.append("none" if candidates is None else files_digest(candidates))
         digests.append(folder_digest(options.reranker or "selector"))
+        digests.append("" if options.fusion else "no fusion")
     return " ".join(digests)
 
 

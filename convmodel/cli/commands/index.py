@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from convmodel.cli.command import Command
-from convmodel.cli.options import print_choices
+from convmodel.cli.options import add_fusion_option, print_choices
 from convmodel.cli.reader_options import add_reader_options, get_reader_options
 
 DEFAULT_BATCH = 2_048
@@ -17,7 +17,10 @@ DEFAULT_K = 10
 
 def _add_options(parser: ArgumentParser) -> None:
     add = parser.add_argument
-    add("--model", required=True, metavar="DIR", help="a bi-encoder, a poly-encoder or ConveRT")
+    add("--model", metavar="DIR", help="a bi-encoder, a poly-encoder or ConveRT")
+    text = "compare words instead of vectors: INDEX becomes a selector, too (chat --selector INDEX)"
+    add("--lexical", action="store_true", help=text)
+    add_fusion_option(parser)
     add("--output", required=True, metavar="INDEX", help="the folder of the index")
     text = (
         'one text per line, JSON of texts or of {"text": ..., and metadata}, or a table with the column text; '
@@ -52,25 +55,46 @@ def _run(options: Namespace) -> int:
         print(f"error: {conflict}", file=sys.stderr)
         return 2
     from convmodel.data.atomic import check_folder_writable
-    from convmodel.models.selection.selector import Selector
 
-    if removes or options.candidates is not None:
+    changes = removes or options.candidates is not None
+    if changes:
         check_folder_writable(options.output)  # before the model is loaded
-    selector = Selector.from_pretrained(options.model, options.device, options.dtype)
+    selector = _load(options)
     if removes:
         _remove(options, selector)
     if options.candidates is not None:
         _build(options, selector)
+    if changes and options.lexical:
+        from convmodel.models.selection.index.lexical_folder import save_lexical
+
+        selector = save_lexical(options.output)
     if options.search:
         _search(options, selector)
-    print_choices(options, "encoding")
+    if not options.lexical:
+        print_choices(options, "encoding")
     return 0
+
+
+def _load(options: Namespace) -> Any:
+    """Load the selector of the options."""
+    from convmodel.models.selection.index.lexical_folder import lexical_selector
+    from convmodel.models.selection.selector import Selector
+
+    if options.lexical:
+        return lexical_selector(options.output)
+    return Selector.from_pretrained(options.model, options.device, options.dtype, fusion=options.fusion)
 
 
 def _find_conflict(options: Namespace, *, removes: bool) -> str | None:
     """Return an error message for options that lack an option or contradict another one."""
     if options.candidates is None and not removes and not options.search:
         return "nothing to do; give --candidates, --remove, --remove_numbers or --search"
+    if (options.model is None) != options.lexical:
+        return "give either --model DIR, or --lexical to compare words without a model"
+    of_vectors = {"half": False, "approximate": None, "device": None, "dtype": "auto"}
+    unused = [name for name, default in of_vectors.items() if getattr(options, name) != default]
+    if options.lexical and unused:
+        return f"--{unused[0]} has no effect with --lexical, which has no vectors; leave it out"
     building = {"append": False, "batch": DEFAULT_BATCH, "half": False, "approximate": None}
     unused = [name for name, default in building.items() if getattr(options, name) != default]
     if options.candidates is None and unused:
@@ -117,7 +141,8 @@ def _build(options: Namespace, selector: Any) -> None:
         counts.append(f"{built.repeated:,} repeated left out")
     if built.resumed:
         counts.append(f"{built.resumed:,} encoded by an earlier run")
-    print(f"{options.output}: {', '.join(counts)}; {built.state.left:,} candidates of {built.state.width} numbers")
+    what = "compared by words" if options.lexical else f"of {built.state.width} numbers"
+    print(f"{options.output}: {', '.join(counts)}; {built.state.left:,} candidates {what}")
     graph = built.state.graph
     if graph is None:
         print("search is exact")

@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 
 from convmodel.cli.command import Command
-from convmodel.cli.options import print_choices
+from convmodel.cli.options import add_fusion_option, print_choices
 from convmodel.cli.reader_options import add_reader_options, get_reader_options
 
 
@@ -15,6 +15,7 @@ def _add_options(parser: ArgumentParser) -> None:
     add("--negatives", type=int, default=9, metavar="N", help="negatives per example (default: 9)")
     text = "leave out the N best, which may be correct (default: 0)"
     add("--skip", type=int, default=0, metavar="N", help=text)
+    add_fusion_option(parser)
     add("--device", help="cuda, cpu, ... (default: an accelerator if there is one)")
     add_reader_options(parser.add_argument_group("reading the input"))
 
@@ -23,14 +24,13 @@ def _run(options: Namespace) -> int:
     from tqdm.auto import tqdm
 
     from convmodel.data.atomic import check_file_writable
-    from convmodel.models.selection.dual_encoder import DualEncoderSelector
+    from convmodel.models.selection.fused_selector import require_searching
     from convmodel.models.selection.hard_negatives import mine
     from convmodel.models.selection.selector import Selector
 
     check_file_writable(options.output)  # before the model is loaded
-    selector = Selector.from_pretrained(options.model, device=options.device)
-    if not isinstance(selector, DualEncoderSelector):
-        raise ValueError(f"{options.model}: a {selector.kind} cannot search; mine with a model that encodes candidates")
+    loaded = Selector.from_pretrained(options.model, device=options.device, fusion=options.fusion)
+    selector = require_searching(loaded, remedy=f"mine with a model that encodes candidates, not {options.model}")
     with tqdm(unit=" examples", disable=None, leave=False) as bar:
         written = mine(
             selector,

@@ -5,13 +5,13 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from convmodel.data.data_file import DataFile, Head
-from convmodel.data.formats.base import Certainty, FileFormat, Item, Problem, describe_type, from_lines, quote_names
-from convmodel.data.formats.hub import HubAddress, HubFormat
+from convmodel.data.formats.base import Certainty, FileFormat, Problem, describe_type, from_lines, quote_names
+from convmodel.data.formats.hub import HubFormat
 from convmodel.data.formats.json import looks_like_json
 from convmodel.data.formats.registry import FormatRegistry
 from convmodel.data.json_stream import take_depth
 from convmodel.data.json_text import encode_json, parse_json
-from convmodel.data.lines import parse_lines
+from convmodel.data.lines import parse_items, parse_lines
 from convmodel.data.options import ReadOptions, name_option
 from convmodel.data.tables import TableHeader, find_header, read_table
 
@@ -39,16 +39,6 @@ def _find_name(names: Iterable[str], options: ReadOptions) -> str | None:
     """Return the key or column that holds the text."""
     wanted = (options.roles["text"],) if "text" in options.roles else TEXT_NAMES
     return next((name for name in names if name.strip().lower() in [each.lower() for each in wanted]), None)
-
-
-def _read_items(items: Iterable[Item], options: ReadOptions) -> Iterator[CandidateRecord | Problem]:
-    for number, value, problem, _ in items:
-        try:
-            if problem is not None:
-                raise ValueError(problem)
-            yield _make_record(number, value, options)
-        except ValueError as error:
-            yield Problem(number, str(error))
 
 
 def _make_record(number: int, value: Any, options: ReadOptions) -> CandidateRecord:
@@ -89,7 +79,7 @@ def _is_value(line: str) -> bool:
 
 
 def _read_json(file: DataFile) -> Iterator[CandidateRecord | Problem]:
-    return _read_items(file.values(take_depth(1)), file.options)
+    return parse_items(file.values(take_depth(1)), partial(_make_record, options=file.options))
 
 
 def _score_json(head: Head) -> Certainty:
@@ -110,7 +100,7 @@ def _check_header(table: TableHeader, options: ReadOptions) -> None:
 def _read_table(file: DataFile, *, delimiters: str) -> Iterator[CandidateRecord | Problem]:
     check = partial(_check_header, options=file.options)
     rows = read_table(file.lines(), delimiters=delimiters, check=check, limit=file.options.line_limit)
-    return _read_items(rows, file.options)
+    return parse_items(rows, partial(_make_record, options=file.options))
 
 
 def _score_table(head: Head, *, suffixes: tuple[str, ...], delimiters: str) -> Certainty:
@@ -129,14 +119,6 @@ def _table(name: str, suffixes: tuple[str, ...], delimiters: str) -> FileFormat[
     return FileFormat(name, name.upper(), "row", suffixes, score, partial(_read_table, delimiters=delimiters))
 
 
-def _score_text(head: Head) -> Certainty:
-    return Certainty.WEAK
-
-
-def _hub_record(number: int, row: Mapping[str, Any], address: HubAddress) -> CandidateRecord:
-    return CandidateRecord(number, row[str(address.column)])
-
-
 _FORMATS: tuple[FileFormat[CandidateRecord], ...] = (
     FileFormat("jsonl", "JSON Lines", "line", (".jsonl", ".ndjson"), _score_jsonl, _read_jsonl),
     FileFormat("json", "JSON", "value", (".json",), _score_json, _read_json),
@@ -147,7 +129,7 @@ _FORMATS: tuple[FileFormat[CandidateRecord], ...] = (
         "one candidate a line",
         "line",
         (".txt",),
-        _score_text,
+        lambda _: Certainty.WEAK,
         from_lines(partial(parse_lines, parse=CandidateRecord)),
     ),
 )
@@ -156,12 +138,9 @@ CANDIDATES: FormatRegistry[CandidateRecord] = FormatRegistry(
     "candidate",
     {format.name: format for format in _FORMATS},
     HubFormat(
-        name="hub",
-        human_name="Hub data set",
-        unit="row",
         example="hub://org/name?column=text&split=train",
         options=("column", "split", "config", "revision"),
-        record=_hub_record,
+        record=lambda number, row, address: CandidateRecord(number, row[str(address.column)]),
     ),
 )
 """The formats of candidates."""

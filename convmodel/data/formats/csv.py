@@ -54,16 +54,10 @@ def read(file: DataFile, *, delimiters: str) -> Iterator[Record | Problem]:
     return read_items(rows, file.options, file.notes, cells=True, unit="row")
 
 
-def _table(name: str, human_name: str, suffixes: tuple[str, ...], delimiters: str) -> FileFormat[Record]:
-    return FileFormat(
-        name=name,
-        human_name=human_name,
-        unit="row",
-        suffixes=suffixes,
-        score=partial(score, delimiters=delimiters),
-        read=partial(read, delimiters=delimiters),
-    )
+def _table(name: str, suffixes: tuple[str, ...], delimiters: str) -> FileFormat[Record]:
+    scored = partial(score, delimiters=delimiters)
+    return FileFormat(name, name.upper(), "row", suffixes, scored, partial(read, delimiters=delimiters))
 
 
-CSV = _table("csv", "CSV", (".csv",), ",;|")
-TSV = _table("tsv", "TSV", (".tsv", ".tab"), "\t")
+CSV = _table("csv", (".csv",), ",;|")
+TSV = _table("tsv", (".tsv", ".tab"), "\t")

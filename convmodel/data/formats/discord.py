@@ -4,16 +4,16 @@ Edited messages are there once, as they are now; of a quoted message there is on
 out, unless the model is to reply as the bot.
 """
 
-import datetime
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from convmodel.data.chat import ChatMessage
-from convmodel.data.chat_fields import choose_name, first_object, parse_time, read_object, read_text
-from convmodel.data.chat_format import ChatFormat, sort_files
+from convmodel.data.chat_fields import choose_name, first_object, parse_form, parse_time, read_object, read_text
+from convmodel.data.chat_format import ChatFormat, Messages, make_messages, sort_files
 from convmodel.data.data_file import DataFile, Head
-from convmodel.data.formats.base import Certainty, Item, Problem
+from convmodel.data.formats.base import Certainty, Item
 from convmodel.data.json_stream import Path
 from convmodel.data.people import is_same_person
 from convmodel.data.tables import TableHeader, find_header, read_table
@@ -40,24 +40,25 @@ def score(head: Head) -> Certainty:
     return Certainty.SURE if is_export or (is_channel and is_known) else Certainty.NONE
 
 
-def read_messages(file: DataFile) -> Iterator[ChatMessage | Problem]:
+def read_messages(file: DataFile) -> Messages:
     """Yield the messages of one file."""
     head = file.head
-    is_table = head.lines and not head.lines[0].lstrip().startswith("{")
-    return _read_csv(file) if is_table else _read_json(file)
+    if not head.lines or head.lines[0].lstrip().startswith("{"):
+        return _read_json(file)
+    rows = read_table(file.lines(), delimiters=",", check=_check_columns, limit=file.options.line_limit)
+    return make_messages(rows, partial(_csv_message, file))
 
 
-def _read_json(file: DataFile) -> Iterator[ChatMessage | Problem]:
+def _read_json(file: DataFile) -> Messages:
     channel = file.name
-    for item in file.values(_is_message):
-        if item.problem is not None:
-            yield Problem(item.number, item.problem)
-        elif item.path == ("channel", "id"):
+
+    def make(item: Item) -> ChatMessage | None:
+        nonlocal channel
+        if item.path == ("channel", "id"):
             channel = f"channel {item.value}"
-        elif _is_message(item.path):
-            message = _json_message(item, channel, file)
-            if message is not None:
-                yield message
+        return _json_message(item, channel, file) if _is_message(item.path) else None
+
+    return make_messages(file.values(_is_message), make)
 
 
 def _is_message(path: Path) -> bool:
@@ -92,18 +93,15 @@ def _clean(text: str, fields: Mapping[str, Any]) -> str:
     return _EMOJI.sub(r"\1", _MENTION.sub(name, text))
 
 
-def _read_csv(file: DataFile) -> Iterator[ChatMessage | Problem]:
-    rows = read_table(file.lines(), delimiters=",", check=_check_columns, limit=file.options.line_limit)
-    for row in rows:
-        if row.problem is not None:
-            yield Problem(row.number, row.problem)
-            continue
-        fields = {name.lower(): value for name, value in row.value.items()}
-        author = fields["author"]
-        sender = choose_name([_TAG.sub("", author), author, fields.get("authorid")], file.options.me)
-        text = _clean(fields["content"], {})
-        message = ChatMessage(row.number, file.name, _csv_time(fields["date"]), sender, text)
-        yield message if text.strip() else message._replace(kind="media")
+def _csv_message(file: DataFile, row: Item) -> ChatMessage:
+    fields = {name.lower(): value for name, value in row.value.items()}
+    author = fields["author"]
+    sender = choose_name([_TAG.sub("", author), author, fields.get("authorid")], file.options.me)
+    text = _clean(fields["content"], {})
+    date = fields["date"]
+    time = parse_time(date)
+    message = ChatMessage(row.number, file.name, parse_form(date, *_CSV_TIMES) if time is None else time, sender, text)
+    return message if text.strip() else message._replace(kind="media")
 
 
 def _has_columns(names: Any) -> bool:
@@ -115,17 +113,6 @@ def _check_columns(table: TableHeader) -> None:
     missing = _COLUMNS - {name.lower() for name in table.names}
     if missing:
         raise ValueError(f"the header has no column {min(missing)!r}; export the channel again as CSV or JSON")
-
-
-def _csv_time(text: str) -> float | None:
-    time = parse_time(text)
-    for form in _CSV_TIMES if time is None else ():
-        try:
-            moment = datetime.datetime.strptime(text.strip(), form)
-        except ValueError:
-            continue
-        return (moment - datetime.datetime(1970, 1, 1)).total_seconds()
-    return time
 
 
 DISCORD = ChatFormat("discord", "Discord export", score, read_messages, combine=sort_files)

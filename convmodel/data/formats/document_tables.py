@@ -1,27 +1,14 @@
 """Documents in JSON lists and in tables, with the same keys as in JSON Lines."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from convmodel.data.data_file import DataFile, Head
-from convmodel.data.formats.base import Certainty, FileFormat, Item, Problem, quote_names
+from convmodel.data.formats.base import Certainty, FileFormat, Problem, quote_names
 from convmodel.data.formats.document_record import BODY_KEYS, DocumentRecord, make_record
 from convmodel.data.json_stream import take_depth
+from convmodel.data.lines import parse_items
 from convmodel.data.tables import TableHeader, find_header, read_table
-
-
-def _read_items(items: Iterable[Item]) -> Iterator[DocumentRecord | Problem]:
-    for number, value, problem, _ in items:
-        try:
-            if problem is not None:
-                raise ValueError(problem)
-            yield make_record(number, value)
-        except ValueError as error:
-            yield Problem(number, str(error))
-
-
-def _read_json(file: DataFile) -> Iterator[DocumentRecord | Problem]:
-    return _read_items(file.values(take_depth(1)))
 
 
 def _score_json(head: Head) -> Certainty:
@@ -42,7 +29,7 @@ def _check_header(table: TableHeader) -> None:
 
 def _read_table(file: DataFile, *, delimiters: str) -> Iterator[DocumentRecord | Problem]:
     limit = file.options.line_limit
-    return _read_items(read_table(file.lines(), delimiters=delimiters, check=_check_header, limit=limit))
+    return parse_items(read_table(file.lines(), delimiters=delimiters, check=_check_header, limit=limit), make_record)
 
 
 def _score_table(head: Head, *, suffixes: tuple[str, ...], delimiters: str) -> Certainty:
@@ -56,6 +43,8 @@ def _table(name: str, suffixes: tuple[str, ...], delimiters: str) -> FileFormat[
     return FileFormat(name, name.upper(), "row", suffixes, score, partial(_read_table, delimiters=delimiters))
 
 
-JSON = FileFormat("json", "JSON", "value", (), _score_json, _read_json)
+JSON = FileFormat(
+    "json", "JSON", "value", (), _score_json, lambda file: parse_items(file.values(take_depth(1)), make_record)
+)
 CSV = _table("csv", (".csv",), ",;|")
 TSV = _table("tsv", (".tsv", ".tab"), "\t")

@@ -4,19 +4,14 @@ import ast
 import os
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from convmodel.data.containers import InputFile
 from convmodel.data.data_file import Head
-from convmodel.data.formats.base import (
-    Certainty,
-    FileFormat,
-    Problem,
-    TextLine,
-    from_lines,
-)
+from convmodel.data.formats.base import Certainty, FileFormat, RecordT, from_lines
 from convmodel.data.formats.document_record import WANTED, DocumentRecord, make_record
 from convmodel.data.formats.document_tables import CSV, JSON, TSV
 from convmodel.data.formats.hub import HubAddress, HubFormat
@@ -35,11 +30,6 @@ def score_jsonl(head: Head) -> Certainty:
     return Certainty.LIKELY if begins[0] or 2 * sum(begins) >= len(begins) else Certainty.NONE
 
 
-def read_jsonl(lines: Iterator[TextLine]) -> Iterator[DocumentRecord | Problem]:
-    """Yield one record or problem per line; blank lines are ignored."""
-    return parse_lines(lines, _jsonl_record)
-
-
 def dump(body: str, meta: Any) -> str:
     """Return a document as one line of JSON, without a line end."""
     return encode_json({"body": body} if meta is None else {"body": body, "meta": meta})
@@ -50,13 +40,9 @@ def _jsonl_record(number: int, text: str) -> DocumentRecord:
     return make_record(number, parse_json(text, noun="document", wanted=WANTED, python=remedy))
 
 
+_SUFFIXES = (".jsonl", ".ndjson", ".json", ".documents")
 JSONL = FileFormat(
-    name="jsonl",
-    human_name="JSON Lines",
-    unit="line",
-    suffixes=(".jsonl", ".ndjson", ".json", ".documents"),
-    score=score_jsonl,
-    read=from_lines(read_jsonl),
+    "jsonl", "JSON Lines", "line", _SUFFIXES, score_jsonl, from_lines(partial(parse_lines, parse=_jsonl_record))
 )
 
 
@@ -75,17 +61,8 @@ def score_python(head: Head) -> Certainty:
     return Certainty.SURE if 2 * begins >= len(head.lines) else Certainty.NONE
 
 
-def read_python(lines: Iterator[TextLine]) -> Iterator[DocumentRecord | Problem]:
-    """Yield one record or problem per line; blank lines are ignored."""
-    return parse_lines(lines, _python_record)
-
-
 def _python_record(number: int, text: str) -> DocumentRecord:
-    return make_record(number, _literal(text))
-
-
-def _literal(text: str) -> Any:
-    """Return the value of a line.
+    """Return the record of a line.
 
     Raises:
         ValueError: when the line is not a literal, or would take too much memory to parse.
@@ -98,7 +75,7 @@ def _literal(text: str) -> Any:
     try:
         with warnings.catch_warnings():  # an invalid escape sequence is kept as it is
             warnings.simplefilter("ignore")
-            return ast.literal_eval(text.strip())
+            value = ast.literal_eval(text.strip())
     except SyntaxError as error:
         position = f" at column {error.offset}" if error.offset else ""
         raise ValueError(f"not a Python literal: {_clean_message(error.msg)}{position}; {_WANTED}") from None
@@ -106,6 +83,7 @@ def _literal(text: str) -> Any:
         raise ValueError(f"not a Python literal: nested too deeply; {_WANTED}") from None
     except (ValueError, TypeError) as error:  # a name or a call; an unhashable key
         raise ValueError(f"not a Python literal: {_clean_message(str(error))}; {_WANTED}") from None
+    return make_record(number, value)
 
 
 def _clean_message(message: str) -> str:
@@ -114,30 +92,22 @@ def _clean_message(message: str) -> str:
 
 
 PYTHON = FileFormat(
-    name="python", human_name="Python lines", unit="line", suffixes=(), score=score_python, read=from_lines(read_python)
+    "python", "Python lines", "line", (), score_python, from_lines(partial(parse_lines, parse=_python_record))
 )
 
 
-def _hub_record(number: int, row: Mapping[str, Any], address: HubAddress) -> DocumentRecord:
-    return DocumentRecord(number, row[str(address.column)], extract_meta(row, address))
-
-
-def extract_meta(row: Mapping[str, Any], address: HubAddress) -> Any:
-    """Return the metadata of a row: a single column is the metadata itself, several columns are its fields."""
-    names = address.meta_columns
-    if not names:
-        return None
-    values = {name: plain_value(row[name]) for name in names}
-    return values if len(names) > 1 else values[names[0]]
+def row_record(
+    make: Callable[[int, Any, Any], RecordT], number: int, row: Mapping[str, Any], address: HubAddress
+) -> RecordT:
+    """Make a record of the text and the metadata of a row: a single column is the metadata, several are its fields."""
+    meta = {name: plain_value(row[name]) for name in address.meta_columns}
+    return make(number, row[str(address.column)], meta if len(meta) > 1 else next(iter(meta.values()), None))
 
 
 HUB = HubFormat(
-    name="hub",
-    human_name="Hub data set",
-    unit="row",
     example="hub://org/name?column=text&split=train",
     options=("column", "meta", "split", "config", "revision"),
-    record=_hub_record,
+    record=partial(row_record, DocumentRecord),
 )
 
 
@@ -146,22 +116,8 @@ def _never(head: Head) -> Certainty:
     return Certainty.NONE
 
 
-TEXT = FileFormat(
-    name="text",
-    human_name="plain text",
-    unit="document",
-    suffixes=(".txt",),
-    score=_never,
-    read=from_lines(read_separated),
-)
-FILE = FileFormat(
-    name="file",
-    human_name="one document a file",
-    unit="document",
-    suffixes=(),
-    score=_never,
-    read=from_lines(read_whole),
-)
+TEXT = FileFormat("text", "plain text", "document", (".txt",), _never, from_lines(read_separated))
+FILE = FileFormat("file", "one document a file", "document", (), _never, from_lines(read_whole))
 
 
 __all__ = ["DOCUMENTS", "FILE_FORMATS", "DocumentFormatRegistry", "DocumentRecord"]

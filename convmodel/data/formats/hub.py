@@ -14,9 +14,7 @@ from convmodel.data.shapes.registry import list_names
 
 SCHEME = "hub://"
 
-_OPTIONS = ("column", "split", "config", "revision")
 _CHECK = "check name, config, split, revision and the network"
-_EXAMPLE = "hub://org/name?column=dialog&split=train"
 
 
 @dataclass(frozen=True)
@@ -55,29 +53,28 @@ class HubAddress:
         return self.meta.split(",") if self.meta else []
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class HubFormat(Format, Generic[RecordT]):
     """The conversion of a data set's rows to records.
 
     Args:
+        name, human_name, unit: see `Format`.
         example: an example address for error messages.
         options: the options that an address may have after its `?`.
         record: a function from the number of a row, its requested columns and the address to a record. It raises
             ValueError for an unusable row.
     """
 
+    name: str = "hub"
+    human_name: str = "Hub data set"
+    unit: str = "row"
     example: str
     options: tuple[str, ...]
     record: Callable[[int, Mapping[str, Any], HubAddress], RecordT]
 
 
-def parse_address(source: str, *, options: tuple[str, ...] = _OPTIONS, example: str = _EXAMPLE) -> HubAddress:
+def parse_address(source: str, format: HubFormat[Any]) -> HubAddress:
     """Parse an address `hub://org/name?column=...&split=...&config=...&revision=...`.
-
-    Args:
-        source: the address.
-        options: the allowed options.
-        example: a valid address, for error messages.
 
     Raises:
         ValueError: when the address is invalid; the message lists the allowed options.
@@ -88,12 +85,12 @@ def parse_address(source: str, *, options: tuple[str, ...] = _OPTIONS, example: 
 
     path, _, query = source.removeprefix(SCHEME).partition("?")
     values = dict(parse_qsl(query, keep_blank_values=True))
-    unknown = sorted(set(values) - set(options))
+    unknown = sorted(set(values) - set(format.options))
     if unknown:
-        raise ValueError(f"{source}: unknown option {unknown[0]!r}; allowed are {', '.join(options)}")
+        raise ValueError(f"{source}: unknown option {unknown[0]!r}; allowed are {', '.join(format.options)}")
     empty = [name for name, value in values.items() if not value]
     if not path or empty:
-        raise ValueError(f"{source}: {empty[0] if empty else 'the name'} is empty; write it like {example}")
+        raise ValueError(f"{source}: {empty[0] if empty else 'the name'} is empty; write it like {format.example}")
     list_names(values.get("meta", "").split(","))
     return replace(HubAddress(path), **cast("dict[str, Any]", values))
 
@@ -106,7 +103,7 @@ def hub_fingerprint(source: str, format: HubFormat[Any]) -> str:
     Raises:
         DataFileError: when the Hub does not provide the commit.
     """
-    address = parse_address(source, options=format.options, example=format.example)
+    address = parse_address(source, format)
     if os.path.isdir(address.path):
         files = [file for file in sorted(Path(address.path).rglob("*")) if file.is_file()]
         return repr([source, *((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)])
@@ -126,8 +123,7 @@ def read_hub(source: str, format: HubFormat[RecordT], roles: Mapping[str, str]) 
         DataFileError: when the data set or the column is not available.
         ImportError: when the library `datasets` is not installed.
     """
-    address = parse_address(source, options=format.options, example=format.example)
-    address = replace(address, roles=roles)
+    address = replace(parse_address(source, format), roles=roles)
     rows = _open(source, address)
     number = 0
     try:
@@ -190,4 +186,8 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
-HUB = HubFormat(name="hub", human_name="Hub data set", unit="row", example=_EXAMPLE, options=_OPTIONS, record=_record)
+HUB = HubFormat(
+    example="hub://org/name?column=dialog&split=train",
+    options=("column", "split", "config", "revision"),
+    record=_record,
+)

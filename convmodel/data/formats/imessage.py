@@ -4,12 +4,11 @@ A message has a line with date and time, a line with the sender ("Me" is the exp
 a thread stand indented below the message that they answer, and again in their place; the indented ones are passed over.
 """
 
-import datetime
 import re
 from collections.abc import Iterable, Iterator
 
 from convmodel.data.chat import ChatMessage
-from convmodel.data.chat_fields import UNKNOWN, parse_time, read_name
+from convmodel.data.chat_fields import UNKNOWN, parse_form, read_name
 from convmodel.data.chat_format import ChatFormat
 from convmodel.data.chat_lines import read_lines
 from convmodel.data.data_file import DataFile, Head
@@ -50,18 +49,10 @@ def read_messages(file: DataFile) -> Iterator[ChatMessage | Problem]:
         match = _BEGIN.fullmatch(text) if not last.strip() else None
         if match is None:
             return None
-        message = ChatMessage(number, file.name, _parse(match["time"]), "", "")
+        message = ChatMessage(number, file.name, parse_form(match["time"], "%b %d, %Y %I:%M:%S %p"), "", "")
         return message._replace(kind="system") if match["remark"] else message
 
     return read_lines(file, begin, _finish)
-
-
-def _parse(text: str) -> float | None:
-    try:
-        moment = datetime.datetime.strptime(" ".join(text.split()), "%b %d, %Y %I:%M:%S %p")
-    except ValueError:
-        return None
-    return parse_time(moment.isoformat())
 
 
 def _finish(message: ChatMessage) -> ChatMessage:

@@ -50,13 +50,10 @@ def dump(
     if meta is not None:
         meta = dict(meta)
         # The keys of meta are written beside the turns, where they were read from, unless that would be ambiguous.
-        value.update(meta if meta and _OWN_KEYS.isdisjoint(map(_plain_name, meta)) else {"meta": meta})
+        names = (str(key).strip().lower() for key in meta)
+        value.update(meta if meta and _OWN_KEYS.isdisjoint(names) else {"meta": meta})
         _check_survives(meta)
     return encode_json(value)
-
-
-def _plain_name(key: Any) -> Any:
-    return key.strip().lower() if isinstance(key, str) else key
 
 
 def _check_survives(meta: dict[str, Any]) -> None:
@@ -81,11 +78,4 @@ def _items(file: DataFile) -> Iterator[Item]:
                 yield Item(number, None, str(error))
 
 
-JSONL = FileFormat(
-    name="jsonl",
-    human_name="JSON Lines",
-    unit="line",
-    suffixes=(".jsonl", ".ndjson"),
-    score=score,
-    read=read,
-)
+JSONL = FileFormat("jsonl", "JSON Lines", "line", (".jsonl", ".ndjson"), score, read)

@@ -6,16 +6,17 @@ has Instagram's first export, `messages.json` of 2018 and 2019 (`sender`), a lis
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import PurePath
 from typing import Any
 
 from convmodel.data.chat import ChatMessage
 from convmodel.data.chat_fields import choose_name, first_object, is_companion, parse_time, read_object, read_text
-from convmodel.data.chat_format import ChatFormat, Messages, ReadMessages, chain_files
+from convmodel.data.chat_format import ChatFormat, Messages, ReadMessages, chain_files, make_messages
 from convmodel.data.chat_order import sort_messages
 from convmodel.data.data_file import DataFile, Head
-from convmodel.data.formats.base import Certainty, Problem
+from convmodel.data.formats.base import Certainty, Item
 from convmodel.data.json_stream import Path
 
 _COMPANIONS = (
@@ -98,15 +99,10 @@ def combine(files: Sequence[DataFile], read: ReadMessages) -> Messages:
     return sort_messages(chain_files(files, read), newest_first=True)
 
 
-def read_messages(file: DataFile) -> Iterator[ChatMessage | Problem]:
+def read_messages(file: DataFile) -> Messages:
     """Yield the messages of one file as they stand in it."""
     chat = _NUMBER.sub("", "/".join(PurePath(file.name).parts[-2:]))
-    for item in file.values(_is_message):
-        if item.problem is not None:
-            yield Problem(item.number, item.problem)
-        elif _is_message(item.path):
-            name = f"{chat} {item.path[0]}"
-            yield _message(item.number, name, read_object(item.value), file.options.me)
+    return make_messages(file.values(_is_message), partial(_message, chat, file.options.me))
 
 
 def mend(text: str) -> str:
@@ -125,11 +121,14 @@ def _is_message(path: Path) -> bool:
     return (len(path) == 2 and path[0] == "messages") or (len(path) == 3 and path[1] == "conversation")
 
 
-def _message(number: int, chat: str, fields: Mapping[str, Any], me: str | None) -> ChatMessage:
+def _message(chat: str, me: str | None, item: Item) -> ChatMessage | None:
+    if not _is_message(item.path):
+        return None
+    fields = read_object(item.value)
     time = next((parse_time(fields[key]) for key in _TIMES if key in fields), None)
     sender = choose_name([mend(read_text(fields.get(key))) for key in _SENDERS], me)
     text = mend(read_text(fields.get("content", fields.get("text"))))
-    message = ChatMessage(number, chat, time, sender, text)
+    message = ChatMessage(item.number, f"{chat} {item.path[0]}", time, sender, text)
     if fields.get("is_unsent") or fields.get("isUnsent") or _is_remark(sender, text.strip()):
         return message._replace(kind="system")
     return message._replace(kind="media") if _is_media(fields, sender, text.strip()) else message

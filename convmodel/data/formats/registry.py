@@ -8,7 +8,7 @@ from typing import Generic
 from convmodel.data.containers import InputFile
 from convmodel.data.data_file import Head
 from convmodel.data.formats.base import Certainty, DataFileError, FileFormat, Format, Problem, RecordT, shorten
-from convmodel.data.formats.hub import SCHEME, HubFormat, hub_fingerprint, parse_address, read_hub
+from convmodel.data.formats.hub import SCHEME, HubFormat, parse_address, read_hub
 from convmodel.data.json_file import LFS_FAULT, LFS_POINTER
 from convmodel.data.options import CHAT_OPTIONS, ReadOptions, name_option
 from convmodel.data.sources import list_files
@@ -61,7 +61,7 @@ class FormatRegistry(Generic[RecordT]):
             FileNotFoundError, IsADirectoryError: see `list_files`.
         """
         if source.startswith(SCHEME):
-            parse_address(source, options=self.hub.options, example=self.hub.example)
+            parse_address(source, self.hub)
             if name not in (None, self.hub.name):
                 given = name_option("format", name)
                 raise ValueError(f"{source}: {given} does not go with a Hub address; leave it out")
@@ -131,10 +131,6 @@ class FormatRegistry(Generic[RecordT]):
             fault = f"{name_option('columns')} names one utterance a row, which is read from files"
             raise ValueError(f"{source}: {fault}; fetch the Parquet files of the data set, and give their folder")
         return read_hub(source, self.hub, options.roles)
-
-    def hub_fingerprint(self, source: str) -> str:
-        """Return a string that changes with the content of a data set."""
-        return hub_fingerprint(source, self.hub)
 
 
 def _find_fault(first: str) -> str | None:

@@ -8,14 +8,14 @@
 Apart from signal-cli, edited messages are there once. The exporting person is "Me", unless the file has the name.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from convmodel.data.chat import ChatMessage
 from convmodel.data.chat_fields import choose_name, first_object, parse_time, read_object, read_text
-from convmodel.data.chat_format import ChatFormat, sort_files
+from convmodel.data.chat_format import ChatFormat, Messages, make_messages, sort_files
 from convmodel.data.data_file import DataFile, Head
-from convmodel.data.formats.base import Certainty, Item, Problem
+from convmodel.data.formats.base import Certainty, Item
 from convmodel.data.json_stream import Path
 
 ME = "Me"
@@ -58,16 +58,9 @@ def find_form(fields: Fields) -> Callable[["SignalReader", Item], ChatMessage | 
     return None
 
 
-def read_messages(file: DataFile) -> Iterator[ChatMessage | Problem]:
+def read_messages(file: DataFile) -> Messages:
     """Yield the messages of one file as they stand in it."""
-    reader = SignalReader(file)
-    for item in file.values(_take(file.head.value)):
-        if item.problem is not None:
-            yield Problem(item.number, item.problem)
-            continue
-        message = reader.read(item)
-        if message is not None:
-            yield message
+    return make_messages(file.values(_take(file.head.value)), SignalReader(file).read)
 
 
 def _take(value: Any) -> Callable[[Path], bool]:

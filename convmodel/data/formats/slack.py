@@ -14,7 +14,7 @@ from typing import Any
 
 from convmodel.data.chat import ChatMessage
 from convmodel.data.chat_fields import choose_name, first_object, is_companion, parse_time, read_object, read_text
-from convmodel.data.chat_format import ChatFormat, Messages, ReadMessages, chain_files
+from convmodel.data.chat_format import ChatFormat, Messages, ReadMessages, chain_files, make_messages
 from convmodel.data.chat_order import sort_messages
 from convmodel.data.data_file import DataFile, Head
 from convmodel.data.formats.base import Certainty, Item, Problem
@@ -56,20 +56,14 @@ def combine(files: Sequence[DataFile], read: ReadMessages) -> Messages:
     yield from sort_messages(chain_files(days, partial(read_messages, names=names)))
 
 
-def read_messages(file: DataFile, names: Names | None = None) -> Iterator[ChatMessage | Problem]:
+def read_messages(file: DataFile, names: Names | None = None) -> Messages:
     """Yield the messages of one day of a channel.
 
     Args:
         file: the file.
         names: the names of each person by the person's id.
     """
-    channel = PurePath(file.name).parent.as_posix()
-    for item in file.values(_is_message):
-        message = _message(item, channel, file, names or {}) if _is_message(item.path) else None
-        if item.problem is not None:
-            yield Problem(item.number, item.problem)
-        elif message is not None:
-            yield message
+    return make_messages(file.values(_is_message), partial(_message, file, names or {}))
 
 
 def _is_message(path: Path) -> bool:
@@ -87,7 +81,9 @@ def _names_of(*fields: Mapping[str, Any]) -> list[Any]:
     return [each[key] for key in keys for each in fields if each.get(key)]
 
 
-def _message(item: Item, channel: str, file: DataFile, names: Names) -> ChatMessage | None:
+def _message(file: DataFile, names: Names, item: Item) -> ChatMessage | None:
+    if not _is_message(item.path):
+        return None
     fields = read_object(item.value)
     me = file.options.me
     is_bot = fields.get("subtype") == "bot_message" or "bot_id" in fields or fields.get("user") == "USLACKBOT"
@@ -96,6 +92,7 @@ def _message(item: Item, channel: str, file: DataFile, names: Names) -> ChatMess
         file.notes.left_out["message of a bot"] += 1
         return None
     thread = fields.get("thread_ts")
+    channel = PurePath(file.name).parent.as_posix()
     chat = channel if thread is None else f"{channel} {thread}"
     text = _clean(read_text(fields.get("text")) or "".join(_block_texts(fields.get("blocks"))), names)
     message = ChatMessage(item.number, chat, parse_time(fields.get("ts")), sender, text)

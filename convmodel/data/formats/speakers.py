@@ -6,13 +6,14 @@ blank line between all turns, two blank lines divide them. A line without a name
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from convmodel.data.data_file import DataFile, Head
 from convmodel.data.formats import parlai
 from convmodel.data.formats.base import Certainty, FileFormat, Problem, Record, TextLine, shorten
 from convmodel.data.formats.json import looks_like_json
 from convmodel.data.options import name_option
+from convmodel.data.shapes.base import OpenConversation
 from convmodel.data.shapes.speakers import Said, join_said
 
 _NAME = r"(?P<name>[^\W\d_](?:[\w.'’()&/-]| (?! )){0,39}?)"
@@ -65,7 +66,7 @@ def _has_spaced_turns(text: str) -> bool:
     return len(turns) > 1 and max(turns) == 1
 
 
-class _Spoken:
+class _Spoken(OpenConversation):
     """A conversation that is not yet complete.
 
     Args:
@@ -73,51 +74,35 @@ class _Spoken:
     """
 
     def __init__(self, file: DataFile) -> None:
-        self._file = file
-        self._begin(None)
-
-    def _begin(self, line: TextLine | None) -> None:
-        self._first = line
-        self._said: list[Said] = []
-        self._problem: Problem | None = None
-        self._length = 0
+        super().__init__(file.notes)
+        self._limit = file.options.line_limit
 
     def add(self, line: TextLine) -> None:
         """Add a line that is not blank."""
-        self._first = self._first or line
-        limit = self._file.options.line_limit
+        if self._first is None:
+            self._first = line.number
+            self._said: list[Said] = []
+            self._length = 0
         self._length += len(line.text)
         said = parse_speaker(line.text)
         if line.problem is not None:
-            self._fail(line, line.problem)
-        elif self._length > limit:
-            fault = f"the conversation is longer than {name_option('max_line_bytes', limit)}"
-            self._fail(line, f"{fault}; divide it by blank lines")
+            self._fail(line.number, line.problem)
+        elif self._length > self._limit:
+            fault = f"the conversation is longer than {name_option('max_line_bytes', self._limit)}"
+            self._fail(line.number, f"{fault}; divide it by blank lines")
             self._said.clear()
         elif said is not None:
             self._said.append(said)
         elif self._said:
             self._said.append(Said(self._said[-1].speaker, line.text.strip()))
         else:
-            self._fail(line, f"the line begins with {shorten(line.text, 20)!r}; begin it with a name and a colon")
+            self._fail(
+                line.number, f"the line begins with {shorten(line.text, 20)!r}; begin it with a name and a colon"
+            )
 
-    def _fail(self, line: TextLine, message: str) -> None:
-        self._problem = self._problem or Problem(line.number, message)
-
-    def finish(self) -> Iterator[Record | Problem]:
-        """Yield the conversation or its problem, and begin the next one."""
-        first = self._first
-        said = self._said
-        problem = self._problem
-        self._begin(None)
-        if problem is not None:
-            yield problem
-        elif first is not None:
-            try:
-                chat = join_said(said, self._file.notes)
-                yield Record(first.number, chat.turns, chat.persona)
-            except ValueError as error:
-                yield Problem(first.number, str(error))
+    def _conversations(self, number: int) -> Iterable[Record]:
+        chat = join_said(self._said, self._notes)
+        return [Record(number, chat.turns, chat.persona)]
 
 
 SPEAKERS = FileFormat("speakers", "lines of speakers", "conversation", (), score, read)

@@ -5,14 +5,13 @@ The export of one chat is one object with `messages`; the export of an account h
 (links, bold text). Edited messages are there once, as they are now; of a quoted message there is only the number.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from functools import partial
 
 from convmodel.data.chat import ChatMessage
 from convmodel.data.chat_fields import choose_name, first_object, parse_time, read_object, read_text
-from convmodel.data.chat_format import ChatFormat
+from convmodel.data.chat_format import ChatFormat, Messages, make_messages
 from convmodel.data.data_file import DataFile, Head
-from convmodel.data.formats.base import Certainty, Problem
+from convmodel.data.formats.base import Certainty, Item
 from convmodel.data.json_stream import Path
 
 _ACCOUNT_KEYS = ("personal_information", "frequent_contacts", "left_chats")
@@ -33,29 +32,28 @@ def score(head: Head) -> Certainty:
     return Certainty.SURE if is_message and ("id" in message or "from" in message) else Certainty.NONE
 
 
-def read_messages(file: DataFile) -> Iterator[ChatMessage | Problem]:
+def read_messages(file: DataFile) -> Messages:
     """Yield the messages of an export of one chat or of all."""
-    for item in file.values(_is_message):
-        if item.problem is not None:
-            yield Problem(item.number, item.problem)
-        elif _is_message(item.path):
-            chat = "/".join(map(str, (file.name, *item.path[:-2])))
-            yield _message(item.number, chat, read_object(item.value), file.options.me)
+    return make_messages(file.values(_is_message), partial(_message, file))
 
 
 def _is_message(path: Path) -> bool:
     return len(path) >= 2 and path[-2] == "messages" and isinstance(path[-1], int)
 
 
-def _message(number: int, chat: str, fields: Mapping[str, Any], me: str | None) -> ChatMessage:
+def _message(file: DataFile, item: Item) -> ChatMessage | None:
+    if not _is_message(item.path):
+        return None
+    chat = "/".join(map(str, (file.name, *item.path[:-2])))
+    fields = read_object(item.value)
     time = parse_time(fields.get("date"))
     if time is None:
         time = parse_time(fields.get("date_unixtime"))
-    sender = choose_name([fields.get("from"), fields.get("from_id")], me)
+    sender = choose_name([fields.get("from"), fields.get("from_id")], file.options.me)
     text = read_text(fields.get("text")) or read_text(fields.get("text_entities"))
     if not text.strip():
         text = read_text(fields.get("sticker_emoji"))
-    message = ChatMessage(number, chat, time, sender, text)
+    message = ChatMessage(item.number, chat, time, sender, text)
     if fields.get("type", "message") != "message":
         return message._replace(kind="system")
     return message if text.strip() else message._replace(kind="media")

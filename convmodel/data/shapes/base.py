@@ -1,8 +1,9 @@
 """The description of a shape, and the building of records by the roles of keys."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from convmodel.data.data_file import Notes
 from convmodel.data.formats.base import CandidateExample, Problem, Record
@@ -33,14 +34,46 @@ class Fields(NamedTuple):
         return default if key is None else self.values.pop(key, default)
 
 
-class RowGroup(Protocol):
-    """The rows of a conversation, or of several, that are not yet complete."""
+class OpenConversation(ABC):
+    """A conversation, or several, of which lines or rows may follow.
 
-    def add(self, fields: Fields) -> Iterator[Record | Problem]:
-        """Add a row; yield the conversations before it if it begins another one."""
+    Args:
+        notes: the remarks on this pass.
+    """
+
+    def __init__(self, notes: Notes) -> None:
+        self._notes = notes
+        self._first: int | None = None
+        """The number of the first line or row; None before there is one."""
+        self._problem: Problem | None = None
 
     def finish(self) -> Iterator[Record | Problem]:
-        """Yield the conversations of the rows."""
+        """Yield the conversations, or the first problem, and begin the next one."""
+        first = self._first
+        problem = self._problem
+        self._first = None
+        self._problem = None
+        if first is None:
+            return
+        try:
+            yield from self._conversations(first) if problem is None else (problem,)
+        except ValueError as error:
+            yield Problem(first, str(error))
+
+    @abstractmethod
+    def _conversations(self, number: int) -> Iterable[Record]:
+        """Return the conversations that begin at the line or row of a number; raise ValueError if there are none."""
+
+    def _fail(self, number: int, message: str) -> None:
+        self._problem = self._problem or Problem(number, message)
+
+
+class RowGroup(OpenConversation):
+    """The rows of a conversation, or of several, that are not yet complete."""
+
+    @abstractmethod
+    def add(self, fields: Fields) -> Iterator[Record | Problem]:
+        """Add a row; yield the conversations before it if it begins another one."""
 
 
 @dataclass(frozen=True)
@@ -91,19 +124,15 @@ def build_record(fields: Fields) -> Record:
     context: Any = None
     response: Any = None
     speakers: list[str] | None = None
-    if "turns" in fields.roles:
-        turns = context = fields.pop("turns")
-        if isinstance(turns, dict) or (isinstance(turns, list) and turns and isinstance(turns[0], dict)):
+    role = next((role for role in ("turns", "messages") if role in fields.roles), None)
+    if role is not None:
+        turns = context = fields.pop(role)
+        if role == "messages" or isinstance(turns, dict) or _is_messages(turns):
             chat = read_turns(turns, fields.notes, named=True)
             turns = context = chat.turns
             speakers = chat.speakers
+            # A persona of the wrong type is passed on: the error is raised when the record is validated.
             persona = [*persona, *chat.persona] if isinstance(persona, list) else persona
-    elif "messages" in fields.roles:
-        chat = read_turns(fields.pop("messages"), fields.notes, named=True)
-        turns = context = chat.turns
-        speakers = chat.speakers
-        # A persona of the wrong type is passed on: the error is raised when the record is validated.
-        persona = [*persona, *chat.persona] if isinstance(persona, list) else persona
     else:
         context, response, turns, persona = _pair(fields, persona)
     return _finish(fields, turns, persona, _selections(fields, context, response), speakers)

@@ -5,12 +5,13 @@ where none has a rank. Of a tree without ranks every branch from the root to a l
 the replies to them, and messages that nobody answered are left out.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from convmodel.data.data_file import Notes
 from convmodel.data.formats.base import Problem, Record, describe_type
-from convmodel.data.shapes.base import Fields, Shape, read_turns
+from convmodel.data.shapes.base import Fields, RowGroup, Shape, read_turns
 
 _MAX_MESSAGES = 100_000
 """The limit of messages of one tree: more must not fill the memory."""
@@ -72,12 +73,8 @@ def _link(root: Any) -> _Node:
 def _node(message: Any) -> _Node:
     if not isinstance(message, Mapping):
         raise ValueError(f"a message of the tree is {describe_type(message)}; write an object with role and text")
-    text = "" if _is_true(message.get("deleted")) else message.get("text")
+    text = "" if str(message.get("deleted")).strip().lower() == "true" else message.get("text")
     return _Node({"role": message.get("role"), "content": text}, _rank(message.get("rank")), [])
-
-
-def _is_true(value: Any) -> bool:
-    return value is True or str(value).strip().lower() == "true"
 
 
 def _rank(value: Any) -> float | None:
@@ -89,9 +86,9 @@ def _rank(value: Any) -> float | None:
 
 
 def _records(number: int, root: _Node, meta: Mapping[str, Any], notes: Notes) -> Iterator[Record]:
-    is_ranked = _has_ranks(root)
+    is_ranked = any(node.rank is not None for node in _walk(root))
     for branch in [_best_branch(root, notes)] if is_ranked else _branches(root):
-        kept = list(_before_deletion(branch))
+        kept = takewhile(lambda node: node.message["content"] != "", branch)  # up to a deleted message
         chat = read_turns([node.message for node in kept], notes)
         if len(chat.turns) > 1:
             yield Record(number, chat.turns, chat.persona, dict(meta) or None)
@@ -99,14 +96,12 @@ def _records(number: int, root: _Node, meta: Mapping[str, Any], notes: Notes) ->
             notes.left_out["unanswered message"] += 1
 
 
-def _has_ranks(root: _Node) -> bool:
+def _walk(root: _Node) -> Iterator[_Node]:
     nodes = [root]
     while nodes:
         node = nodes.pop()
-        if node.rank is not None:
-            return True
+        yield node
         nodes.extend(node.replies)
-    return False
 
 
 def _best_branch(root: _Node, notes: Notes) -> list[_Node]:
@@ -120,12 +115,7 @@ def _best_branch(root: _Node, notes: Notes) -> list[_Node]:
 
 
 def _size(root: _Node) -> int:
-    nodes = [root]
-    count = 0
-    while nodes:
-        count += 1
-        nodes.extend(nodes.pop().replies)
-    return count
+    return sum(1 for _ in _walk(root))
 
 
 def _branches(root: _Node) -> Iterator[list[_Node]]:
@@ -140,32 +130,17 @@ def _branches(root: _Node) -> Iterator[list[_Node]]:
         steps.extend((depth + 1, reply) for reply in reversed(node.replies))
 
 
-def _before_deletion(branch: Sequence[_Node]) -> Iterator[_Node]:
-    for node in branch:
-        if node.message["content"] == "":
-            return
-        yield node
+class TreeGroup(RowGroup):
+    """The flat messages of a tree that is not yet complete. Messages of one tree follow one another."""
 
-
-class TreeGroup:
-    """The flat messages of a tree that is not yet complete. Messages of one tree follow one another.
-
-    Args:
-        notes: the remarks on this pass.
-    """
-
-    def __init__(self, notes: Notes) -> None:
-        self._notes = notes
-        self._first: Fields | None = None
-        self._rows: dict[Any, dict[str, Any]] = {}
-        self._problem: Problem | None = None
+    _rows: dict[Any, dict[str, Any]]
 
     def add(self, fields: Fields) -> Iterator[Record | Problem]:
-        """Add a message; yield the conversations of the tree before it if it begins another one."""
         row = {role: fields.values.get(key) for role, key in fields.roles.items()}
         if self._first is None or self._begins_tree(row):
             yield from self.finish()
-            self._first = fields
+            self._first = fields.number
+            self._rows = {}
             self._tree = row.get("tree")
         identity = row["id"]
         if not isinstance(identity, str | int) or identity in self._rows:
@@ -175,32 +150,14 @@ class TreeGroup:
         else:
             self._rows[identity] = {**row, "number": fields.number}
 
-    def finish(self) -> Iterator[Record | Problem]:
-        """Yield the conversations of the tree, or a problem."""
-        first = self._first
-        rows = self._rows
-        problem = self._problem
-        self._first = None
-        self._rows = {}
-        self._problem = None
-        if first is None:
-            return
-        try:
-            if problem is not None:
-                yield problem
-            else:
-                tree = {"message_tree_id": self._tree} if isinstance(self._tree, str | int) else {}
-                yield from _records(first.number, _connect(rows), tree, self._notes)
-        except ValueError as error:
-            yield Problem(first.number, str(error))
+    def _conversations(self, number: int) -> Iterable[Record]:
+        tree = {"message_tree_id": self._tree} if isinstance(self._tree, str | int) else {}
+        return _records(number, _connect(self._rows), tree, self._notes)
 
     def _begins_tree(self, row: Mapping[str, Any]) -> bool:
         if row.get("tree") is not None:
             return bool(row["tree"] != self._tree)
         return _is_root(row)
-
-    def _fail(self, line: int, message: str) -> None:
-        self._problem = self._problem or Problem(line, message)
 
 
 def _is_root(row: Mapping[str, Any]) -> bool:

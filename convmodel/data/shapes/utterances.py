@@ -1,11 +1,11 @@
 """Rows that are one utterance of a conversation each."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from convmodel.data.data_file import Notes
 from convmodel.data.formats.base import Problem, Record, describe_type, shorten
-from convmodel.data.shapes.base import Fields
+from convmodel.data.shapes.base import Fields, RowGroup
 from convmodel.data.shapes.speakers import Said, join_said
 
 _MAX_UTTERANCES = 100_000
@@ -15,7 +15,7 @@ _MAX_IDENTITIES = 1_000_000
 """The limit of conversations whose ids are kept, to tell those that go on after others."""
 
 
-class UtteranceGroup:
+class UtteranceGroup(RowGroup):
     """The utterances of a conversation that is not yet complete.
 
     Args:
@@ -24,51 +24,32 @@ class UtteranceGroup:
     """
 
     def __init__(self, notes: Notes, escapes: Mapping[str, str] | None = None) -> None:
-        self._notes = notes
+        super().__init__(notes)
         self._escapes = escapes or {}
-        self._first: Fields | None = None
         self._identity: Any = None
         self._identities: set[int] = set()
         self._said: list[Said] = []
         self._meta: dict[str, Any] = {}
-        self._problem: Problem | None = None
 
     def add(self, fields: Fields) -> Iterator[Record | Problem]:
-        """Add an utterance; yield the conversation before it if it begins another one."""
         identity = fields.values.get(fields.roles.get("id", ""))
         if self._first is None or identity != self._identity:
             yield from self.finish()
-            self._first = fields
+            self._first = fields.number
+            self._said = []
             self._identity = identity
             self._note_identity(fields)
-            self._meta = {key: value for key, value in fields.values.items() if not self._is_used(fields, key)}
+            used = (fields.roles.get("speaker"), fields.roles["text"])
+            self._meta = {key: value for key, value in fields.values.items() if key not in used}
         self._meta = {key: value for key, value in self._meta.items() if fields.values.get(key) == value}
         text = fields.values.get(fields.roles["text"])
         if not isinstance(text, str):
-            self._problem = self._problem or Problem(
-                fields.number, f"the text is {describe_type(text)}, not a string; give each utterance its text"
-            )
+            self._fail(fields.number, f"the text is {describe_type(text)}, not a string; give each utterance its text")
         elif len(self._said) >= _MAX_UTTERANCES:
-            limit = f"{_MAX_UTTERANCES:,} utterances"
-            self._problem = self._problem or Problem(fields.number, f"the conversation has more than {limit}; split it")
+            self._fail(fields.number, f"the conversation has more than {_MAX_UTTERANCES:,} utterances; split it")
         elif text.strip():
             speaker = fields.values.get(fields.roles["speaker"]) if "speaker" in fields.roles else len(self._said)
             self._said.append(Said(speaker, self._unescape(text)))
-
-    def finish(self) -> Iterator[Record | Problem]:
-        """Yield the conversation, or the problem of one of its utterances."""
-        first = self._first
-        said = self._said
-        problem = self._problem
-        self._first = None
-        self._said = []
-        self._problem = None
-        if first is None:
-            return
-        try:
-            yield problem or self._record(first, said)
-        except ValueError as error:
-            yield Problem(first.number, str(error))
 
     def _note_identity(self, fields: Fields) -> None:
         """Tell when a conversation begins that has the id of an earlier one."""
@@ -79,16 +60,12 @@ class UtteranceGroup:
         elif len(self._identities) < _MAX_IDENTITIES:
             self._identities.add(key)
 
-    def _record(self, first: Fields, said: list[Said]) -> Record:
+    def _conversations(self, number: int) -> Iterable[Record]:
         meta = {key: self._unescape(value) for key, value in self._meta.items()}
-        chat = join_said(said, self._notes)
-        return Record(first.number, chat.turns, chat.persona, meta or None)
+        chat = join_said(self._said, self._notes)
+        return [Record(number, chat.turns, chat.persona, meta or None)]
 
     def _unescape(self, value: Any) -> Any:
         for mark, text in self._escapes.items() if isinstance(value, str) else ():
             value = value.replace(mark, text)
         return value
-
-    @staticmethod
-    def _is_used(fields: Fields, key: str) -> bool:
-        return key in (fields.roles.get("speaker"), fields.roles["text"])

@@ -30,6 +30,10 @@ class DualEncoderSelector(Selector, Generic[ContextRow, CandidateRow]):
     `encode_candidate_rows` encode the rows with gradients.
     """
 
+    @property
+    def searches(self) -> bool:
+        return True
+
     @abstractmethod
     def context_row(self, turns: Sequence[Sequence[int]], persona: Sequence[Sequence[int]] = ()) -> ContextRow:
         """Lay out the ids of a context's turns and persona sentences."""

@@ -11,7 +11,8 @@ from convmodel.models.loading import check_vocabulary
 from convmodel.models.selection.encoder import NewEncoder, TokenEncoder, encode_in_batches, load_encoder, new_encoder
 from convmodel.models.selection.layout import EncoderBatch, EncoderInput, RowLayout
 from convmodel.models.selection.scoring import Pooling, check_pooling
-from convmodel.models.selection.selector import SELECTOR, Selector
+from convmodel.models.selection.selector import Selector
+from convmodel.models.selection.selector_files import SELECTOR
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.text_tokenizer import TextTokenizer
 

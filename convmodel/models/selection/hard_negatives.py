@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 
@@ -11,8 +10,11 @@ from convmodel.data.atomic import atomic_file, check_file_writable
 from convmodel.data.options import ReadOptions
 from convmodel.data.reader import Source, source_name
 from convmodel.data.selection_example import SelectionExample, iter_examples
-from convmodel.models.selection.dual_encoder import DualEncoderSelector
-from convmodel.models.selection.search.exact import search_exact
+from convmodel.models.selection.fused_contexts import search_table
+from convmodel.models.selection.fused_selector import SearchingSelector
+from convmodel.models.selection.lexical import WordTable
+from convmodel.models.selection.search.table import CandidateTable
+from convmodel.models.selection.search.vectors import CandidateMatrix
 from convmodel.tokens.store import iter_chunks
 
 BATCH = 256
@@ -20,7 +22,7 @@ BATCH = 256
 
 
 def mine(
-    selector: DualEncoderSelector[Any, Any],
+    selector: SearchingSelector,
     source: Source,
     output: str | os.PathLike[str],
     *,
@@ -51,14 +53,14 @@ def mine(
     texts = list(dict.fromkeys(example.response for example in iter_examples(source, read_options)))
     if len(texts) < 2:
         raise ValueError(f"{source_name(source)}: all responses are the same text; there is nothing to tell apart")
-    vectors = torch.cat([selector.encode_candidates(part) for part in iter_chunks(texts, 16 * BATCH)])
+    candidates = _table(selector, texts)
     written = 0
     with atomic_file(output) as fresh, open(fresh, "w", encoding="utf-8", newline="\n") as file:
         for batch in iter_chunks(iter_examples(source, read_options), BATCH):
             personas = [example.persona for example in batch]
             contexts = selector.encode_contexts([example.context for example in batch], personas=personas)
             max_excluded = max(len(example.context) for example in batch) + 1
-            best = search_exact(contexts, vectors, negatives + skip + max_excluded)
+            best = search_table(contexts, candidates, negatives + skip + max_excluded)
             for example, ids in zip(batch, best.ids.tolist(), strict=True):
                 excluded = {text.strip() for text in (*example.context, example.response)}
                 hardest = [texts[index] for index in ids if texts[index].strip() not in excluded]
@@ -66,6 +68,12 @@ def mine(
             written += len(batch)
             progress(len(batch))
     return written
+
+
+def _table(selector: SearchingSelector, texts: list[str]) -> CandidateTable:
+    """Encode candidates for many searches."""
+    vectors = torch.cat([selector.encode_candidates(part) for part in iter_chunks(texts, 16 * BATCH)])
+    return CandidateTable(CandidateMatrix(vectors), lambda: WordTable.of(texts))
 
 
 def _to_json(example: SelectionExample, distractors: Sequence[str]) -> str:

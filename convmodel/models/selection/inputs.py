@@ -16,10 +16,8 @@ Personas = Sequence[Sequence[str]] | None
 """For each context, sentences about the speaker who replies; or none for all."""
 
 
-def context_ids(
-    tokenizer: TextTokenizer, contexts: Contexts, personas: Personas
-) -> list[tuple[list[list[int]], list[list[int]]]]:
-    """Return the ids of the turns and of the persona sentences of each context, from one call of the tokenizer.
+def checked_contexts(contexts: Contexts, personas: Personas) -> list[tuple[Sequence[str], Sequence[str]]]:
+    """Return the turns and the persona sentences of each context after checking them.
 
     Raises:
         TypeError, ValueError: for a text that is missing, empty or not a string.
@@ -28,15 +26,23 @@ def context_ids(
         raise TypeError(f"contexts is {contexts!r:.60}; give a list of contexts, each a list of turns")
     if personas is not None and len(personas) != len(contexts):
         raise ValueError(f"{len(personas)} personas for {len(contexts)} contexts; give one each, or none")
-    texts: list[str] = []
-    counts: list[tuple[int, int]] = []
-    for context, persona in zip(contexts, personas or [()] * len(contexts), strict=True):
-        turns = check_turns(context)
-        sentences = check_turns(persona, what="persona sentence")
-        texts += [*turns, *sentences]
-        counts.append((len(turns), len(sentences)))
-    ids = iter(tokenizer.encode_many(texts))
-    return [([next(ids) for _ in range(turns)], [next(ids) for _ in range(persona)]) for turns, persona in counts]
+    return [
+        (check_turns(context), check_turns(persona, what="persona sentence"))
+        for context, persona in zip(contexts, personas or [()] * len(contexts), strict=True)
+    ]
+
+
+def context_ids(
+    tokenizer: TextTokenizer, contexts: Contexts, personas: Personas
+) -> list[tuple[list[list[int]], list[list[int]]]]:
+    """Return the ids of the turns and of the persona sentences of each context, from one call of the tokenizer.
+
+    Raises:
+        TypeError, ValueError: for a text that is missing, empty or not a string.
+    """
+    checked = checked_contexts(contexts, personas)
+    ids = iter(tokenizer.encode_many([text for turns, sentences in checked for text in (*turns, *sentences)]))
+    return [([next(ids) for _ in turns], [next(ids) for _ in sentences]) for turns, sentences in checked]
 
 
 def checked_candidates(candidates: Sequence[str]) -> list[str]:

@@ -1,41 +1,46 @@
 """The contract of all models that score candidates as the next turn, and how they are saved and loaded."""
 
-import importlib
 import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from convmodel.data.json_file import read_json_object
 from convmodel.models.card import ModelCard
 from convmodel.models.devices import best_device, dtype_name, resolve_dtype
-from convmodel.models.folder import DAMAGE, checked_source, local_folder, replaced_folder, summary, weights_digest
+from convmodel.models.folder import (
+    DAMAGE,
+    check_weights,
+    checked_source,
+    local_folder,
+    replaced_folder,
+    summary,
+    weights_digest,
+)
 from convmodel.models.selection.inputs import Candidates, Contexts, Personas
-from convmodel.models.weight_checks import check_finite, check_shapes, check_weight_file, missing_weights
+from convmodel.models.selection.selector_files import (
+    FUSION,
+    LEXICAL,
+    SELECTOR,
+    STRANGE,
+    TOGETHER,
+    WEIGHTS,
+    class_of,
+    read_config,
+    read_weights,
+    write_card,
+    write_config,
+)
+from convmodel.models.weight_checks import check_finite, check_shapes, missing_weights
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.store import store_key
 from convmodel.tokens.text_tokenizer import TextTokenizer
 from convmodel.tokens.tokenizer_files import load_tokenizer
-
-SELECTOR = "selector.json"
-WEIGHTS = "model.safetensors"
-MADE = "give a folder made by save_pretrained"
-STRANGE = f"is not what this version saves; {MADE}"
-TOGETHER = "give the two files of one model"
-
-HOMES = {
-    "bi-encoder": ("convmodel.models.selection.bi_encoder", "BiEncoder"),
-    "poly-encoder": ("convmodel.models.selection.poly_encoder", "PolyEncoder"),
-    "cross-encoder": ("convmodel.models.selection.cross_encoder", "CrossEncoder"),
-    "convert": ("convmodel.models.selection.convert.model", "Convert"),
-}
-"""Module and class of each kind of selector, imported when a folder of that kind is loaded."""
 
 
 class Selector(ABC):
@@ -44,8 +49,8 @@ class Selector(ABC):
     Methods that take texts leave the network in evaluation mode.
     """
 
-    kind: ClassVar[str]
-    """The name of the architecture in saved folders, a key of `HOMES`."""
+    kind: str
+    """The name of the architecture, in saved folders a key of `HOMES`."""
 
     tokenizer_class: ClassVar[type[TextTokenizer]] = ConversationTokenizer
 
@@ -94,6 +99,16 @@ class Selector(ABC):
         """
         raise ValueError(f'dtype="int8": a {self.kind} has no such form; use "auto", "float32" or "bfloat16"')
 
+    @property
+    def searches(self) -> bool:
+        """Whether candidates can be encoded in advance and searched; then there is a method `encode_contexts`."""
+        return False
+
+    @property
+    def indexer(self) -> "Selector":
+        """The selector that encodes the candidates of an index: this one, or the one whose scores it adds to others."""
+        return self
+
     # Device, number type, saving and loading
 
     @property
@@ -104,6 +119,11 @@ class Selector(ABC):
     def parameters(self) -> int:
         """Return the number of parameters."""
         return sum(weights.numel() for weights in self.network.parameters())
+
+    @property
+    def vocab_size(self) -> int:
+        """The number of tokens."""
+        return len(self.tokenizer)
 
     @property
     def dtype(self) -> str:
@@ -129,6 +149,8 @@ class Selector(ABC):
         name_or_path: str | os.PathLike[str],
         device: str | torch.device | None = None,
         dtype: str | torch.dtype = "auto",
+        *,
+        fusion: bool = True,
     ) -> Self:
         """Load a selector of any kind, or of this class, by folder or Hub name. Only safetensors are read.
 
@@ -136,15 +158,33 @@ class Selector(ABC):
             device: "cuda", "cpu", ...; by default an accelerator if there is one.
             dtype: "auto" is float32, because vectors are stored and scores are compared; or a torch type, or its name;
                 or "int8", for a cross-encoder or ConveRT on a CPU.
+            fusion: whether `Selector.from_pretrained` returns a fused selector where the folder has a `fusion.json`;
+                the classes of architectures never do. Without it a lexical selector has its default weights.
 
         Raises:
             FileNotFoundError: when there is no such folder or name.
-            ValueError: for a folder without a selector, one of another kind, one without an int8 form, or an unknown
-                dtype.
+            ValueError: for a folder without a selector, one of another kind, one without an int8 form, an unknown
+                dtype, or a fusion that was learned with another selector.
         """
-        folder = local_folder(checked_source(name_or_path, needs=SELECTOR))
+        folder = local_folder(checked_source(name_or_path, needs=SELECTOR, weights=False))
         saved = read_config(folder)
-        selector_class: type[Selector] = class_of(saved["kind"])
+        is_general = cls is Selector
+        if saved["kind"] == LEXICAL:
+            if not is_general:
+                raise ValueError(f"{folder}: holds a {LEXICAL} selector; load it with Selector")
+            return cast(Self, class_of(LEXICAL).read(None, folder, learned=fusion))
+        check_weights(folder)
+        selector = cls._load(folder, saved, device, dtype)
+        if fusion and is_general and (folder / FUSION).is_file():
+            return cast(Self, class_of(LEXICAL).read(selector, folder))
+        return selector
+
+    @classmethod
+    def _load(
+        cls, folder: Path, saved: dict[str, Any], device: str | torch.device | None, dtype: str | torch.dtype
+    ) -> Self:
+        """Load the selector of a folder with the contents of its `selector.json`."""
+        selector_class: type[Self] = class_of(saved["kind"])
         if not issubclass(selector_class, cls):
             raise ValueError(
                 f"{folder}: holds a {selector_class.kind}; load it with {selector_class.__name__}, or with Selector"
@@ -198,52 +238,11 @@ class Selector(ABC):
             FileExistsError: when the folder contains files that do not belong to a model.
         """
         with replaced_folder(folder) as fresh:
-            saved = {"kind": self.kind, "options": self.options()}
-            (fresh / SELECTOR).write_text(json.dumps(saved, indent=2) + "\n", encoding="utf-8")
-            save_file(self.weights(), fresh / WEIGHTS, metadata={"format": "pt"})
-            self.tokenizer.save_pretrained(fresh)
-            text = self._card(card or ModelCard())
-            (fresh / "README.md").write_text(text, encoding="utf-8", newline="\n")
+            self.write_files(fresh, card or ModelCard())
 
-    def _card(self, card: ModelCard) -> str:
-        header = ["library_name: convmodel", "pipeline_tag: text-ranking", "tags: [conversational, convmodel]"]
-        origin = f"fine-tuned from `{card.base_model}`" if card.base_model else "learned from scratch"
-        parts = [
-            "\n".join(["---", *header, "---"]),
-            "# A response selection model",
-            f"A {self.kind} with {self.parameters():,} parameters, {origin} with convmodel. It reads the turns so far "
-            "and scores candidates as the next one.",
-            "## Use\n\n```python\nfrom convmodel import Selector\n\n"
-            'selector = Selector.from_pretrained("path/to/this/folder")\n'
-            'print(selector.score([["Hello", "Hi, how are you?"]], ["Fine, thanks.", "At nine."]))\n```',
-            *card.sections(),
-            "## Limits\n\nIt prefers candidates that resemble its training data, true or false, and scores one highest "
-            "even if all candidates are bad.",
-        ]
-        return "\n\n".join(parts) + "\n"
-
-
-def class_of(kind: str) -> Any:
-    """Return the class of a kind of selector, a key of `HOMES`."""
-    module, name = HOMES[kind]
-    return getattr(importlib.import_module(module), name)
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """Return the kind and the options of a saved selector, or raise a ValueError when the file has other contents."""
-    config = read_json_object(folder / SELECTOR, remedy=MADE)
-    kind = config.get("kind")
-    if not isinstance(kind, str) or kind not in HOMES:
-        raise ValueError(f"{folder / SELECTOR}: {STRANGE} (kind {kind!r}; known are {', '.join(HOMES)})")
-    if not isinstance(config.get("options"), dict):
-        raise ValueError(f"{folder / SELECTOR}: {STRANGE} (it has no options)")
-    return config
-
-
-def read_weights(folder: Path) -> dict[str, Tensor]:
-    """Return the weights of a saved selector; raise FileNotFoundError without them, ValueError for a damaged file."""
-    file = folder / WEIGHTS
-    if not file.is_file():
-        raise FileNotFoundError(f"{folder}: holds no {WEIGHTS}; {MADE}")
-    check_weight_file(file)
-    return load_file(file)
+    def write_files(self, folder: Path, card: ModelCard) -> None:
+        """Write the files of a saved selector into a folder."""
+        write_config(folder, self.kind, self.options())
+        save_file(self.weights(), folder / WEIGHTS, metadata={"format": "pt"})
+        self.tokenizer.save_pretrained(folder)
+        write_card(folder, self.kind, self.parameters(), card)

@@ -109,6 +109,7 @@ def evaluate(
     device: str | None = None,
     read_options: ReadOptions | None = None,
     base: str | os.PathLike[str] | None = None,
+    fusion: bool = True,
 ) -> Evaluation:
     """Evaluate a model that writes replies, chooses them, or writes documents.
 
@@ -121,6 +122,7 @@ def evaluate(
         kind: name of the task, for a folder that does not determine it: "documents" for a plain GPT-2.
         device: "cpu", "cuda", ...; an accelerator if there is one, when None.
         base: the model under an adapter that `model` names; by default the one that the adapter names.
+        fusion: whether a selector uses its `fusion.json`; see `Selector.from_pretrained`.
 
     Raises:
         FileNotFoundError, ValueError: for a model or data that cannot be read, and options that are invalid or have no
@@ -129,7 +131,7 @@ def evaluate(
     task = task_of(model, kind)
     options = _check_options(task, options)
     try:
-        result = task.run(RunRequest(os.fspath(model), data, options, device, read_options, base))
+        result = task.run(RunRequest(os.fspath(model), data, options, device, read_options, base, fusion))
     except DataFileError as error:
         if isinstance(task, ReplyGeneration) and _holds_documents(data, read_options):
             raise ValueError(

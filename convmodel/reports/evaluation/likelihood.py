@@ -1,7 +1,7 @@
 """Log-likelihood of turns, as in the trainer's `test`, and of documents, with statistics of likeliest next tokens."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -97,7 +97,6 @@ def likelihoods(
     Raises:
         ValueError: when a persona leaves no room for a turn, there is no turn to predict, or the losses are not finite.
     """
-    read = [Likelihoods(index, [], [], [], [], []) for index in range(1, len(conversations) + 1)]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # Windows cannot delete a mapped file
         store = TokenStore.build(conversations, model.tokenizer, Path(folder) / "tokens")
         windows = WindowSet(store, layout=model.tokenizer.layout, max_length=model.n_positions, train_on=predict)
@@ -107,6 +106,14 @@ def likelihoods(
         for batch in _batches(windows.lengths, tokens_per_batch):
             predicted = [(index, turn) for index, turns in map(windows.predicted, batch) for turn in turns]
             sums.update(zip(predicted, _turn_sums(model, windows, batch), strict=True))
+    return by_conversation(conversations, sums)
+
+
+def by_conversation(
+    conversations: Sequence[Conversation], sums: Mapping[tuple[int, int], tuple[float, int]]
+) -> list[Likelihoods]:
+    """Return nats and tokens of each turn, by the indices of conversation and turn, for each conversation."""
+    read = [Likelihoods(index, [], [], [], [], []) for index in range(1, len(conversations) + 1)]
     for (index, turn), (nats, tokens) in sorted(sums.items()):
         text = conversations[index].turns[turn]
         read[index].turns.append(turn + 1)
@@ -117,6 +124,11 @@ def likelihoods(
     return read
 
 
+def nothing_to_predict(predict: TrainOn) -> str:
+    """Return the message for conversations without a turn to predict."""
+    return f"there is no turn to predict with perplexity_on={predict}; choose other turns, such as all"
+
+
 def _check_windows(windows: WindowSet, predict: TrainOn, n_positions: int) -> None:
     if dropped := windows.counts.dropped:
         raise ValueError(
@@ -124,7 +136,7 @@ def _check_windows(windows: WindowSet, predict: TrainOn, n_positions: int) -> No
             "shorten or remove it"
         )
     if not len(windows):
-        raise ValueError(f"there is no turn to predict with perplexity_on={predict}; choose other turns, such as all")
+        raise ValueError(nothing_to_predict(predict))
 
 
 @torch.inference_mode()
@@ -132,7 +144,7 @@ def _turn_sums(model: ConversationModel, windows: WindowSet, indices: np.ndarray
     """Return nats and tokens of each turn that these windows predict, in order."""
     rows = windows.read(indices)
     states, labels = _predicted_states(model.hf_model, pad(rows, pad_token_id=model.tokenizer.layout.pad_token_id))
-    losses = _checked_nats(token_losses(states, **_head(model.hf_model), labels=labels), "a turn")
+    losses = checked_nats(token_losses(states, **_head(model.hf_model), labels=labels), "a turn")
     tokens = [count for row in rows for count in label_counts(row)]
     turn = np.repeat(np.arange(len(tokens)), tokens)
     return list(zip(np.bincount(turn, weights=losses).tolist(), tokens, strict=True))
@@ -184,7 +196,7 @@ def _predict(
     }
     states, labels = _predicted_states(model.hf_model, batch)
     losses, likeliest = token_losses_and_argmax(states, **_head(model.hf_model), labels=labels)
-    return _checked_nats(losses, "a document"), likeliest.cpu().numpy()
+    return checked_nats(losses, "a document"), likeliest.cpu().numpy()
 
 
 def _statistics(
@@ -226,7 +238,7 @@ def _head(network: PreTrainedModel) -> dict[str, Any]:
     return {"head": partial(compute_logits, network), "vocab_size": embedding_rows(network)}
 
 
-def _checked_nats(losses: Tensor, noun: str) -> np.ndarray:
+def checked_nats(losses: Tensor, noun: str) -> np.ndarray:
     """Return the losses of texts called `noun`; raise ValueError unless all of them are finite."""
     nats: np.ndarray = losses.cpu().double().numpy()
     if not np.isfinite(nats).all():

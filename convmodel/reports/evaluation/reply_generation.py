@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from convmodel.data.conversation import ConversationReader
+from convmodel.data.conversation import Conversation, ConversationReader
 from convmodel.generation.option_checks import check_names
 from convmodel.generation.options import effective_options
 from convmodel.generation.request import derive_seed
@@ -11,10 +11,12 @@ from convmodel.metrics.bleu import CHRF_COUNTS, Bleu, chrf, chrf_counts
 from convmodel.metrics.metric import sum_by_unit
 from convmodel.metrics.overlap import f1, rouge_l
 from convmodel.metrics.repetition import count_repeats_from
-from convmodel.models.conversation_model import ConversationModel, ConversationModelOutput
+from convmodel.models.conversation_inputs import ConversationModelOutput
+from convmodel.models.conversation_model import ConversationModel
 from convmodel.reports.evaluation.examples import EvaluationOptions, ReplyExample, conversation_facts, select_examples
 from convmodel.reports.evaluation.likelihood import Likelihoods, likelihoods
 from convmodel.reports.evaluation.model_facts import decoding_of, generate_all, model_facts
+from convmodel.reports.evaluation.reply_likelihood import reply_likelihoods
 from convmodel.reports.evaluation.reply_metrics import NGRAM, ReplyResult, compute_metrics
 from convmodel.reports.evaluation.task import Card, EvaluationTask, Lines, MetricResults, RunRequest, RunResult
 from convmodel.reports.plots import Histogram, length_histogram
@@ -49,9 +51,7 @@ class ReplyGeneration(EvaluationTask):
         Bleu(options.bleu_tokenize)  # a missing tokenizer must be reported before the work, not after it
         loaded = ConversationModel.from_pretrained(request.model, request.device, "float32", base=request.base)
         decoding = effective_options(decoding_of(loaded, options.decoding))
-        read = likelihoods(
-            loaded, conversations, predict=options.perplexity_on, tokens_per_batch=options.tokens_per_batch
-        )
+        read = _read(loaded, conversations, options)
         lines: Lines = {REPLIES: list(_replies(loaded, examples, read, options)), LIKELIHOODS: read}
         facts = model_facts(loaded, request.model)
         return RunResult(facts, conversation_facts(reader, conversations), lines, {"decoding": decoding})
@@ -85,7 +85,18 @@ class ReplyGeneration(EvaluationTask):
 
     def ranked_cards(self, lines: Lines) -> list[Card]:
         """Order by F1, then chrF, then the log-likelihood of the gold reply."""
-        return [_card(result) for result in sorted(lines[REPLIES], key=_sort_key, reverse=True)]
+        results: Sequence[ReplyResult] = lines[REPLIES]
+        results = sorted(results, key=lambda it: (it.f1, it.chrf, _gold_nats_per_token(it) or 0.0), reverse=True)
+        return list(map(_card, results))
+
+
+def _read(
+    model: ConversationModel, conversations: Sequence[Conversation], options: EvaluationOptions
+) -> list[Likelihoods]:
+    """Return the likelihoods of the turns of conversations."""
+    if model.hf_model.config.is_encoder_decoder:
+        return reply_likelihoods(model, conversations, predict=options.perplexity_on)
+    return likelihoods(model, conversations, predict=options.perplexity_on, tokens_per_batch=options.tokens_per_batch)
 
 
 def _replies(
@@ -145,10 +156,6 @@ def _context_repetition(results: Sequence[ReplyResult], texts: Sequence[str]) ->
     """Return the share of repeated n-grams of each text that has any n-gram."""
     counts = [count_repeats_from(result.context, text, NGRAM) for result, text in zip(results, texts, strict=True)]
     return [repeated / total for repeated, total in counts if total]
-
-
-def _sort_key(result: ReplyResult) -> tuple[float, float, float]:
-    return result.f1, result.chrf, _gold_nats_per_token(result) or 0.0
 
 
 def _card(result: ReplyResult) -> Card:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -10,8 +10,14 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from convmodel.models.selection.dual_encoder import DualEncoderSelector
-from convmodel.models.selection.search.vectors import EncodedContexts
-from convmodel.models.selection.selector import SELECTOR, Selector
+from convmodel.models.selection.fused_selector import FusedSelector
+from convmodel.models.selection.fusion_learning import file_digests
+from convmodel.models.selection.inputs import Contexts, Personas
+from convmodel.models.selection.lexical import WordTable
+from convmodel.models.selection.search.table import CandidateTable
+from convmodel.models.selection.search.vectors import CandidateMatrix, EncodedContexts
+from convmodel.models.selection.selector import Selector
+from convmodel.models.selection.selector_files import SELECTOR
 from convmodel.reports.evaluation import selection_metrics
 from convmodel.reports.evaluation.candidate_pools import CandidatePool, Pools, read_pools
 from convmodel.reports.evaluation.examples import EvaluationOptions
@@ -26,6 +32,16 @@ CONTEXTS = 128
 
 ROUNDING = 1e-6
 """Relative rounding error of a score: float32 has seven digits, and sums lose one of them."""
+
+Encoded = TypeVar("Encoded", covariant=True)
+
+
+class ContextEncoder(Protocol[Encoded]):
+    """A selector that encodes contexts."""
+
+    def encode_contexts(self, contexts: Contexts, *, personas: Personas = None) -> Encoded:
+        """See `DualEncoderSelector.encode_contexts`."""
+
 
 Scores = tuple[np.ndarray, float]
 """(C,) float32 scores of a pool, and their absolute rounding error: smaller differences are ties."""
@@ -47,7 +63,7 @@ class ResponseSelection(EvaluationTask):
         if request.base is not None:
             raise ValueError(f"{request.model}: holds a model that chooses replies and has no base; leave --base out")
         pools = read_pools(request.data, request.options, request.read_options)
-        selector = Selector.from_pretrained(request.model, request.device, "float32")
+        selector = Selector.from_pretrained(request.model, request.device, "float32", fusion=request.fusion)
         scored = zip(pools.examples, score_pools(selector, pools), strict=True)
         lines: Lines = {CHOICES: [_result(pool, *scores) for pool, scores in scored]}
         facts = {
@@ -56,9 +72,10 @@ class ResponseSelection(EvaluationTask):
             "fingerprint": selector.fingerprint(),
             "dtype": selector.dtype,
             "parameters": selector.parameters(),
-            "vocab_size": len(selector.tokenizer),
+            "vocab_size": selector.vocab_size,
         }
-        return RunResult(facts, pools.data, lines, {"candidates": pools.candidates}, pools.notes)
+        notes = [*pools.notes, *_fusion_notes(selector, request)]
+        return RunResult(facts, pools.data, lines, {"candidates": pools.candidates}, notes)
 
     def compute_metrics(self, lines: Lines, options: EvaluationOptions) -> MetricResults:
         """Compute recall or hits, the mean reciprocal rank and the mean gold score."""
@@ -91,6 +108,15 @@ class ResponseSelection(EvaluationTask):
     def ranked_cards(self, lines: Lines) -> list[Card]:
         """Order by the share of the pool that is ranked above the gold response, then by the margin."""
         return [_card(result) for result in sorted(lines[CHOICES], key=_sort_key, reverse=True)]
+
+
+def _fusion_notes(selector: Selector, request: RunRequest) -> list[str]:
+    """Return a caveat where weights were learned on a file that is measured."""
+    if not isinstance(selector, FusedSelector):
+        return []
+    learned_on = selector.fusion.learned_on.get("files", {}).values()
+    same = [name for name, digest in file_digests(request.data).items() if digest in learned_on]
+    return [f"The weights of fusion.json were learned on {name} too, so the numbers are too good." for name in same]
 
 
 def _result(pool: CandidatePool, values: np.ndarray, rounding: float) -> selection_metrics.SelectionResult:
@@ -144,11 +170,12 @@ def score_pools(selector: Selector, pools: Pools) -> Iterator[Scores]:
     Raises:
         ValueError: for a context that the model cannot read, with its line.
     """
-    scores = (
-        _score_encoded(selector, pools)
-        if isinstance(selector, DualEncoderSelector)
-        else _score_jointly(selector, pools)
-    )
+    if isinstance(selector, DualEncoderSelector):
+        scores = _score_encoded(selector, pools)
+    elif isinstance(selector, FusedSelector) and selector.searches:
+        scores = _score_fused(selector, pools)
+    else:
+        scores = _score_jointly(selector, pools)
     yield from tqdm(scores, total=len(pools.examples), desc="Contexts", unit="", disable=None, leave=False)
 
 
@@ -182,7 +209,22 @@ def _score_encoded(selector: DualEncoderSelector[Any, Any], pools: Pools) -> Ite
             yield values, _rounding_error(size)
 
 
-def _encode_candidates(selector: DualEncoderSelector[Any, Any], texts: Sequence[str]) -> Tensor:
+def _score_fused(selector: FusedSelector, pools: Pools) -> Iterator[Scores]:
+    """Score with a fused selector that encodes candidates apart from contexts: each distinct one is encoded once."""
+    texts = sorted(dict.fromkeys(text for pool in pools.examples for text in pool.example.candidates), key=len)
+    indices = {text: index for index, text in enumerate(texts)}
+    table = CandidateTable(CandidateMatrix(_encode_candidates(selector, texts)), lambda: WordTable.of(texts))
+    for start in range(0, len(pools.examples), CONTEXTS):
+        block = pools.examples[start : start + CONTEXTS]
+        contexts = _encode_contexts(selector, pools, block)
+        for row, pool in enumerate(block):
+            parts = contexts.parts(row, table.take([indices[text] for text in pool.example.candidates]))
+            sizes = sum((abs(values) for values in parts.values()), start=np.zeros(1))
+            scores = sum(parts.values(), start=np.zeros(len(pool.example.candidates)))
+            yield scores, _rounding_error(float(sizes.max()))
+
+
+def _encode_candidates(selector: Selector, texts: Sequence[str]) -> Tensor:
     with tqdm(total=len(texts), desc="Candidates", unit="", disable=None, leave=False) as progress:
         blocks = []
         for start in range(0, len(texts), TEXTS):
@@ -191,9 +233,7 @@ def _encode_candidates(selector: DualEncoderSelector[Any, Any], texts: Sequence[
     return torch.cat(blocks)
 
 
-def _encode_contexts(
-    selector: DualEncoderSelector[Any, Any], pools: Pools, block: Sequence[CandidatePool]
-) -> EncodedContexts:
+def _encode_contexts(selector: ContextEncoder[Encoded], pools: Pools, block: Sequence[CandidatePool]) -> Encoded:
     contexts = [pool.example.context for pool in block]
     personas = [pool.example.persona for pool in block]
     try:

@@ -80,7 +80,7 @@ def compute_metrics(results: Sequence[SelectionResult]) -> MetricResults:
     conversations = len({result.conversation for result in results})
     among = f"{min(sizes):,}" if len(sizes) == 1 else f"{min(sizes):,} to {max(sizes):,}"
     summary = (
-        f"{len(results):,} {'reply' if len(results) == 1 else 'replies'} chosen among {among} candidates in "
+        f"{format_count(len(results), 'reply')} chosen among {among} candidates in "
         f"{format_count(conversations, 'conversation')}."
     )
     return MetricResults(summary, [*groups, [_gold_score(results)]], notes=_notes(results))

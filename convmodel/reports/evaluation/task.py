@@ -27,6 +27,7 @@ class RunRequest:
     device: str | None = None
     read_options: ReadOptions | None = None
     base: str | os.PathLike[str] | None = None
+    fusion: bool = True
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from convmodel.data.data_file import Notes
+from convmodel.data.reader import format_count
 from convmodel.reports.inspection.chunks import Chunk
-from convmodel.reports.inspection.findings import plural, share
+from convmodel.reports.inspection.findings import share
 from convmodel.reports.tables import Table
 
 MAX_PEOPLE = 10
@@ -101,5 +102,5 @@ def period_table(named: Sequence[tuple[str, ExportReport]]) -> Table:
 def describe_amount(name: str, conversations: int, report: ExportReport) -> str:
     """Return in one sentence what can be learned from a file."""
     enough = next(text for least, text in AMOUNTS if conversations >= least)
-    counted = f"{plural(conversations, 'conversation')} with {plural(report.replies, 'reply')}"
+    counted = f"{format_count(conversations, 'conversation')} with {format_count(report.replies, 'reply')}"
     return f"{name}: {counted} to learn from; {enough} (an estimate, see docs/inspect.md)."

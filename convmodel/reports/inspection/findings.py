@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from convmodel.data.reader import plural_of
 from convmodel.reports.inspection.chunks import Chunk
 
 Severity = Literal["problem", "remark"]
@@ -110,16 +111,6 @@ def share(count: int, total: int) -> str:
     if percent < 1:
         return "<0.01%" if percent < 0.01 else f"{percent:.2f}%"
     return f"{min(percent, 99.9):.1f}%"
-
-
-def plural(count: int, noun: str) -> str:
-    """Format a count with its noun: `1 reply`, `2 replies`."""
-    return f"{count:,} {noun if count == 1 else plural_of(noun)}"
-
-
-def plural_of(noun: str) -> str:
-    """Return the plural of a noun: `turns`, `replies`."""
-    return noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
 
 
 _JOINERS = "\u200c\u200d"  # without them emoji and letters fall apart

@@ -11,8 +11,8 @@ import numpy as np
 
 from convmodel.data.atomic import check_file_writable, check_folder_writable
 from convmodel.data.conversation import Conversation, ConversationReader, write_conversations
+from convmodel.data.reader import format_count
 from convmodel.reports.inspection.chunks import Chunk, read_chunks
-from convmodel.reports.inspection.findings import plural
 from convmodel.reports.inspection.inspect import Inspection, Progress
 from convmodel.reports.inspection.lengths import WindowTally
 from convmodel.reports.inspection.minhash import conversation_hashes
@@ -56,13 +56,13 @@ class FixReport:
 
     def lines(self) -> Iterator[str]:
         """Yield the lines of the account for a person."""
-        yield f"{self.output}: {plural(self.written, 'conversation')} of {self.source} written"
+        yield f"{self.output}: {format_count(self.written, 'conversation')} of {self.source} written"
         for kind, reason in DROPPED.items():
             if self.dropped[kind]:
                 yield f"  {self.dropped[kind]:,} dropped: {reason}"
         for kind, (change, _) in MENDED.items():
             if self.mended[kind]:
-                yield f"  {plural(self.mended[kind], 'text')}: {change}"
+                yield f"  {format_count(self.mended[kind], 'text')}: {change}"
         if not self.dropped and not self.mended:
             yield "  nothing dropped, nothing changed"
 

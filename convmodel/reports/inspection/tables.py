@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
+from convmodel.data.reader import format_count
 from convmodel.reports.inspection.exports import ExportReport, describe_amount
-from convmodel.reports.inspection.findings import KINDS, Finding, FindingKind, excerpt, plural, share
+from convmodel.reports.inspection.findings import KINDS, Finding, FindingKind, excerpt, share
 from convmodel.reports.inspection.inspect import Inspection
 from convmodel.reports.inspection.lengths import RANDOM_BATCH, Lengths, round_edges
 from convmodel.reports.inspection.scan import FileReport
@@ -154,7 +155,7 @@ def group_by_kind(inspection: Inspection) -> list[tuple[FindingKind, list[Findin
 def sentence(finding: Finding, names: Mapping[str, str]) -> str:
     """Describe a finding: `12 conversations of test.jsonl, from train.jsonl (0.4%)`."""
     other = f", from {names[finding.other]}" if finding.other not in ("", finding.source) else ""
-    counted = plural(finding.count, KINDS[finding.kind].unit)
+    counted = format_count(finding.count, KINDS[finding.kind].unit)
     return f"{counted} of {names[finding.source]}{other} ({share(finding.count, finding.total)})"
 
 
@@ -164,8 +165,8 @@ def verdict(inspection: Inspection) -> str:
     problems = sum(KINDS[kind].severity == "problem" for kind in kinds)
     if not kinds:
         return "Nothing to remark."
-    subject = plural(problems, "kind") + " of problem" if problems else "No problem"
-    return f"{subject}, {plural(len(kinds) - problems, 'remark')}."
+    subject = format_count(problems, "kind of problem") if problems else "No problem"
+    return f"{subject}, {format_count(len(kinds) - problems, 'remark')}."
 
 
 def notes(inspection: Inspection) -> list[str]:

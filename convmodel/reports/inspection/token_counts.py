@@ -18,6 +18,7 @@ from convmodel.models.folder import CONVERSATION_FILE, DOCUMENT_FILE
 from convmodel.models.source import open_source
 from convmodel.reports.inspection.settings import VOCABULARY, WINDOW, InspectionSettings
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+from convmodel.tokens.layout_options import choose_for
 
 LEARNED_FROM = 1_000_000
 """Number of characters that a vocabulary is learned from when no model is given."""
@@ -99,11 +100,14 @@ def make_ruler(first: ConversationReader, settings: InspectionSettings) -> Ruler
         name = f"a vocabulary of {len(tokenizer):,} learned from the first {LEARNED_FROM // 10**6} MB of {first.source}"
         return Ruler(tokenizer, settings.max_length or WINDOW, name)
     source = open_source(settings.model, base=settings.base)
-    positions = context_window(source.config())
+    config = source.config()
+    positions = context_window(config)
     if settings.max_length is not None and settings.max_length > positions:
         raise ValueError(f"max_length={settings.max_length}, but {settings.model} reads {positions} tokens at most")
     tokenizer = source.tokenizer(ConversationTokenizer)
-    tokenizer.choose_layout(**ConversationModel.read_extra_config(source.place_of(DOCUMENT_FILE, CONVERSATION_FILE)))
+    options = ConversationModel.read_extra_config(source.place_of(DOCUMENT_FILE, CONVERSATION_FILE))
+    layout = choose_for(config.is_encoder_decoder, options.get("layout", "auto"))
+    tokenizer.choose_layout(**options | {"layout": layout})
     return Ruler(tokenizer, settings.max_length or positions, f"the tokenizer of {settings.model}")
 
 

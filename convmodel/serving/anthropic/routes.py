@@ -60,7 +60,10 @@ async def create(body: schemas.MessagesRequest, request: Request, service: TheSe
     [job] = await start_replies(service, requests, report=report, owner=owner, user=user, pieces=bool(body.stream))
     reply = MessageReply(service, body, job)
     if body.stream:
-        return stream_response(service, reply.events(), job.cancel, encode_error)
+        path = request.url.path  # by it the last event of a stream that fails has the fields of this API
+        return stream_response(
+            service, reply.events(), job.cancel, lambda error: encode_event("error", error.body(path))
+        )
     return json_response(await cancel_on_disconnect(request, reply.result(), job.cancel))
 
 
@@ -127,11 +130,6 @@ class MessageReply:
             sequence = self._stop_sequences[0] if len(self._stop_sequences) == 1 else None
             return {"stop_reason": "stop_sequence", "stop_sequence": sequence}
         return {**NO_END, "stop_reason": STOP_REASONS[convert_finish_reason(reply)]}
-
-
-def encode_error(error: APIError) -> bytes:
-    """Return the last event of a stream that fails."""
-    return encode_event("error", error.body("/v1/messages"))
 
 
 def usage_of(reply: CheckedReply) -> schemas.MessageUsage:

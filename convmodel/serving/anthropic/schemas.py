@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from convmodel.serving.ignored_fields import Ignorable, LenientModel
-from convmodel.serving.openai.schemas import SPOKEN, Message, Nothing, Only, text_only
+from convmodel.serving.openai.schemas import SPOKEN, Message
+from convmodel.serving.openai.unsupported import Nothing, Only, text_only
 from convmodel.serving.schemas import ErrorDetail, Options, ResponseModel, Seed, StopString, UserId, example
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
@@ -67,7 +68,14 @@ RequestKey = Annotated[
     ),
 ]
 
-NO_PARAMETERS = schemas.NewReply.model_validate({})
+
+async def _reply(
+    owner: Owner, id: ConversationId, body: schemas.NewReply | None = None, key: RequestKey = None
+) -> TurnRequest:
+    return TurnRequest(owner, id, "reply", body or schemas.NewReply.model_validate({}), key)
+
+
+ReplyDep = Annotated[TurnRequest, Depends(_reply)]
 READ = error_responses(404, 503)
 CHANGE = error_responses(404, 409, 415, 503)
 STREAM = """`said` with `{"turn", "version"}` as soon as the user's turn is stored, if the request stores one; `piece`
@@ -177,29 +185,15 @@ async def say(
 
 
 @router.post("/{id}/reply", summary="Reply to the waiting turn", response_model=schemas.AnswerBody, responses=REPLY)
-async def reply(
-    turns: TurnsDep,
-    request: Request,
-    owner: Owner,
-    id: ConversationId,
-    body: schemas.NewReply | None = None,
-    key: RequestKey = None,
-) -> Response:
+async def reply(turns: TurnsDep, request: Request, again: ReplyDep) -> Response:
     """Generate the reply to a turn that waits for it."""
-    return await _answer(turns, request, TurnRequest(owner, id, "reply", body or NO_PARAMETERS, key))
+    return await _answer(turns, request, again)
 
 
 @router.post("/{id}/retry", summary="Replace the last reply", response_model=schemas.AnswerBody, responses=REPLY)
-async def retry(
-    turns: TurnsDep,
-    request: Request,
-    owner: Owner,
-    id: ConversationId,
-    body: schemas.NewReply | None = None,
-    key: RequestKey = None,
-) -> Response:
+async def retry(turns: TurnsDep, request: Request, again: ReplyDep) -> Response:
     """Generate another reply with another seed; it replaces the last reply when it is complete."""
-    return await _answer(turns, request, TurnRequest(owner, id, "retry", body or NO_PARAMETERS, key))
+    return await _answer(turns, request, replace(again, action="retry"))
 
 
 @router.post(

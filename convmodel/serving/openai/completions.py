@@ -16,8 +16,9 @@ from convmodel.serving.errors import APIError
 from convmodel.serving.ignored_fields import LenientModel, Report, report_fields
 from convmodel.serving.openai.embeddings import reject_token_ids
 from convmodel.serving.openai.routes import ChoiceStream
-from convmodel.serving.openai.schemas import DecodingFields, FinishReason, No, Only, Usage
+from convmodel.serving.openai.schemas import DecodingFields, FinishReason, Usage
 from convmodel.serving.openai.translate import choice_seeds, convert_finish_reason, decoding_options
+from convmodel.serving.openai.unsupported import Empty, No, Only
 from convmodel.serving.reply_jobs import CheckedReply, ReplyRequest
 from convmodel.serving.request_options import check_count, check_texts, resolve_options
 from convmodel.serving.schemas import ResponseModel, example, stream_responses
@@ -44,7 +45,7 @@ class CompletionsRequest(DecodingFields, LenientModel):
     )
     suffix: Only[Literal[""]] = None
     logprobs: Only[No] = None
-    logit_bias: Only[Annotated[dict[str, Any], Field(max_length=0)]] = None
+    logit_bias: Only[Empty] = None
 
     def prompts(self) -> list[str]:
         """Return the prompts."""

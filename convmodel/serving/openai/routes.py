@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Generic
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from convmodel.serving.errors import APIError
 from convmodel.serving.ignored_fields import report_fields
 from convmodel.serving.json_body import json_response
 from convmodel.serving.openai import schemas
@@ -106,7 +105,7 @@ class ChoiceStream(ABC, Generic[CheckedTextT]):
     async def respond(self, request: Request) -> Response:
         """Return the response, as JSON or as a stream."""
         if self._stream:
-            return stream_response(self._service, self._events(), self._cancel, encode_error)
+            return stream_response(self._service, self._events(), self._cancel, lambda error: encode_data(error.body()))
         return json_response(await cancel_on_disconnect(request, self._result(), self._cancel))
 
     def _cancel(self) -> None:
@@ -174,11 +173,6 @@ class ChatStream(ChoiceStream[CheckedReply]):
         if item.reply.reasoning:
             choice["delta"] = {"reasoning_content": item.reply.reasoning}
         return choice | {"finish_reason": convert_finish_reason(item), "convmodel": build_extras(item).model_dump()}
-
-
-def encode_error(error: APIError) -> bytes:
-    """Return the last event of a stream that fails."""
-    return encode_data(error.body())
 
 
 async def merge(jobs: Sequence[AsyncJob[CheckedTextT]]) -> AsyncGenerator[tuple[int, str | CheckedTextT], None]:

@@ -1,76 +1,20 @@
-"""Bodies of OpenAI's chat completions API.
+"""Bodies of OpenAI's chat completions API."""
 
-Fields that change nothing are ignored and reported; those that ask for something else are accepted with values without
-effect only.
-"""
+from typing import Annotated, Any, Literal, get_args
 
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, TypeVar, get_args
-
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    WrapValidator,
-    model_validator,
-)
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict, JsonValue
-from pydantic_core import PydanticCustomError
 
 from convmodel.data.messages import ROLES
 from convmodel.serving.ignored_fields import IGNORED, Ignorable, LenientModel
+from convmodel.serving.openai.unsupported import Nothing, UnsupportedFields, text_only
 from convmodel.serving.schemas import MAX_SEED, Options, ResponseModel, StopString, Text, UserId, example
-
-T = TypeVar("T")
-Nothing = Annotated[list[Any], Field(max_length=0)]
-Empty = Annotated[dict[str, Any], Field(max_length=0)]
-
-
-def _reject_unsupported(value: Any, validate: Callable[[Any], Any]) -> Any:
-    try:
-        return validate(value)
-    except ValueError:
-        raise PydanticCustomError("unsupported_parameter", "this server does not support it; leave it out") from None
-
-
-def _is_bool(value: Any) -> Any:
-    if not isinstance(value, bool):
-        raise ValueError("a number is not a boolean")
-    return value
-
-
-def _is_number(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError("a boolean is not a number")
-    return value
-
-
-No = Annotated[Literal[False], BeforeValidator(_is_bool)]
-Zero = Annotated[Literal[0], BeforeValidator(_is_number)]
-"""False and 0 are equal in Python, so that Literal alone would accept either."""
-
-Only = Annotated[T | None, WrapValidator(_reject_unsupported)]
-"""An unsupported field: T is the value without effect, all others are rejected."""
 
 
 def _check_role(role: str) -> str:
     if role.strip().lower() not in ROLES:
         raise ValueError(f"there is no role {role[:40]!r}; give system, user or assistant")
     return role
-
-
-def text_only(message: str, *types: str) -> BeforeValidator:
-    """Return a validator that rejects items of a content that have other types than those, such as images."""
-
-    def check(content: Any) -> Any:
-        for item in content if isinstance(content, list) else ():
-            kind = item.get("type") if isinstance(item, Mapping) else None
-            if isinstance(kind, str) and kind not in types:
-                raise PydanticCustomError("unsupported_parameter", f"{{kind}} {message}", {"kind": kind[:40]})
-        return content
-
-    return BeforeValidator(check)
 
 
 PartType = Literal["text", "input_text", "output_text"]
@@ -133,45 +77,6 @@ class StreamOptions(LenientModel):
     """Options of a stream."""
 
     include_usage: bool | None = Field(None, description="whether to send a last chunk with the usage and no choices")
-
-
-class TextFormat(LenientModel):
-    """The only supported response format."""
-
-    type: Literal["text"]
-
-
-class UnsupportedFields(LenientModel):
-    """Fields without support: ignored where they change nothing, else accepted only with values without effect."""
-
-    logprobs: Only[No] = None
-    top_logprobs: Only[Zero] = None
-    logit_bias: Only[Empty] = None
-    tool_choice: Only[Literal["none", "auto"]] = None
-    function_call: Only[Literal["none", "auto"]] = None
-    response_format: Only[TextFormat] = None
-    guided_json: Only[None] = None
-    guided_regex: Only[None] = None
-    guided_choice: Only[None] = None
-    guided_grammar: Only[None] = None
-    structured_outputs: Only[None] = None
-    grammar: Only[Literal[""]] = None
-    json_schema: Only[None] = None
-    modalities: Only[Annotated[list[Literal["text"]], Field(min_length=1, max_length=1)]] = None
-    audio: Only[None] = None
-    web_search_options: Only[None] = None
-    tools: Ignorable[Nothing] = None
-    functions: Ignorable[Nothing] = None
-    parallel_tool_calls: Ignorable[bool] = None
-    prediction: Ignorable[None] = None
-    reasoning_effort: Ignorable[Literal["none"]] = None
-    verbosity: Ignorable[None] = None
-    store: Ignorable[No] = None
-    metadata: Ignorable[Empty] = None
-    service_tier: Ignorable[Literal["auto", "default"]] = None
-    moderation: Ignorable[None] = None
-    prompt_cache_key: Ignorable[None] = None
-    safety_identifier: Ignorable[None] = None
 
 
 def _check_limit(tokens: int) -> int:

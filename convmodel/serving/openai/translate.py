@@ -235,12 +235,9 @@ def convert_finish_reason(reply: CheckedReply | CheckedDocuments) -> FinishReaso
 
 def build_message(reply: CheckedReply) -> ChoiceMessage:
     """Return the message of a choice, with the reasoning if there is any."""
-    reasoning = reply.reply.reasoning
-    return (
-        ReasonedMessage(content=reply.text, reasoning_content=reasoning)
-        if reasoning
-        else ChoiceMessage(content=reply.text)
-    )
+    if reasoning := reply.reply.reasoning:
+        return ReasonedMessage(content=reply.text, reasoning_content=reasoning)
+    return ChoiceMessage(content=reply.text)
 
 
 def build_extras(reply: CheckedReply) -> Extras:

@@ -12,7 +12,7 @@ from convmodel.responders.text_selector import TextScores
 from convmodel.serving.errors import APIError
 from convmodel.serving.ignored_fields import LenientModel, report_fields
 from convmodel.serving.json_body import json_response
-from convmodel.serving.openai.schemas import Only
+from convmodel.serving.openai.unsupported import Only
 from convmodel.serving.request_options import check_chars, check_texts
 from convmodel.serving.schemas import JOB_STATUSES, MessageErrorBody, ResponseModel, Text, error_responses, example
 from convmodel.serving.service import Owner, TheService

@@ -9,6 +9,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, text
 
+from convmodel.responders.protocol import ClosesOnExit
 from convmodel.serving.store import keys
 from convmodel.serving.store.database import Database, Work
 from convmodel.serving.store.errors import Unavailable
@@ -25,7 +26,7 @@ GROUP_SIZE = 64
 """Maximum number of writes in one commit of SQLite."""
 
 
-class Store:
+class Store(ClosesOnExit):
     """Storage of conversations, API keys and idempotency records.
 
     The operations are functions of a connection, in the modules `conversations`, `keys` and `idempotency`.
@@ -117,12 +118,6 @@ class Store:
         self._readers.shutdown()
         self._writers.shutdown()
         self._database.close()
-
-    def __enter__(self) -> "Store":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 async def _run(threads: ThreadPoolExecutor, call: Callable[[], T]) -> T:

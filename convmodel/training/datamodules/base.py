@@ -101,6 +101,7 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
         with option_style("data"):
             options = (format, columns, encoding, on_error, max_line_bytes, me, gap, name_speakers, mask)
             self._options = ReadOptions(*options)
+        self._on_error: OnError = self._options.on_error or "stop"
         self._cache = TokenCache(cache_dir, self._on_error, self.to_segments)
         self.described: dict[str, str] = {}
         self._sets: dict[str, SetT] = {}
@@ -152,13 +153,13 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
     def prepare_data(self) -> None:
         """Tokenise every file that is not in the cache."""
         for split in self._splits:
-            self._store(split)
+            self._store(self._files[split])
 
     def setup(self, stage: str) -> None:
         """Build the datasets."""
         for split in self._splits:
             if split not in self._sets:
-                store = self._store(split)
+                store = self._store(self._files[split])
                 self._sets[split], notes = self._build_set(store, self._name(split))
                 self.described[split] = "; ".join([store.summary.source, *filter(None, notes)])
                 rank_zero_info(f"{split}: {self.described[split]}")
@@ -198,10 +199,6 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
     def _reader(self, file: Source) -> Reader[Any, Any, Any]:
         return ConversationReader(file, self._options)
 
-    @property
-    def _on_error(self) -> OnError:
-        return self._options.on_error or "stop"
-
     def _name(self, split: str) -> str:
         """Return the name of a split's files in messages."""
         file = self._files[split]
@@ -219,13 +216,9 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
             raise ValueError(NO_TOKENIZER)
         return self._accepted[1]
 
-    def _store(self, split: str) -> TokenStore:
-        """Return the token store of a split, and build it if it is not in the cache."""
-        file = self._files[split]
+    def _store(self, file: Files) -> TokenStore:
+        """Return the token store of files, and build it if it is not in the cache."""
         assert file is not None
-        return self._store_of(file)
-
-    def _store_of(self, file: Source) -> TokenStore:
         with option_style("data"):
             return self._cache.tokenise(self._reader(file), self._tokenizer)
 

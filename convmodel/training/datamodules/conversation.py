@@ -74,7 +74,7 @@ class ConversationDataModule(FilesDataModule[WindowSet, Batch]):
         """Tokenise every file that is not in the cache."""
         super().prepare_data()
         for file in self._mixed_files:
-            self._store_of(file)
+            self._store(file)
 
     def setup(self, stage: str) -> None:
         """Build the datasets."""
@@ -82,7 +82,7 @@ class ConversationDataModule(FilesDataModule[WindowSet, Batch]):
         if self._mix.sets or not self._mixed_files:
             return
         for file in self._mixed_files:
-            store = self._store_of(file)
+            store = self._store(file)
             windows, notes = self._build_set(store, file)
             self._mix.add(file, windows, tokens=int(self._sets["train"].lengths.sum()), seed=self._seed)
             notes = [store.summary.source, *filter(None, notes), self._mix.describe(file)]

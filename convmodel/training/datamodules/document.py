@@ -121,10 +121,6 @@ class DocumentDataModule(FilesDataModule[DocumentWindows[StoredDocuments], Batch
             overlap=self._overlap,
         )
 
-    def window_set(self, split: Split) -> DocumentWindows[StoredDocuments]:
-        """Return the laid-out windows of a split, after `setup`."""
-        return self._sets[split]
-
     def corpus_stats(self, split: Split) -> CorpusStats:
         windows = self._sets[split]
         return CorpusStats("documents", windows.documents, {"word": windows.source.words, "byte": windows.source.bytes})

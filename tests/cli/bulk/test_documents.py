@@ -62,9 +62,9 @@ def test_each_prompt_gets_a_line_that_is_a_document_too(
     assert generate() == 0
     lines = lines_of(here / "out.jsonl")
     assert set(lines[0]) == {"body", "prompt", "meta", "id", "texts", "finishes", "seed", "tokens_dropped"}
-    for asked, line in zip(PROMPTS, lines, strict=True):
-        prompt, meta = asked.get("prompt", ""), asked.get("meta")
-        assert (line["prompt"], line.get("meta"), line.get("id")) == (prompt, meta, asked.get("id"))
+    for request, line in zip(PROMPTS, lines, strict=True):
+        prompt, meta = request.get("prompt", ""), request.get("meta")
+        assert (line["prompt"], line.get("meta"), line.get("id")) == (prompt, meta, request.get("id"))
         options = {"max_new_tokens": 8, "min_new_tokens": 2, "do_sample": True}
         output = model.generate(prompt, meta=meta, seed=line["seed"], **options)
         assert (line["texts"], line["finishes"]) == (output.texts, list(output.finishes))

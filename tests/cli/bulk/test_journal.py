@@ -27,7 +27,7 @@ def test_a_complete_file_is_not_written_again(tmp_path: Path) -> None:
     before = (tmp_path / "out.jsonl").stat()
     responder = FakeResponder()
     result = run(tmp_path, responder)
-    assert responder.asked == [] and "complete already, 5 lines" in result.summary("out.jsonl")
+    assert responder.requests == [] and "complete already, 5 lines" in result.summary("out.jsonl")
     assert (tmp_path / "out.jsonl").stat().st_mtime_ns == before.st_mtime_ns
 
 

@@ -35,7 +35,7 @@ def test_the_reply_can_replace_the_last_turn_which_is_kept_as_gold(tmp_path: Pat
     responder = FakeResponder()
     run(tmp_path, responder, last=True)
     [line] = lines_of(tmp_path / "out.jsonl")
-    assert responder.asked[0]["context"] == ("a", "b") and line["turns"][:2] == ["a", "b"]
+    assert responder.requests[0]["context"] == ("a", "b") and line["turns"][:2] == ["a", "b"]
     assert line["gold"] == "c" and line["turns"][2:] == line["responses"]
 
 
@@ -51,7 +51,7 @@ def test_the_persona_applies_to_conversations_without_one(tmp_path: Path) -> Non
     write(tmp_path / "in.jsonl", [["a"], {"turns": ["b"], "persona": ["Mine."]}])
     responder = FakeResponder()
     run(tmp_path, responder, persona=("Yours.",))
-    assert [asked["persona"] for asked in responder.asked] == [("Yours.",), ("Mine.",)]
+    assert [request["persona"] for request in responder.requests] == [("Yours.",), ("Mine.",)]
     assert [line["persona"] for line in lines_of(tmp_path / "out.jsonl")] == [["Yours."], ["Mine."]]
 
 

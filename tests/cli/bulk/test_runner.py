@@ -46,7 +46,7 @@ def test_an_unreadable_line_is_an_error_before_the_first_request(tmp_path: Path)
     responder = FakeResponder()
     with pytest.raises(ValueError, match=r"in.jsonl:2: turn 2 is empty; .* on_error='skip'"):
         run(tmp_path, responder)
-    assert responder.asked == [] and os.listdir(tmp_path) == ["in.jsonl"]
+    assert responder.requests == [] and os.listdir(tmp_path) == ["in.jsonl"]
     result = run(tmp_path, responder, read_options=SKIP)
     assert "1 line skipped: first" in result.input_summary and len(lines_of(tmp_path / "out.jsonl")) == 1
 
@@ -67,10 +67,10 @@ def test_a_failure_cancels_running_requests_and_the_next_run_resumes(tmp_path: P
     write(tmp_path / "in.jsonl", many(9))
 
     class Failing(FakeResponder):
-        def pause(self, number: int, cancelled: Any) -> bool:
-            if len(self.asked) >= 9:
+        def pause(self, index: int, cancelled: Any) -> bool:
+            if len(self.requests) >= 9:
                 raise RuntimeError("out of memory")
-            return super().pause(number, cancelled)
+            return super().pause(index, cancelled)
 
     responder = Failing()
     with pytest.raises(RuntimeError, match="out of memory"):

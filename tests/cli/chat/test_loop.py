@@ -157,19 +157,19 @@ def piped(text: str, **settings: object) -> tuple[FakeResponder, str, str]:
 
 def test_lines_before_the_first_message_are_the_persona_and_later_ones_are_said() -> None:
     responder, replies, notes = piped("your persona: a\nYour persona: b\n\nHello\nyour persona: c\n")
-    assert [asked["persona"] for asked in responder.asked] == [("a", "b"), ("a", "b")]
-    assert responder.asked[0]["context"] == ("Hello",) and responder.asked[1]["context"][-1] == "your persona: c"
+    assert [request["persona"] for request in responder.requests] == [("a", "b"), ("a", "b")]
+    assert responder.requests[0]["context"] == ("Hello",) and responder.requests[1]["context"][-1] == "your persona: c"
     assert replies.count("\n") == 2 and "persona: a\npersona: b\n" in notes
 
 
 def test_each_conversation_of_a_pipe_may_have_its_own_persona() -> None:
     responder, _, _ = piped("your persona: a\nHello\n/reset\nyour persona: b\nyour persona: c\nHello\n/reset\nHello\n")
-    assert [asked["persona"] for asked in responder.asked] == [("a",), ("b", "c"), ("b", "c")]
+    assert [request["persona"] for request in responder.requests] == [("a",), ("b", "c"), ("b", "c")]
 
 
 def test_the_first_line_replaces_the_persona_that_was_given_before() -> None:
     responder, _, _ = piped("/persona add d\nyour persona: a\nyour persona: b\nHello\n", persona=["x"])
-    assert responder.asked[0]["persona"] == ("a", "b")
+    assert responder.requests[0]["persona"] == ("a", "b")
 
 
 def test_pasted_lines_are_a_persona_and_what_is_said() -> None:
@@ -178,10 +178,10 @@ def test_pasted_lines_are_a_persona_and_what_is_said() -> None:
 
     class Pasted(PipeScreen):
         def read(self) -> str | None:
-            return None if responder.asked else "your persona: a\nyour persona: b\nHello\nyou"
+            return None if responder.requests else "your persona: a\nyour persona: b\nHello\nyou"
 
     talk(chat, Pasted(io.BytesIO(), replies=io.StringIO(), notes=None))
-    assert responder.asked[0]["persona"] == ("a", "b") and responder.asked[0]["context"] == ("Hello\nyou",)
+    assert responder.requests[0]["persona"] == ("a", "b") and responder.requests[0]["context"] == ("Hello\nyou",)
 
 
 def test_a_persona_line_without_a_sentence_is_an_error() -> None:

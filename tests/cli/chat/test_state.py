@@ -32,7 +32,7 @@ def test_turns_alternate_and_the_responder_gets_all_of_them(chat: Chat, responde
     first = exchange(chat, "Hello")
     second = exchange(chat, "How are you?")
     assert chat.turns == ("Hello", first, "How are you?", second)
-    assert [asked["context"] for asked in responder.asked] == [("Hello",), ("Hello", first, "How are you?")]
+    assert [request["context"] for request in responder.requests] == [("Hello",), ("Hello", first, "How are you?")]
 
 
 def test_a_waiting_turn_is_extended_by_the_next_line(chat: Chat) -> None:
@@ -76,7 +76,7 @@ def test_the_same_seed_gives_the_same_conversation_and_a_retry_takes_the_next(re
     other.retry()
     other.start()
     exchange(this, "c")
-    assert [asked["seed"] for asked in responder.asked] == [7, 7, 7, 7, 8, 9, 7]
+    assert [request["seed"] for request in responder.requests] == [7, 7, 7, 7, 8, 9, 7]
 
 
 def test_without_a_seed_every_reply_draws_one_that_is_short_enough_to_be_typed(
@@ -84,7 +84,7 @@ def test_without_a_seed_every_reply_draws_one_that_is_short_enough_to_be_typed(
 ) -> None:
     exchange(chat, "a")
     exchange(chat, "b")
-    seeds = [asked["seed"] for asked in responder.asked]
+    seeds = [request["seed"] for request in responder.requests]
     assert seeds[0] != seeds[1] and all(0 <= seed < 1_000_000 for seed in seeds)
 
 
@@ -132,8 +132,8 @@ def test_reset_and_load_begin_a_new_session_and_the_settings_stay(chat: Chat, re
     chat.load(Conversation(["x", "y", "z"], ["I like sun."], {"id": 1}))
     assert chat.waiting and chat.persona == ("I like sun.",)
     assert chat.add_reply(chat.start().result())
-    assert responder.asked[-1]["session"] is chat.session
-    assert responder.asked[-1]["context"] == ("x", "y", "z")
+    assert responder.requests[-1]["session"] is chat.session
+    assert responder.requests[-1]["context"] == ("x", "y", "z")
     assert chat.conversation() == Conversation(chat.turns, ["I like sun."], {"id": 1})
 
 
@@ -150,7 +150,7 @@ def test_options_override_the_preset_and_the_preset_overrides_the_model(chat: Ch
     assert chat.settings == {"temperature": 1.5, "top_k": 5}
     assert chat.options == {**responder.options, "temperature": 1.5, "top_k": 5}
     exchange(chat, "a")
-    assert responder.asked[-1]["options"] == {"temperature": 1.5, "top_k": 5}
+    assert responder.requests[-1]["options"] == {"temperature": 1.5, "top_k": 5}
     chat.unset("top_k")
     assert chat.settings == {"temperature": 1.5}
     chat.use_preset(None)

@@ -42,7 +42,7 @@ def test_words_are_wrapped_as_by_a_loop_over_them() -> None:
 def test_no_line_is_wider_than_the_window_and_nothing_is_lost_however_it_comes() -> None:
     source = random.Random(1)
     for _ in range(300):
-        text, columns = random_text(source, longest=40), source.randint(4, 40)
+        text, columns = random_text(source, max_pieces=40), source.randint(4, 40)
         wrapper, written, at = Wrapper(columns), "", 0
         while at < len(text):
             step = source.randint(1, 5)

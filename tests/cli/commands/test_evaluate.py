@@ -2,13 +2,15 @@
 
 import json
 import os
-import subprocess
 import sys
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+import convmodel
+import convmodel.metrics.bleu
+import convmodel.reports
 from convmodel.__main__ import main
 from convmodel.cli.commands.evaluate import TURNS, parse_decoding
 from convmodel.generation.options import PRESETS
@@ -16,7 +18,6 @@ from convmodel.reports.evaluation import Evaluation
 from convmodel.tokens.turn_windows import target_turns
 from tests.reports.evaluation.helpers import pool_lines, save_document_models, save_models, write_lines
 from tests.reports.evaluation.selectors import small_selector
-from tests.test_package import ROOT
 
 SELECTOR_QUICK = ["--resamples", "20", "--device", "cpu"]
 QUICK = [*SELECTOR_QUICK, "--limit", "3", "--option", "max_new_tokens=4"]
@@ -120,21 +121,20 @@ def test_the_turns_of_the_help_are_those_of_the_layout() -> None:
         target_turns("none", 4)  # type: ignore[arg-type]
 
 
-def test_missing_libraries_are_reported_with_the_install_command() -> None:
-    program = (
-        "import sys\n"
-        "from convmodel.__main__ import main\n"
-        "for missing in ('matplotlib', 'sacrebleu'):\n"
-        "    sys.modules[missing] = None\n"
-        "    print(main(['evaluate', '--model', 'm', '--data', 'd']))\n"
-        "    del sys.modules[missing]\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (0, "2\n2\n")
-    assert done.stderr.splitlines() == [
-        f'error: evaluation needs {missing}; pip install "convmodel[evaluate]"'
-        for missing in ("matplotlib", "sacrebleu")
-    ]
+def test_missing_libraries_are_reported_with_the_install_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for missing in ("matplotlib", "sacrebleu"):
+        with monkeypatch.context() as patch:
+            patch.setattr(convmodel, "reports", convmodel.reports)  # importing it anew sets it
+            patch.setattr(convmodel.metrics, "bleu", convmodel.metrics.bleu)
+            for name in [name for name in sys.modules if name.startswith(("convmodel.reports", "convmodel.metrics.b"))]:
+                patch.delitem(sys.modules, name)
+            patch.setitem(sys.modules, missing, None)
+            assert main(["evaluate", "--model", "m", "--data", "d"]) == 2
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert captured.err == f'error: evaluation needs {missing}; pip install "convmodel[evaluate]"\n'
 
 
 # Selectors

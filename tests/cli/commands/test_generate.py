@@ -8,7 +8,9 @@ import pytest
 
 from convmodel.__main__ import main
 from convmodel.data.candidates import distinct_candidates
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from tests.cli.helpers import CHOSEN, VARIED, WRITTEN, Stdin
+from tests.models.gguf_files import tiny_llama
 
 
 def test_replies_to_a_file_are_repeatable(folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,6 +74,28 @@ def test_replies_are_written_chosen_or_both_and_each_line_tells_which(
         for text, source in zip(line["responses"], came, strict=True):
             if source["source"] == "chosen":
                 assert distinct_candidates(parts / "list.txt")[source["number"]].text == text
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
+def test_replies_of_an_adapter_resume_only_with_the_same_base(tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    from peft import LoraConfig, get_peft_model
+
+    base = tmp_path / "base"
+    network = tiny_llama()
+    network.save_pretrained(base)
+    ConversationTokenizer.learn(["Hello"], 259).save_pretrained(base)
+    adapted = get_peft_model(network, LoraConfig(r=2, target_modules=["q_proj"]))
+    adapted.peft_config["default"].base_model_name_or_path = str(base)
+    adapted.save_pretrained(str(tmp_path / "adapter"))
+    (tmp_path / "in.jsonl").write_text('["Hello"]\n')
+    given = ["generate", "--model", str(tmp_path / "adapter")]
+    given += ["--input", str(tmp_path / "in.jsonl"), "--output", str(tmp_path / "out.jsonl")]
+    assert main(given) == 0
+    assert main(given) == 0
+    (base / "generation_config.json").write_text('{"do_sample": false}')
+    with pytest.raises(SystemExit):
+        main(given)
 
 
 def test_replies_to_a_file_resume_only_with_the_same_candidates(parts: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from convmodel.__main__ import main
 from convmodel.data.selection_example import read_selection_examples
-from convmodel.models.selection.selector import HOMES
+from convmodel.models.selection.selector_files import HOMES
 from tests.reports.evaluation.selectors import HOME, WordCounter, small_selector, small_tokenizer
 
 
@@ -38,4 +38,7 @@ def test_a_cross_encoder_is_rejected(
     with pytest.raises(SystemExit) as end:
         main(["mine", "--model", str(tmp_path / "words"), "--input", "in.jsonl", "--output", "out.jsonl"])
     assert end.value.code == 2
-    assert "a cross-encoder cannot search; mine with a model that encodes candidates" in capsys.readouterr().err
+    assert (
+        "a cross-encoder reads context and candidate together and cannot search; mine with a model"
+        in capsys.readouterr().err
+    )

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from convmodel.data.conversation import Conversation, ConversationFileError, ConversationReader
-from convmodel.data.formats.hub import HubAddress, parse_address
+from convmodel.data.formats.documents import DOCUMENTS
+from convmodel.data.formats.hub import HUB, HubAddress, parse_address
 
 
 @pytest.fixture
@@ -71,8 +72,8 @@ def test_rows_that_end_too_early_are_never_skipped(folder: Path) -> None:
 
 
 def test_an_address_is_taken_apart() -> None:
-    assert parse_address("hub://org/name?column=dialog") == HubAddress("org/name", "dialog")
-    assert parse_address("hub://org/name?split=test&config=en&revision=v1&column=a%20b") == HubAddress(
+    assert parse_address("hub://org/name?column=dialog", HUB) == HubAddress("org/name", "dialog")
+    assert parse_address("hub://org/name?split=test&config=en&revision=v1&column=a%20b", HUB) == HubAddress(
         "org/name", "a b", "test", "en", "v1"
     )
 
@@ -105,7 +106,7 @@ def test_two_columns_are_a_context_and_its_response(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"names one utterance a row, which is read from files"):
         list(ConversationReader(f"hub://{tmp_path}", columns="id=question,text=answer"))
     with pytest.raises(ValueError, match="two columns have one name, 'a', 'A'"):
-        parse_address("hub://x?column=b&meta=a,A", options=("column", "meta"))
+        parse_address("hub://x?column=b&meta=a,A", DOCUMENTS.hub)
 
 
 def test_an_address_and_a_format_must_agree(tmp_path: Path) -> None:

@@ -120,6 +120,6 @@ def test_a_message_of_blocks_alone_has_their_texts(reader: Any) -> None:
         "type": "rich_text_section",
         "elements": [{"type": "text", "text": "Hel"}, {"type": "text", "text": "lo"}],
     }
-    asked = {"type": "message", "user": "U1", "text": "", "ts": "1.5", "blocks": [{"elements": [section]}]}
+    question = {"type": "message", "user": "U1", "text": "", "ts": "1.5", "blocks": [{"elements": [section]}]}
     said = {"type": "message", "user": "Bo", "text": "Hi", "ts": "2.5"}
-    assert [each.turns for each in reader(json.dumps([asked, said]), me="Bo")] == [("Hello", "Hi")]
+    assert [each.turns for each in reader(json.dumps([question, said]), me="Bo")] == [("Hello", "Hi")]

@@ -17,7 +17,7 @@ class ReadsTogether(Selector):
     def __init__(self, selector: Selector) -> None:
         super().__init__(selector.network, selector.tokenizer)
         self._selector = selector
-        self.asked: list[tuple[list[str], list[str], list[str]]] = []
+        self.calls: list[tuple[list[str], list[str], list[str]]] = []
 
     def options(self) -> dict[str, Any]:
         """See `Selector.options`; there are none."""
@@ -30,5 +30,5 @@ class ReadsTogether(Selector):
 
     def score(self, contexts: Contexts, candidates: Candidates, *, personas: Personas = None) -> Tensor:
         """The scores of the other selector; the arguments are recorded."""
-        self.asked.append((list(contexts[0]), [str(text) for text in candidates], list((personas or [()])[0])))
+        self.calls.append((list(contexts[0]), [str(text) for text in candidates], list((personas or [()])[0])))
         return self._selector.score(contexts, candidates, personas=personas)

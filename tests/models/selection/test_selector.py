@@ -13,7 +13,8 @@ from transformers import BertConfig, BertModel
 from convmodel.models.selection.bi_encoder import BiEncoder
 from convmodel.models.selection.cross_encoder import CrossEncoder
 from convmodel.models.selection.poly_encoder import PolyEncoder
-from convmodel.models.selection.selector import HOMES, SELECTOR, WEIGHTS, Selector, class_of, read_config, read_weights
+from convmodel.models.selection.selector import Selector
+from convmodel.models.selection.selector_files import SELECTOR, WEIGHTS
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from tests.models.selection.conftest import MakeSelector
 
@@ -114,35 +115,6 @@ def test_configuration_keys_of_a_later_transformers_do_not_change_the_fingerprin
     assert Selector.from_pretrained(tmp_path / "again").fingerprint() == older.fingerprint()
 
 
-@pytest.mark.parametrize("kind", HOMES)
-def test_each_kind_has_a_class_of_that_kind(kind: str) -> None:
-    assert class_of(kind).kind == kind
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("{", r"selector\.json:1: is not JSON"),
-        ("[]", r"selector\.json: holds '\[\]'"),
-        (
-            '{"kind": "tree", "options": {}}',
-            r"selector\.json: .* \(kind 'tree'; known are bi-encoder, ",
-        ),
-        ('{"kind": ["tree"], "options": {}}', r"selector\.json: is not what this version saves; .* \(kind \['tree'\];"),
-        (
-            '{"kind": "convert", "options": []}',
-            r"selector\.json: .* \(it has no options\)",
-        ),
-    ],
-)
-def test_a_config_with_other_contents_is_refused(tmp_path: Path, text: str, message: str) -> None:
-    (tmp_path / SELECTOR).write_text(text)
-    with pytest.raises(ValueError, match=message):
-        read_config(tmp_path)
-    (tmp_path / SELECTOR).write_text(json.dumps({"kind": "convert", "options": {}}))
-    assert read_config(tmp_path) == {"kind": "convert", "options": {}}
-
-
 def change_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
     weights = load_file(folder / WEIGHTS)
     change(weights)
@@ -188,8 +160,3 @@ def test_a_selector_without_a_vocabulary_is_refused(make_selector: MakeSelector,
     (tmp_path / "tokenizer.json").unlink()
     with pytest.raises(ValueError, match="holds no vocabulary"):
         Selector.from_pretrained(tmp_path)
-
-
-def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"holds no model\.safetensors"):
-        read_weights(tmp_path)

@@ -52,7 +52,7 @@ def some_conversations(seed: int = 0, count: int = 14) -> list[Conversation]:
     source = random.Random(seed)
     conversations = []
     for index in range(count):
-        turns = [*random_turns(source, longest=3), *random_turns(source, most=4, longest=3)]
+        turns = [*random_turns(source, max_pieces=3), *random_turns(source, max_turns=4, max_pieces=3)]
         conversations.append(Conversation(turns, ["I am Ann.", "I like tea."] if index % 3 == 0 else []))
     return conversations
 

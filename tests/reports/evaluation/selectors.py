@@ -10,7 +10,8 @@ from convmodel.metrics.words import words
 from convmodel.models.selection.bi_encoder import BiEncoder
 from convmodel.models.selection.encoder import NewEncoder
 from convmodel.models.selection.inputs import Candidates, checked_pools
-from convmodel.models.selection.selector import HOMES, Selector
+from convmodel.models.selection.selector import Selector
+from convmodel.models.selection.selector_files import HOMES
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.text_tokenizer import TextTokenizer
 from tests.conftest import TEXTS

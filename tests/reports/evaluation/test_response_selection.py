@@ -12,7 +12,8 @@ from torch import Tensor
 from convmodel.data.conversation import write_conversations
 from convmodel.models.selection.bi_encoder import BiEncoder
 from convmodel.models.selection.poly_encoder import PolyEncoder
-from convmodel.models.selection.selector import HOMES, Selector
+from convmodel.models.selection.selector import Selector
+from convmodel.models.selection.selector_files import HOMES
 from convmodel.reports.evaluation import Evaluation, EvaluationOptions, evaluate
 from convmodel.reports.evaluation.candidate_pools import read_pools
 from convmodel.reports.evaluation.presentation import ARROWS

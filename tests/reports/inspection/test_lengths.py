@@ -18,7 +18,7 @@ from convmodel.reports.inspection.lengths import (
     round_edges,
 )
 from convmodel.tokens.batching import TokenBudgetSampler, pad
-from convmodel.tokens.separator_layout import lay_out
+from convmodel.tokens.separator_layout import SeparatorLayout
 from convmodel.tokens.turn_windows import room_for_turns, split_into_windows
 
 
@@ -97,7 +97,7 @@ def test_windows_are_those_of_training() -> None:
         for window in split_into_windows([len(turn) for turn in turns], room):
             kept = turns[window.first : window.stop]
             kept[-1] = kept[-1][window.cut :]
-            wanted.append(len(lay_out(kept, 0, persona=persona).input_ids))
+            wanted.append(len(SeparatorLayout(0).lay_out(kept, persona=persona).input_ids))
             cut += window.cut > 0
     assert without and roomless == without
     assert sorted(np.repeat(np.arange(len(tally.lengths.counts)), tally.lengths.counts)) == sorted(wanted)
@@ -110,7 +110,7 @@ def test_the_share_of_padding_is_that_of_padded_batches() -> None:
     values = [source.randint(2, 40) for _ in range(200)]
     sampler = TokenBudgetSampler(values, tokens_per_batch=90, shuffle=True)
     batches = sampler.epoch(0)
-    rows = [lay_out([[7] * (value - 2)], 1) for value in values]
+    rows = [SeparatorLayout(1).lay_out([[7] * (value - 2)]) for value in values]
     padded = useful = 0
     for batch in batches:
         ids = pad([rows[int(n)] for n in batch], pad_token_id=-1)["input_ids"]

@@ -40,7 +40,7 @@ def test_the_official_client_gets_the_reply_and_its_usage(client: anthropic.Anth
     message = client.messages.create(**BODY, extra_body={"seed": 3, "temperature": 0.5})
     [block] = message.content
     assert block.type == "text" and block.text
-    options = dict(fake.asked[0]["options"])
+    options = dict(fake.requests[0]["options"])
     assert options == {"do_sample": True, "temperature": 0.5, "max_new_tokens": 20}
     assert block.text == some_words(("Hello!",), 3, {**fake.options, **options})
     assert (message.role, message.type, message.model) == ("assistant", "message", "model")
@@ -87,8 +87,8 @@ def test_system_text_and_blocks_become_persona_and_turns(client: anthropic.Anthr
     ]
     for system in ("I am old.\nI like tea.", [{"type": "text", "text": "I am old."}, cached]):
         client.messages.create(model="model", max_tokens=5, system=system, messages=turns)
-        assert list(fake.asked[-1]["persona"]) == ["I am old.", "I like tea."]
-        assert list(fake.asked[-1]["context"]) == ["Hello!\nYou?", "Hi.", "Why?"]
+        assert list(fake.requests[-1]["persona"]) == ["I am old.", "I like tea."]
+        assert list(fake.requests[-1]["context"]) == ["Hello!\nYou?", "Hi.", "Why?"]
 
 
 def test_every_field_becomes_an_option_and_max_tokens_is_clamped(
@@ -96,7 +96,7 @@ def test_every_field_becomes_an_option_and_max_tokens_is_clamped(
 ) -> None:
     client.messages.create(**{**BODY, "max_tokens": 8_000}, extra_body={"temperature": 0}, stop_sequences=["a", "b"])
     client.messages.create(**BODY, extra_body={"top_k": 7, "top_p": 0.8}, metadata={"user_id": "anna"})
-    first, second = [dict(asked["options"]) for asked in fake.asked]
+    first, second = [dict(request["options"]) for request in fake.requests]
     assert first == {"do_sample": False, "max_new_tokens": 50, "stop_strings": ["a", "b"]}
     assert second == {"top_k": 7, "top_p": 0.8, "max_new_tokens": 20}
 

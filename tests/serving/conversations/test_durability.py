@@ -48,7 +48,7 @@ def test_a_blocked_turn_is_stored_as_the_policy_says_and_left_out_of_later_conte
         if kept:
             assert talk.ask(id, "retry", status=409)["error"]["code"] == "blocked"
         talk.say(id, "two")
-        assert responder.asked[-1]["context"] == ("one", "one #1", "two")
+        assert responder.requests[-1]["context"] == ("one", "one #1", "two")
         exported = talk.http.get(f"/conversations/{id}/export").json()
         assert exported == {"turns": ["one", "one #1", "two", "one|one #1|two #1"]}
         for body in ({"persona": ["foul"]}, {"turns": ["foul"]}, {"turns": ["x", "foul"]}):
@@ -76,7 +76,7 @@ def test_a_blocked_reply_is_stored_as_the_policy_says_and_left_out_of_later_cont
         assert any(b"foul" in file.read_bytes() for file in tmp_path.iterdir()) == (store == "text")
         assert "foul" not in talk.http.get(f"/conversations/{id}").text
         talk.say(id, "two", seed=9)
-        assert responder.asked[-1]["context"] == ("Hello", "Hi", "two")
+        assert responder.requests[-1]["context"] == ("Hello", "Hi", "two")
         talk.ask(id, "undo")
         if kept:
             assert [turn["blocked"] for turn in talk.read(id)["turns"]] == [False, False, True, True]

@@ -160,9 +160,9 @@ def test_a_change_of_the_turns_stops_the_reply_in_progress(
 
 def test_a_turn_after_an_undo_does_not_wait_for_the_stopped_reply_to_end(tmp_path: Path) -> None:
     class Stubborn(FakeResponder):
-        def pause(self, number: int, cancelled: threading.Event) -> bool:
+        def pause(self, index: int, cancelled: threading.Event) -> bool:
             """Ignore the cancellation of the first reply."""
-            return super().pause(number, threading.Event()) if len(self.asked) == 1 else False
+            return super().pause(index, threading.Event()) if len(self.requests) == 1 else False
 
     responder = Stubborn(lambda *_: "one two", hold=1)
     with listening(responder, str(tmp_path / "store.db")) as (url, app), httpx2.Client(base_url=url) as http:
@@ -191,7 +191,7 @@ def test_a_blocked_text_that_joins_a_turn_stops_the_reply_to_it(responder: FakeR
         assert talking.result()["error"]["code"] == "conflict"  # though it may not go on
         responder.go_on.set()
         assert http.post(f"/conversations/{id}/turns", json={"text": "Hi"}).status_code == 200
-        assert responder.asked[-1]["context"] == ("Hi",)
+        assert responder.requests[-1]["context"] == ("Hi",)
 
 
 def test_settings_can_change_during_a_reply(server: tuple[httpx2.Client, FastAPI], responder: FakeResponder) -> None:

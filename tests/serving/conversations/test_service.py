@@ -37,7 +37,7 @@ def test_another_candidate_can_replace_the_last_reply(talk: Talk, responder: Fak
     assert len(chosen["turns"][1]["reply"]["candidates"]) == 3
     assert talk.read(id) == chosen
     talk.say(id, "two")
-    assert responder.asked[-1]["context"] == ("one", "one #1001", "two")
+    assert responder.requests[-1]["context"] == ("one", "one #1001", "two")
     assert talk.ask(id, "choose", status=400, candidate=4)["error"]["param"] == "candidate"
     imported = talk.create(turns=["Hello", "Hi"])
     assert talk.ask(imported, "choose", status=409, candidate=1)["error"]["code"] == "no_reply"

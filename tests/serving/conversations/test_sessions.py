@@ -22,7 +22,7 @@ def test_a_conversation_keeps_its_session_until_its_turns_are_changed(talk: Talk
         lambda connection: connection.execute(text("update convmodel_conversations set turns_version = 99"))
     )
     talk.say(id, "x")
-    sessions = [asked["session"] for asked in responder.asked]
+    sessions = [request["session"] for request in responder.requests]
     assert len(set(sessions[:4])) == 1
     assert len({sessions[0], *sessions[4:]}) == 4
 

@@ -9,19 +9,19 @@ def test_the_responder_gets_the_conversation_settings_overridden_by_those_of_the
 ) -> None:
     id = talk.create(persona=["I am old."], preset="bold", options={"top_k": 7})
     talk.say(id, "one", options={"top_k": 8}, seed=3)
-    assert responder.asked[-1]["persona"] == ("I am old.",)
-    assert responder.asked[-1]["options"] == {"temperature": 1.5, "top_k": 8}
-    assert responder.asked[-1]["seed"] == 3
+    assert responder.requests[-1]["persona"] == ("I am old.",)
+    assert responder.requests[-1]["options"] == {"temperature": 1.5, "top_k": 8}
+    assert responder.requests[-1]["seed"] == 3
     talk.say(id, "two")
-    assert responder.asked[-1]["options"] == {"temperature": 1.5, "top_k": 7}
-    assert responder.asked[-1]["seed"] != 3
+    assert responder.requests[-1]["options"] == {"temperature": 1.5, "top_k": 7}
+    assert responder.requests[-1]["seed"] != 3
     talk.say(id, "three", preset="sober")
-    assert responder.asked[-1]["options"] == {"do_sample": False}
+    assert responder.requests[-1]["options"] == {"do_sample": False}
     changed = talk.http.patch(f"/conversations/{id}", json={"persona": [], "preset": None, "options": {"top_k": 9}})
     assert (changed.json()["preset"], changed.json()["options"]) == (None, {"top_k": 9})
     talk.say(id, "four")
-    assert responder.asked[-1]["persona"] == ()
-    assert responder.asked[-1]["options"] == {"top_k": 9}
+    assert responder.requests[-1]["persona"] == ()
+    assert responder.requests[-1]["options"] == {"top_k": 9}
 
 
 def test_a_retry_replaces_the_last_reply_and_uses_another_seed(talk: Talk, responder: FakeResponder) -> None:

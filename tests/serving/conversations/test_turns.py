@@ -98,7 +98,7 @@ def test_a_repeated_request_gets_the_same_answer_and_adds_nothing(talk: Talk, re
     assert sent[1:] == [("piece", {"text": first["turn"]["text"]}), ("reply", first)]
     retried = talk.ask(id, "retry", key="b")
     assert talk.ask(id, "retry", key="b") == retried
-    assert len(responder.asked) == 2
+    assert len(responder.requests) == 2
     assert talk.texts(id) == ["Hello", retried["turn"]["text"]]
 
 

@@ -270,7 +270,7 @@ def test_a_request_of_a_known_client_gets_a_reply(name: str) -> None:
         assert answer.text.endswith("data: [DONE]\n\n")
     else:
         assert json.loads(answer.text)["choices"][0]["message"]["content"]
-    assert fake.asked[0]["context"][0].startswith("Hello!")
+    assert fake.requests[0]["context"][0].startswith("Hello!")
     named = answer.headers.get(HEADER)
     assert named is None if ignored is None else ignored in str(named)
 
@@ -283,7 +283,7 @@ def test_the_official_client_sees_the_header_and_other_fields_reach_the_sampler(
         raw = client.chat.completions.with_raw_response.create(model="model", messages=HELLO, extra_body=extra)
         assert [model.id for model in client.models.list().data] == ["model"]
     assert raw.headers[HEADER] == "chat_id" and raw.parse().choices[0].message.content
-    assert fake.asked[0]["options"] == {"top_k": 7, "min_p": 0.1, "repetition_penalty": 1.2}
+    assert fake.requests[0]["options"] == {"top_k": 7, "min_p": 0.1, "repetition_penalty": 1.2}
 
 
 def test_fields_without_an_option_of_the_responder_are_ignored_and_named() -> None:
@@ -292,4 +292,4 @@ def test_fields_without_an_option_of_the_responder_are_ignored_and_named() -> No
     with client_of(service_of(fake)) as client:
         answer = client.post(CHAT, json=body)
     assert answer.status_code == 200 and answer.headers[HEADER] == "top_p, stop, max_tokens"
-    assert fake.asked[0]["options"] == {"do_sample": True, "temperature": 0.5}
+    assert fake.requests[0]["options"] == {"do_sample": True, "temperature": 0.5}

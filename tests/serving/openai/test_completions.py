@@ -79,9 +79,9 @@ def test_a_model_that_replies_takes_the_prompt_as_the_only_turn(client: openai.O
     done = client.completions.create(
         model="model", prompt="Hello!", seed=3, stop="x", temperature=0.5, max_tokens=7, echo=True
     )
-    [asked] = fake.asked
+    [request] = fake.requests
     options = {"do_sample": True, "temperature": 0.5, "stop_strings": ["x"], "max_new_tokens": 7}
-    assert (list(asked["context"]), asked["options"]) == (["Hello!"], options)
+    assert (list(request["context"]), request["options"]) == (["Hello!"], options)
     assert done.choices[0].text == "Hello!" + some_words(("Hello!",), 3, {**fake.options, **options})
     streamed = client.completions.create(model="model", prompt="Hello!", seed=3, echo=True, stream=True)
     text = "".join(choice.text for chunk in streamed for choice in chunk.choices)
@@ -109,7 +109,7 @@ def test_unsupported_fields_are_refused(change: dict[str, Any], param: str | Non
     service = Service(fake, settings=Settings(texts=2, turn_chars=30))
     with client_of(service) as client:
         error = error_of(client.post(COMPLETIONS, json={**BODY, **change}), 400)
-    assert error["code"] == code and not fake.asked and (param is None or error["param"].startswith(param))
+    assert error["code"] == code and not fake.requests and (param is None or error["param"].startswith(param))
 
 
 def test_blocked_prompts_and_texts_are_content_filters() -> None:

@@ -65,8 +65,8 @@ def test_a_message_of_the_official_client_can_be_sent_back(client: openai.OpenAI
     client.chat.completions.create(model="model", messages=messages)
     messages = [*HELLO, done.choices[0].message.model_dump(), {"role": "user", "content": "Why?"}]
     client.chat.completions.create(model="model", messages=messages)
-    for asked in fake.asked[1:]:
-        assert list(asked["context"]) == ["Hello!", done.choices[0].message.content, "Why?"]
+    for request in fake.requests[1:]:
+        assert list(request["context"]) == ["Hello!", done.choices[0].message.content, "Why?"]
 
 
 def test_the_official_client_lists_the_model(client: openai.OpenAI) -> None:
@@ -161,4 +161,9 @@ def test_names_tell_the_people_of_a_group_apart() -> None:
         assert client.post(CHAT, json={"model": "model", "messages": messages}).status_code == 200
     group = ["Ida: Hello", "Hi", "Eve: Who comes?"]
     told = ["Ida: Hello\nKim: Hi\nEve: Who comes?"]
-    assert [list(asked["context"]) for asked in fake.asked] == [group, group, told, ["Hello", "Hi", "Who comes?"]]
+    assert [list(request["context"]) for request in fake.requests] == [
+        group,
+        group,
+        told,
+        ["Hello", "Hi", "Who comes?"],
+    ]

@@ -1,8 +1,7 @@
-"""Supported and unsupported fields of chat completions."""
+"""Fields of chat completions: content that is not text, and fields that change nothing."""
 
 from typing import Any
 
-import openai
 import pytest
 
 from convmodel.serving.ignored_fields import HEADER
@@ -11,74 +10,6 @@ from tests.serving.clients import client_of, service_of
 from tests.serving.openai.helpers import CHAT, HELLO
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
-
-
-def test_unsupported_fields_without_effect_are_accepted(client: openai.OpenAI, fake: FakeResponder) -> None:
-    client.chat.completions.create(
-        model="model",
-        messages=HELLO,
-        logprobs=False,
-        response_format={"type": "text"},
-        store=False,
-        tool_choice="none",
-        tools=[],
-        parallel_tool_calls=True,
-        frequency_penalty=0,
-        presence_penalty=0,
-        top_p=1,
-        n=1,
-        logit_bias={},
-        user="anna",
-        stream=False,
-    )
-    assert fake.asked[0]["options"] == {}
-
-
-@pytest.mark.parametrize(
-    ("change", "param", "code"),
-    [
-        ({"messages": []}, "messages", "invalid_value"),
-        ({"messages": [{"role": "system", "content": "a"}]}, "messages", "invalid_value"),
-        ({"messages": [{"role": "tool", "content": "a"}]}, "messages", "invalid_value"),
-        ({"messages": [{"role": "clown", "content": "a"}]}, "messages[0].role", "invalid_value"),
-        ({"messages": [{"role": "user", "content": " "}]}, "messages[0].content", "invalid_value"),
-        ({"messages": [*HELLO, {"role": "user", "content": None}]}, "messages[1].content", "invalid_value"),
-        ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content", "invalid_value"),
-        (
-            {"messages": [{"role": "user", "content": [{"type": "text"}]}]},
-            "messages[0].content[0].text",
-            "invalid_value",
-        ),
-        ({"messages": [{"role": "user", "content": [IMAGE]}]}, "messages[0].content", "unsupported_parameter"),
-        ({"temperature": 2.1}, "temperature", "invalid_value"),
-        ({"top_p": 0}, "top_p", "invalid_value"),
-        ({"n": 9}, "n", "too_much"),
-        ({"n": 0}, "n", "invalid_value"),
-        ({"stop": list("abcdefghijklmnopq")}, "stop", "invalid_value"),
-        ({"stop": ["a", ""]}, "stop[1]", "invalid_value"),
-        ({"max_tokens": 0}, "max_tokens", "invalid_value"),
-        ({"max_tokens": -2}, "max_tokens", "invalid_value"),
-        ({"seed": -2}, "seed", "invalid_value"),
-        ({"seed": 2**53 - 2, "n": 3}, "seed", "invalid_value"),
-        ({"frequency_penalty": 2.5}, "frequency_penalty", "invalid_value"),
-        ({"logprobs": True}, "logprobs", "unsupported_parameter"),
-        ({"logit_bias": {"5": 1}}, "logit_bias", "unsupported_parameter"),
-        ({"tools": [{"type": "function"}], "tool_choice": "required"}, "tool_choice", "unsupported_parameter"),
-        ({"tool_choice": {"type": "function", "function": {"name": "f"}}}, "tool_choice", "unsupported_parameter"),
-        ({"response_format": {"type": "json_object"}}, "response_format", "unsupported_parameter"),
-        ({"response_format": {"type": "json_schema", "json_schema": {}}}, "response_format", "unsupported_parameter"),
-        ({"guided_json": {"type": "object"}}, "guided_json", "unsupported_parameter"),
-        ({"modalities": ["text", "audio"]}, "modalities", "unsupported_parameter"),
-        ({"options": {"heat": 1}}, "options.heat", "unsupported_parameter"),
-    ],
-)
-def test_unsupported_fields_are_rejected(change: dict[str, Any], param: str | None, code: str) -> None:
-    fake = FakeResponder()
-    with client_of(service_of(fake)) as client:
-        answer = client.post(CHAT, json={"model": "model", "messages": HELLO, **change})
-    error = answer.json()["error"]
-    assert answer.status_code == 400 and error["code"] == code and not fake.asked
-    assert param is None or error["param"] == param
 
 
 def test_an_image_is_refused_in_words_that_name_it() -> None:
@@ -123,7 +54,7 @@ def test_fields_that_change_nothing_are_ignored_and_named_or_refused_by_a_strict
     with client_of(service_of(fake)) as client:
         answer = client.post(CHAT, json=body)
     assert answer.status_code == 200 and answer.headers.get(HEADER) == header
-    assert list(fake.asked[0]["context"]) == ["Hello!"] and fake.asked[0]["options"] == {}
+    assert list(fake.requests[0]["context"]) == ["Hello!"] and fake.requests[0]["options"] == {}
     with client_of(service_of(strict=True)) as client:
         answer = client.post(CHAT, json=body)
     assert answer.status_code == (200 if header is None else 400)

@@ -28,7 +28,7 @@ def test_every_supported_field_becomes_an_option(client: openai.OpenAI, fake: Fa
     )
     client.chat.completions.create(model="model", messages=HELLO, temperature=0, max_tokens=50, stop="a")
     client.chat.completions.create(model="model", messages=HELLO, max_tokens=50, max_completion_tokens=7)
-    first, second, third = [dict(asked["options"]) for asked in fake.asked]
+    first, second, third = [dict(request["options"]) for request in fake.requests]
     assert third == {"max_new_tokens": 7}
     assert first == {
         "do_sample": True,
@@ -62,7 +62,7 @@ def test_messages_become_persona_and_context(
     with client_of(service_of(fake)) as client:
         body = {"model": "model", "messages": [{"role": role, "content": content} for role, content in messages]}
         assert client.post(CHAT, json=body).status_code == 200
-    assert (list(fake.asked[0]["persona"]), list(fake.asked[0]["context"])) == (persona, context)
+    assert (list(fake.requests[0]["persona"]), list(fake.requests[0]["context"])) == (persona, context)
 
 
 @pytest.mark.parametrize(("finish", "reason"), [("end", "stop"), ("stop", "stop"), ("length", "length")])
@@ -80,7 +80,7 @@ def test_temperature_0_overrides_the_servers_sampling() -> None:
     with client_of(service) as client:
         body = {"model": "model", "messages": HELLO, "temperature": 0}
         assert client.post(CHAT, json=body).status_code == 200
-    assert fake.asked[0]["options"] == {"num_return_sequences": 1, "do_sample": False}
+    assert fake.requests[0]["options"] == {"num_return_sequences": 1, "do_sample": False}
 
 
 def test_reasoning_is_a_field_of_its_message_where_there_is_any() -> None:

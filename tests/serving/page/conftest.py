@@ -1,4 +1,4 @@
-"""A browser, and pages of it that look at a server; skipped where there is none."""
+"""A browser with pages of a server; tests are skipped where there is none."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,7 +30,7 @@ NewPage = Callable[..., Any]
 
 @pytest.fixture
 def new_page(browser: Any) -> Iterator[NewPage]:
-    """Opens pages; at the end none of them may have broken its policy or met an error that nobody caught."""
+    """Open pages; at the end check that none violated its policy or had an uncaught error."""
     contexts: list[Any] = []
     troubles: list[str] = []
 
@@ -59,7 +59,7 @@ NewSite = Callable[..., Site]
 
 @pytest.fixture
 def new_site(tmp_path: Path) -> Iterator[NewSite]:
-    """Starts servers."""
+    """Start servers."""
     sites: list[Site] = []
 
     def make(responder: FakeResponder | None = None, **service: Any) -> Site:

@@ -1,4 +1,4 @@
-"""A Responder in, a server with the page on a port of this machine out; it can go away and come back."""
+"""A server with the page, which can stop and start again."""
 
 import os
 import shutil
@@ -16,11 +16,11 @@ from convmodel.serving.store import Store
 from tests.fakes import FakeDocuments, FakeResponder
 
 SLOW = 30_000
-"""Milliseconds that a browser on a busy machine is given for what takes a few."""
+"""Time limit of a browser on a busy machine, in milliseconds."""
 
 
 def chromium() -> str | None:
-    """The browser, where there is one."""
+    """Return the path of the browser; None if there is none."""
     named = os.environ.get("CHROMIUM")
     return named or next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
 
@@ -29,9 +29,9 @@ class Site:
     """A server in threads of this process.
 
     Args:
-        folder: for the store.
-        responder: replies.
-        writer: writes documents instead.
+        folder: the folder of the store.
+        responder: the responder.
+        writer: a document writer instead.
         service: further arguments of `Service`.
     """
 
@@ -46,7 +46,7 @@ class Site:
         self._thread: threading.Thread | None = None
 
     def start(self) -> "Site":
-        """Answers from now on; with what was stored before."""
+        """Start, with what was stored before."""
         responder = self.responder if self._writer is None else None
         store = None if responder is None else Store(f"sqlite:///{self._folder / 'store.db'}")
         service = Service(responder, writer=self._writer, title="Anna", store=store, **self._service)
@@ -64,7 +64,7 @@ class Site:
         return self
 
     def stop(self) -> None:
-        """Answers no longer; twice is no error."""
+        """Stop, if it runs."""
         if self._server is not None and self._thread is not None:
             self._server.should_exit = True
             self._thread.join(10)

@@ -1,4 +1,4 @@
-"""A page of the browser in, what a person does with it and sees on it out."""
+"""Actions of a person on a page, and checks of what the page shows."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,15 +12,15 @@ expect.set_options(timeout=SLOW)
 
 
 def echo(context: Sequence[str], seed: int, options: Mapping[str, Any]) -> str:
-    """A reply that tells how long the context is and what was said last."""
+    """Return the number of turns and the last turn."""
     return f"{len(context)}: {context[-1]}"
 
 
 class Person:
-    """Somebody before a page.
+    """A person who uses a page.
 
     Args:
-        page: of the browser, with a conversation on it.
+        page: a page of the browser with a conversation.
     """
 
     def __init__(self, page: Any) -> None:
@@ -28,38 +28,38 @@ class Person:
         self.field = page.locator("#message")
 
     def say(self, text: str) -> None:
-        """Types a message and sends it with Enter."""
+        """Type a message and send it with Enter."""
         self.field.fill(text)
         self.field.press("Enter")
 
     def talk(self, *texts: str) -> None:
-        """Says one after the other, and waits for the replies."""
+        """Say one after the other, each after the reply."""
         for text in texts:
             before = self.page.locator(".theirs").count()
             self.say(text)
             expect(self.page.locator(".theirs:not(.making)")).to_have_count(before + 1)
 
     def click(self, name: str, *, role: str = "button", exact: bool = True) -> None:
-        """Clicks on the last thing of a name."""
+        """Click on the last element of a name."""
         self.page.get_by_role(role, name=name, exact=exact).last.click()
 
     def deletes_elsewhere(self) -> None:
-        """Deletes the conversation behind the page's back, as another page would."""
+        """Delete the conversation without the page, as another page would."""
         path = "conversations/" + self.page.url.rpartition("/")[2]
         self.page.evaluate("path => fetch(path, {method: 'DELETE'})", path)
 
     def opens_settings(self) -> None:
-        """Opens the panel for persona and options."""
+        """Open the panel for persona and options."""
         self.page.locator("#open-settings").click()
 
     def sees(self, *texts: str) -> None:
-        """Whether the conversation is these texts, in this order, and nothing more."""
+        """Check that the conversation is these texts, in this order, and nothing more."""
         expect(self.page.locator(".bubble")).to_have_text(list(texts))
 
     def is_told(self, text: str) -> None:
-        """Whether a notice says this."""
+        """Check that a notice says this."""
         expect(self.page.locator("#notice")).to_contain_text(text)
 
     def hears(self, text: str) -> None:
-        """Whether a screen reader says this."""
+        """Check that a screen reader says this."""
         expect(self.page.locator("#announcer")).to_contain_text(text)

@@ -140,8 +140,8 @@ def test_what_is_left_to_do_after_an_answer_was_lost(
     call: Any, now: tuple[Any, ...], job: tuple[Any, ...], left: str | None
 ) -> None:
     conversation = dict(zip(["version", "turns", "waiting"], now, strict=True))
-    asked = dict(zip(["kind", "said", "join", "version", "turns"], job, strict=True))
-    found = call("resume", "whatIsLeft", conversation, asked)
+    request = dict(zip(["kind", "said", "join", "version", "turns"], job, strict=True))
+    found = call("resume", "whatIsLeft", conversation, request)
     assert (found["kind"] if isinstance(found, dict) else found) == left
 
 

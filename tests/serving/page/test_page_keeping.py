@@ -175,7 +175,7 @@ def test_a_request_whose_answer_was_lost_is_not_made_twice(new_site: NewSite, ne
     person.page.route("**/conversations/*/turns", lose)
     person.say("Hello")
     person.sees("Hello", "1: Hello")
-    assert "event: reply" in lost[0] and len(site.responder.asked) == 1
+    assert "event: reply" in lost[0] and len(site.responder.requests) == 1
 
 
 def test_a_change_from_elsewhere_is_shown_and_nothing_typed_is_lost(new_site: NewSite, new_page: NewPage) -> None:

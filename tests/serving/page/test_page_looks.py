@@ -221,7 +221,7 @@ def test_a_server_that_writes_documents_has_a_page_for_them(new_site: NewSite, n
     expect(page.locator(".results")).to_contain_text("the oldest 1 token of the prompt dropped")
     expect(page.locator(".document").nth(1)).to_contain_text("cut off: no more room")
     assert page.locator(".document :is(b, i)").count() == 0
-    assert writer.asked == [
+    assert writer.requests == [
         {
             "prompt": "Once <b>upon</b> a time",
             "meta": {"author": "Ann", "topics": ["cats"]},

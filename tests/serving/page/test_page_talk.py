@@ -83,7 +83,7 @@ def test_a_reply_is_made_anew_with_another_seed(new_site: NewSite, new_page: New
     person.click("Retry")
     expect(person.page.locator(".theirs .bubble")).not_to_have_text(before)
     expect(person.page.locator(".theirs .bubble")).to_have_text(re.compile(r"seed \d+"))
-    assert len({asked["seed"] for asked in site.responder.asked}) == 2
+    assert len({request["seed"] for request in site.responder.requests}) == 2
     expect(person.field).to_be_focused()
 
 
@@ -147,7 +147,7 @@ def test_another_candidate_becomes_the_reply(new_site: NewSite, new_page: NewPag
     expect(person.page.get_by_role("button", name="3 candidates")).to_be_focused()
     person.say("And you?")
     expect(person.page.locator(".theirs:not(.making)")).to_have_count(2)
-    assert site.responder.asked[-1]["context"] == ("Hello", chosen, "And you?")
+    assert site.responder.requests[-1]["context"] == ("Hello", chosen, "And you?")
 
 
 def test_a_text_stays_a_text(new_site: NewSite, new_page: NewPage) -> None:
@@ -175,9 +175,9 @@ def test_persona_preset_options_and_seed_are_used_and_only_what_is_set(new_site:
     person.page.get_by_label("top_k").fill("3")
     person.page.keyboard.press("Escape")
     person.talk("Hello")
-    [asked] = site.responder.asked
-    assert asked["persona"] == ("I live in Rome.", "I like rain.") and asked["seed"] == 7
-    assert asked["options"] == {"temperature": 1.5, "top_k": 3}
+    [request] = site.responder.requests
+    assert request["persona"] == ("I live in Rome.", "I like rain.") and request["seed"] == 7
+    assert request["options"] == {"temperature": 1.5, "top_k": 3}
     person.opens_settings()
     temperature = person.page.get_by_label("temperature", exact=True)
     expect(temperature).to_have_attribute("placeholder", "1.5")
@@ -191,7 +191,7 @@ def test_persona_preset_options_and_seed_are_used_and_only_what_is_set(new_site:
     expect(person.page.locator("#settings .saved")).to_have_text("Saved")
     person.page.keyboard.press("Escape")
     person.talk("Again")
-    assert site.responder.asked[-1]["options"] == {"temperature": 0.25}
+    assert site.responder.requests[-1]["options"] == {"temperature": 0.25}
 
 
 def test_the_model_that_is_chosen_replies(new_site: NewSite, new_page: NewPage) -> None:
@@ -232,7 +232,7 @@ def test_a_message_that_is_too_long_is_not_sent_and_what_is_refused_is_given_bac
     person.say("this is too long")
     person.is_told("does not fit into the window")
     expect(person.field).to_have_value("this is too long")
-    assert site.responder.asked == []
+    assert site.responder.requests == []
 
 
 def test_an_error_in_the_middle_of_a_reply_can_be_tried_again(new_site: NewSite, new_page: NewPage) -> None:

@@ -24,12 +24,12 @@ def test_a_reply_is_the_responders_to_context_persona_options_and_seed() -> None
     }
     with client_of(service_of(fake)) as client:
         answer = client.post("/replies", json=body).json()
-    [asked] = fake.asked
-    assert list(asked["context"]) == body["context"]
-    assert list(asked["persona"]) == body["persona"]
-    assert asked["options"] == {"temperature": 1.5, "top_k": 7} and asked["seed"] == 3
+    [request] = fake.requests
+    assert list(request["context"]) == body["context"]
+    assert list(request["persona"]) == body["persona"]
+    assert request["options"] == {"temperature": 1.5, "top_k": 7} and request["seed"] == 3
     used = {**fake.options, "temperature": 1.5, "top_k": 7}
-    assert answer["text"] == some_words(asked["context"], 3, used)
+    assert answer["text"] == some_words(request["context"], 3, used)
     assert (answer["seed"], answer["finish"], answer["blocked"]) == (3, "end", None)
     assert answer["reply_tokens"] == len(answer["text"].split()) and answer["window"] == 64
 
@@ -112,6 +112,6 @@ def test_a_reply_in_a_group_is_that_to_two_sides() -> None:
         assert client.post("/replies", json=body).status_code == 200
         refused = client.post("/replies", json=body | {"speaker": "Eve"})
         lost = client.post("/replies", json={"context": ["Hello"], "speaker": "Eve"})
-    assert list(fake.asked[0]["context"]) == ["Ida: Hello", "Hi", "Eve: Who comes?"]
+    assert list(fake.requests[0]["context"]) == ["Ida: Hello", "Hi", "Eve: Who comes?"]
     assert refused.status_code == 400 and "speaker='Eve' spoke the last turn" in refused.text
     assert lost.status_code == 400 and "without speakers" in lost.text

@@ -118,7 +118,7 @@ def test_a_ranking_ends_at_the_deadline_and_when_the_client_leaves(
         with pytest.raises(httpx.ReadTimeout):
             httpx.post(f"{address}{RERANK}", json=body, timeout=0.5)
         until(lambda: left.jobs.limit.open == 0)
-    assert len(reads.asked) < 100
+    assert len(reads.calls) < 100
 
 
 @pytest.mark.parametrize(

@@ -82,4 +82,4 @@ def test_batches_before_connect_are_an_error_with_the_remedy(tmp_path: Path) -> 
     write_conversations(TALKS, tmp_path / "train.jsonl")
     data = ConversationDataModule(str(tmp_path / "train.jsonl"))
     with pytest.raises(ValueError, match=r"call convmodel\.training\.connect\(module, data\) first"):
-        data._store("train")
+        data._store(str(tmp_path / "train.jsonl"))

@@ -69,7 +69,7 @@ def test_every_document_of_a_file_is_predicted_whole_in_every_epoch(folder: Path
     data = set_up(data_of(folder, ignore_meta_prob=0.5))
     tokenizer = data._tokenizer
     wanted = sorted([*tokenizer.encode(each.body), tokenizer.sep_token_id] for each in data.examples("train"))
-    windows = data.window_set("train")
+    windows = data._sets["train"]
     assert windows.documents == 80 and len(windows) > 90 and windows.split > 0
     for epoch in range(2):
         found = rows(drawn(data.train_dataloader(), epoch))
@@ -96,12 +96,12 @@ def with_meta(found: list[tuple[list[int], list[int]]], sep: int) -> int:
 
 def test_some_documents_lose_their_meta_in_training_others_in_each_epoch_and_none_in_validation(folder: Path) -> None:
     data = set_up(data_of(folder, ignore_meta_prob=0.3))
-    sep, windows = data._tokenizer.sep_token_id, data.window_set("train")
+    sep, windows = data._tokenizer.sep_token_id, data._sets["train"]
     having = int((windows.kept_meta_lengths[windows.document] > 0).sum())
     counts = [with_meta(rows(drawn(data.train_dataloader(), epoch)), sep) for epoch in range(40)]
     assert abs(1 - sum(counts) / len(counts) / having - 0.3) < 0.03
     assert len(set(counts)) > 5
-    valid = data.window_set("valid")
+    valid = data._sets["valid"]
     batches = data.val_dataloader()
     for _ in range(2):
         assert with_meta(rows(drawn(batches, 0)), sep) == (valid.kept_meta_lengths[valid.document] > 0).sum()
@@ -110,7 +110,7 @@ def test_some_documents_lose_their_meta_in_training_others_in_each_epoch_and_non
 @pytest.mark.parametrize(("probability", "share"), [(0.0, 1), (1.0, 0)])
 def test_always_and_never_are_meant(folder: Path, probability: float, share: int) -> None:
     data = set_up(data_of(folder, ignore_meta_prob=probability))
-    windows = data.window_set("train")
+    windows = data._sets["train"]
     found = with_meta(rows(drawn(data.train_dataloader(), 0)), data._tokenizer.sep_token_id)
     assert found == share * (windows.kept_meta_lengths[windows.document] > 0).sum()
 
@@ -142,16 +142,16 @@ def test_batches_go_on_in_mid_epoch_as_though_nothing_had_happened(folder: Path)
 def test_tokens_are_written_once_and_again_when_files_are_read_otherwise(folder: Path) -> None:
     (folder / "train.txt").write_text("One\n\nTwo\n\nThree")
     files = {name: str(folder / "train.txt") for name in ("train_file", "valid_file")}
-    assert set_up(data_of(folder, **files)).window_set("train").documents == 3
+    assert set_up(data_of(folder, **files))._sets["train"].documents == 3
     stores = set((folder / "cache" / "tokens").iterdir())
-    assert set_up(data_of(folder, **files)).window_set("train").documents == 3
+    assert set_up(data_of(folder, **files))._sets["train"].documents == 3
     assert set((folder / "cache" / "tokens").iterdir()) == stores
-    assert set_up(data_of(folder, format="file", **files)).window_set("train").documents == 1
+    assert set_up(data_of(folder, format="file", **files))._sets["train"].documents == 1
 
 
 def test_what_a_table_needs_is_counted(folder: Path) -> None:
     data = set_up(data_of(folder, ignore_meta_prob=1.0), "test")
-    windows, documents = data.window_set("test"), list(data.examples("test"))
+    windows, documents = data._sets["test"], list(data.examples("test"))
     assert windows.documents == len(documents) == 20
     assert windows.source.words == sum(len(each.body.split()) for each in documents)
     assert windows.source.bytes == sum(len(each.body.encode()) for each in documents)
@@ -228,5 +228,5 @@ def test_the_real_documents_are_padded_by_at_most_two_percent(data_folder: Path,
     for batch in data.train_dataloader():
         tokens += batch["input_ids"].numel()
         batches += 1
-    assert 0 < 1 - int(data.window_set("train").lengths.sum()) / tokens <= 0.02
+    assert 0 < 1 - int(data._sets["train"].lengths.sum()) / tokens <= 0.02
     assert tokens / batches > 0.85 * 2048

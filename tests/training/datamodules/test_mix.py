@@ -88,7 +88,7 @@ def test_a_mixed_run_resumes_exactly_and_takes_the_mix_from_the_checkpoint(works
     mixed: dict[str, Any] = {"data__mix": {str(workshop.folder / "test.jsonl"): 0.1}}
     options: dict[str, Any] = {"trainer__max_epochs": 3, "checkpoint__every_n_steps": 5}
     workshop.train(run="whole", **mixed, **options)
-    workshop.run_apart(run="cut", trainer__callbacks=callback("KillAt", step=13), **mixed, **options)
+    workshop.run_fork(run="cut", trainer__callbacks=callback("KillAt", step=13), **mixed, **options)
     log = workshop.train(run="cut", ckpt_path="last", **options)
     assert "data.mix: {" in log and "(from the checkpoint; the default is None)" in log
     assert difference(workshop.weights("cut"), workshop.weights("whole")) == 0

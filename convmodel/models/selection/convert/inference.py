@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from convmodel.generation.int8 import Int8Linear
+from convmodel.generation.int8 import DynamicInt8Linear
 from convmodel.models.selection.convert.network import Block, ConvertNetwork, Reduction
 from convmodel.tokens.batching import batches_by_length
 
@@ -92,7 +92,7 @@ def _groups(rows: Sequence[Sequence[int]]) -> Iterator[Group]:
 
 def _linear(weight: Tensor, bias: Tensor, *, int8: bool) -> Callable[[Tensor], Tensor]:
     if int8:
-        return Int8Linear(weight, bias)
+        return DynamicInt8Linear(weight, bias)
     return lambda x: functional.linear(x, weight, bias)
 
 

@@ -18,7 +18,7 @@ from convmodel.models.selection.encoder import encode_in_batches
 from convmodel.models.selection.layout import EncoderInput
 from convmodel.models.selection.losses import in_batch_loss
 from convmodel.models.selection.search.vectors import EncodedContexts
-from convmodel.models.selection.selector import WEIGHTS
+from convmodel.models.selection.selector_files import WEIGHTS
 
 MAX_TOKENS = 60
 """Largest number of tokens of a text, as in the paper."""

@@ -1,6 +1,5 @@
 """Building, extending and pruning an index of encoded candidates; an interrupted build can be resumed."""
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable
@@ -17,8 +16,9 @@ from convmodel.data.json_file import read_json_object
 from convmodel.models.selection.dual_encoder import DualEncoderSelector
 from convmodel.models.selection.index import storage
 from convmodel.models.selection.index.hnsw_build import update_graph
-from convmodel.models.selection.index.index import check_model, require_dual_encoder
+from convmodel.models.selection.index.index import check_model, require_encoder
 from convmodel.models.selection.index.storage import IndexManifest
+from convmodel.models.selection.index.texts import write_texts
 from convmodel.models.selection.selector import Selector
 
 BATCH = 2_048
@@ -66,7 +66,7 @@ def build_index(
             not finite, or an index that another process is changing.
         FileExistsError: for an existing index without `append`, or a folder with other files.
     """
-    model = require_dual_encoder(selector)
+    model = require_encoder(selector)
     path = Path(folder)
     if dtype not in storage.DTYPES or batch < 1:
         raise ValueError(f"dtype={dtype!r}, batch={batch}; allowed are float32 and float16, and at least 1")
@@ -81,13 +81,14 @@ def build_index(
         if current != (before if before.count else None):
             raise ValueError(f"{path}: another process changed this index just now; run the command again")
         known = storage.known_texts(before, path)
-        added, repeated, key = _write_texts(path, before, known, chain(first, remaining), batch=batch)
+        added, repeated, key = write_texts(path, before, known, chain(first, remaining), batch=batch)
         resumed = 0
         width = before.width
-        if added:
+        if added and model is not None:
             resumed, width = _encode(model, path, before, added, key, batch=batch, progress=progress)
-        state = replace(before, count=before.count + added, width=width)
-        state = update_graph(path, state, before, model, approximately)
+        state = replace(before, count=before.count + added, width=width, words=True)
+        if model is not None:
+            state = update_graph(path, state, before, model, approximately)
         state.write(path)
         (path / storage.PENDING).unlink(missing_ok=True)
     return BuildResult(added, repeated, resumed, state)
@@ -126,9 +127,6 @@ def remove_candidates(
     return state
 
 
-# Texts
-
-
 def _initial_state(folder: Path, selector: Selector, *, append: bool, dtype: str) -> IndexManifest:
     """Return the manifest before the build; one without candidates where there is no index yet."""
     if (folder / storage.INDEX).is_file():
@@ -149,46 +147,8 @@ def _initial_state(folder: Path, selector: Selector, *, append: bool, dtype: str
     foreign = folder.is_dir() and any(not storage.is_index_file(path.name) for path in folder.iterdir())
     if folder.is_file() or foreign:
         raise FileExistsError(f"{folder}: exists and is not an index; choose another path")
-    return IndexManifest(selector.kind, selector.fingerprint(), selector.dtype, 0, dtype)
-
-
-def _write_texts(
-    folder: Path, state: IndexManifest, known: dict[bytes, int], candidates: Iterable[CandidateText], *, batch: int
-) -> tuple[int, int, str]:
-    """Append the texts, metadata and digests of new candidates; return the numbers of new and repeated ones, and a key.
-
-    The key is a digest of all that their vectors and positions depend on: a run can resume another with the same key.
-    """
-    computed = (state.fingerprint, state.model_dtype, state.dtype, state.count, batch)
-    key = hashlib.blake2b(repr(computed).encode(), digest_size=16)
-    added = repeated = 0
-    with (
-        storage.append_byte_strings(folder, "texts", state.count) as append_text,
-        storage.append_byte_strings(folder, "metadata", state.count) as append_metadata,
-        storage.append_rows(folder / storage.DIGESTS, 16, state.count) as digests,
-    ):
-        for candidate in candidates:
-            digest = storage.digest_text(candidate.text)
-            if digest in known:
-                repeated += 1
-                continue
-            known[digest] = state.count + added
-            text = candidate.text.encode()
-            metadata = b"" if candidate.metadata is None else _json(candidate.metadata)
-            for data in (text, metadata):
-                key.update(len(data).to_bytes(8, "little") + data)
-            append_text(text)
-            append_metadata(metadata)
-            digests.write(digest)
-            added += 1
-    return added, repeated, key.hexdigest()
-
-
-def _json(metadata: Any) -> bytes:
-    try:
-        return json.dumps(dict(metadata), ensure_ascii=False, allow_nan=False).encode()
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"metadata {metadata!r:.80} cannot be written as JSON ({error})") from None
+    encoder = selector.indexer
+    return IndexManifest(encoder.kind, encoder.fingerprint(), encoder.dtype, 0, dtype)
 
 
 # Vectors

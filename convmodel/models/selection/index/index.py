@@ -12,10 +12,13 @@ import torch
 from torch import Tensor
 
 from convmodel.models.selection.dual_encoder import DualEncoderSelector
+from convmodel.models.selection.fused_contexts import FusedContexts, Parts, SearchContexts, search_table
 from convmodel.models.selection.index import hnsw, storage
 from convmodel.models.selection.inputs import checked_candidates
+from convmodel.models.selection.lexical import ROW, WordTable
 from convmodel.models.selection.search.exact import TopK, search_exact
-from convmodel.models.selection.search.vectors import CandidateMatrix, EncodedContexts
+from convmodel.models.selection.search.table import CandidateTable
+from convmodel.models.selection.search.vectors import CandidateMatrix
 from convmodel.models.selection.selector import Selector
 
 
@@ -33,6 +36,7 @@ class CandidateIndex:
         shape = (state.count, state.width)
         vectors = torch.from_numpy(storage.memory_map(folder / storage.VECTORS, np.dtype(state.dtype), shape))
         self.candidates = CandidateMatrix(vectors, removed=removed)
+        self.table = CandidateTable(self.candidates, self._read_words)
         self._removed = removed
         self._texts = storage.ByteStrings(folder, "texts", state.count)
         self._metadata = storage.ByteStrings(folder, "metadata", state.count)
@@ -67,29 +71,53 @@ class CandidateIndex:
     def __len__(self) -> int:
         return self.candidates.left
 
-    def search(self, contexts: EncodedContexts, k: int, *, exact: bool | None = None) -> TopK:
+    def search(self, contexts: SearchContexts, k: int, *, exact: bool | None = None) -> TopK:
         """Return the k best candidates of each context, or all of them when there are fewer, with exact scores.
 
         Numbers do not change when candidates are added or removed.
 
         Args:
             contexts: B contexts, encoded by the model's `encode_contexts`.
-            exact: whether to search all candidates; None searches the graph if the index has one, see `state.graph`.
+            exact: whether to search all candidates; None searches the graph if the index has one, see `state.graph`,
+                and the selector is not fused.
 
         Raises:
-            ValueError: for an empty index, k below 1, exact=False for an index without a graph, or damaged vectors.
+            ValueError: for an empty index, k below 1, exact=False for an index without a graph or a fused selector, or
+                damaged vectors or words.
         """
-        contexts = EncodedContexts(contexts.vectors.cpu(), contexts.mask.cpu())
+        if isinstance(contexts, FusedContexts):
+            if exact is False:
+                raise ValueError("exact=False: a fused score is searched exactly; load the selector with fusion=False")
+            self._check_vectors()
+            return contexts.cpu().search(self.table, k)
+        contexts = contexts.cpu()
         if exact is False and self._graph is None:
             raise ValueError(f"{self.folder}: was made without approximate search; rebuild it with --approximate")
         if exact or self._graph is None:
-            if not self._is_finite:  # read once, as the first exact search does
-                self._check_finite(self.candidates.norms())
-                self._is_finite = True
+            self._check_vectors()
             return search_exact(contexts, self.candidates, k)
         best = hnsw.search(self._graph, contexts, self.candidates, k)
         self._check_finite(best.scores)
         return best
+
+    def parts(self, contexts: FusedContexts, numbers: Sequence[int]) -> Parts:
+        """Return the addends of candidates' scores for the first context, by feature."""
+        return contexts.cpu().parts_of(0, self.table.take([self._checked(number) for number in numbers]))
+
+    def _read_words(self) -> WordTable:
+        """Return the words of all candidates, read from the index, or counted where an older one has none."""
+        if not self.state.words:
+            return WordTable.of(self._texts[number].decode(errors="replace") for number in range(self.state.count))
+        data, ends = storage.ByteStrings(self.folder, "words", self.state.count).all()
+        try:
+            return WordTable(data.view(ROW), ends // ROW.itemsize)
+        except ValueError as error:
+            raise ValueError(f"{self.folder / 'words.bytes'}: is damaged ({error}); {storage.REBUILD}") from None
+
+    def _check_vectors(self) -> None:
+        if not self._is_finite and self.state.width:  # read once, as the first exact search does
+            self._check_finite(self.candidates.norms())
+        self._is_finite = True
 
     def _check_finite(self, values: Tensor) -> None:
         if not values.isfinite().all():
@@ -151,14 +179,20 @@ class CandidateSet:
         self._numbers = torch.tensor(sorted(first.values()))
         kept = [self._all[number] for number in self._numbers.tolist()]
         self.candidates = CandidateMatrix(selector.encode_candidates(kept))
+        self.table = CandidateTable(self.candidates, lambda: WordTable.of(kept))
 
     def __len__(self) -> int:
         return len(self._numbers)
 
-    def search(self, contexts: EncodedContexts, k: int) -> TopK:
+    def search(self, contexts: SearchContexts, k: int) -> TopK:
         """See `CandidateIndex.search`; always exact."""
-        best = search_exact(contexts, self.candidates, k)
+        best = search_table(contexts, self.table, k)
         return TopK(self._numbers.to(best.ids.device)[best.ids], best.scores)
+
+    def parts(self, contexts: FusedContexts, numbers: Sequence[int]) -> Parts:
+        """See `CandidateIndex.parts`."""
+        rows = torch.searchsorted(self._numbers, torch.tensor([self._checked(number) for number in numbers]))
+        return contexts.parts_of(0, self.table.take(rows.tolist()))
 
     def text(self, number: int) -> str:
         """See `CandidateIndex.text`."""
@@ -177,19 +211,27 @@ class CandidateSet:
 
 def check_model(folder: Path, state: storage.IndexManifest, selector: Selector) -> None:
     """Raise a ValueError when the index was built with another model."""
-    fingerprint = selector.fingerprint()
+    encoder = selector.indexer
+    fingerprint = encoder.fingerprint()
     if fingerprint != state.fingerprint:
         raise ValueError(
             f"{folder}: was made with another model (a {state.kind}, fingerprint {state.fingerprint}) than this one (a "
-            f"{selector.kind}, fingerprint {fingerprint}); open it with that one, or rebuild it"
+            f"{encoder.kind}, fingerprint {fingerprint}); open it with that one, or rebuild it"
         )
 
 
-def require_dual_encoder(selector: Selector) -> DualEncoderSelector[Any, Any]:
-    """Return the selector; raise a ValueError when it reads context and candidate together."""
-    if not isinstance(selector, DualEncoderSelector):
-        raise ValueError(
-            f"a {selector.kind} reads context and candidate together, so candidates cannot be encoded in advance; "
-            "make the index with a bi-encoder, a poly-encoder or ConveRT"
-        )
-    return selector
+def require_encoder(selector: Selector) -> DualEncoderSelector[Any, Any] | None:
+    """Return the selector that encodes the candidates of an index, None for a lexical one.
+
+    Raises:
+        ValueError: when it reads context and candidate together.
+    """
+    encoder = selector.indexer
+    if isinstance(encoder, DualEncoderSelector):
+        return encoder
+    if encoder.searches:
+        return None
+    raise ValueError(
+        f"a {encoder.kind} reads context and candidate together, so candidates cannot be encoded in advance; "
+        "make the index with a bi-encoder, a poly-encoder or ConveRT"
+    )

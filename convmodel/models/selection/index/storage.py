@@ -16,6 +16,7 @@ import numpy as np
 
 from convmodel.data.atomic import atomic_file, file_lock
 from convmodel.data.json_file import read_json_object, refuse_lfs_pointer
+from convmodel.models.selection.selector_files import FUSION, LEXICAL, SELECTOR
 
 VERSION = 1
 INDEX = "index.json"
@@ -43,9 +44,10 @@ class IndexManifest:
 
     Args:
         kind, fingerprint, model_dtype: the model that encoded the candidates, and the type that it computed in.
-        width, dtype: D, the width of the vectors, and the type that they are stored in.
+        width, dtype: D, the width of the vectors, and the type that they are stored in; 0 for a lexical selector.
         count: number of candidates ever added; candidate numbers are below it.
         removed, removed_file: number of removed candidates, and the name of the file with their numbers.
+        words: whether the words of the candidates are stored, as they are since there are fused selectors.
     """
 
     kind: str
@@ -57,6 +59,7 @@ class IndexManifest:
     removed: int = 0
     removed_file: str | None = None
     graph: Graph | None = None
+    words: bool = False
     version: int = VERSION
 
     @property
@@ -107,7 +110,8 @@ def _validity(state: IndexManifest) -> dict[str, bool]:
     return {
         **{name: isinstance(getattr(state, name), str) for name in ("kind", "fingerprint", "model_dtype")},
         "count": count >= 1,
-        "width": type(state.width) is int and state.width >= 1,
+        "width": type(state.width) is int and state.width >= (0 if state.kind == LEXICAL else 1),
+        "words": isinstance(state.words, bool),
         "dtype": state.dtype in DTYPES,
         "removed": type(state.removed) is int and 0 <= state.removed <= count,
         "removed_file": named and (state.removed_file is not None or not state.removed),
@@ -174,7 +178,8 @@ def is_index_file(name: str) -> bool:
     """Return whether a file name may belong to an index, finished or not."""
     endings = (".bytes", ".ends", ".usearch")
     beginnings = (f".{INDEX}.", f".{PENDING}.", "removed-")
-    return name in {INDEX, PENDING, LOCK, VECTORS, DIGESTS} or name.endswith(endings) or name.startswith(beginnings)
+    files = {INDEX, PENDING, LOCK, VECTORS, DIGESTS, SELECTOR, FUSION}  # the last two where it is lexical
+    return name in files or name.endswith(endings) or name.startswith(beginnings)
 
 
 class ByteStrings:
@@ -187,6 +192,10 @@ class ByteStrings:
         if total < 0:
             raise ValueError(f"{self._file}: is damaged; {REBUILD}")
         self._bytes = memory_map(folder / f"{name}.bytes", np.dtype(np.uint8), (total,))
+
+    def all(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the bytes of all strings, and the (count,) offsets of their ends."""
+        return self._bytes, self._ends
 
     def __getitem__(self, index: int) -> bytes:
         start = int(self._ends[index - 1]) if index else 0

@@ -5,13 +5,14 @@ Scores whose upper bound is below a context's k-th best exact score need not be 
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from convmodel.models.selection.search.int8 import BLOCK, ROUNDING, QuantizedVectors, range_row, upper_bound
+from convmodel.models.selection.search.query import Query, Term, add_up
 from convmodel.models.selection.search.vectors import CandidateMatrix, EncodedContexts
 
 COARSE = 2.0**-7
@@ -35,51 +36,83 @@ class ScoreBounds(ABC):
     """One method of approximating scores; iterating over it yields blocks of candidates.
 
     An exact score is at most the approximate score plus its error bound, which is
-    `of_norm` * norm + `of_residual` * residual of the candidate, with (B,) factors of the contexts.
+    `of_norm` * norm + `of_residual` * residual of the candidate, with (B,) factors of the contexts. Errors of a sum's
+    terms add up, each times its weight; the rounding of the given values and of the sum itself is added to the
+    approximate scores, or is a multiple of a candidate's norm.
+
+    Args:
+        contexts: the contexts, or a query of several terms and given values.
     """
 
     of_norm: Tensor
     of_residual: Tensor
 
-    def __init__(self, contexts: EncodedContexts, candidates: CandidateMatrix) -> None:
-        self.contexts = contexts
+    def __init__(self, contexts: EncodedContexts | Query, candidates: CandidateMatrix) -> None:
+        self.query = Query.of(contexts)
         self.candidates = candidates
-        self.codes = contexts.vectors.shape[1]
+        self._added = 0.0 if self.query.is_plain else 4 * (len(self.query.terms) + 2) * ROUNDING
+        self._offsets = None if self.query.offsets is None else self._raised(self.query.offsets)
 
     @abstractmethod
     def __iter__(self) -> Iterator[BoundedScores]: ...
 
-    def _of_contexts(self, values: Tensor) -> Tensor:
-        """Return the largest of each context's M values: (B * M,) to (B,)."""
-        return values.view(len(self.contexts), self.codes).amax(1)
+    def _raised(self, offsets: Tensor) -> Tensor:
+        """Return the (B, N) given values in float32, raised by the rounding error of their part of the sum."""
+        raised = offsets.float()
+        return raised.add_(self._added * raised.abs().amax(1, keepdim=True))
+
+    def _offsets_of(self, start: int, count: int, like: Tensor) -> Tensor | None:
+        return None if self._offsets is None else self._offsets[:, start : start + count].to(like.device)
+
+    def _sum_of_contexts(self, values: Sequence[Tensor]) -> Tensor:
+        """Return the (B,) weighted sums of each term's (B * M,) values, of which the largest of a context counts."""
+        largest = (
+            abs(term.weight) * of_term.view(len(self.query), term.codes).amax(1)
+            for term, of_term in zip(self.query.terms, values, strict=True)
+        )
+        return torch.stack(list(largest)).sum(0)
 
 
 class Int8Pass(ScoreBounds):
-    """Approximate scores as the largest product of vectors rounded to int8.
+    """Approximate scores from the largest products of vectors rounded to int8.
 
     With y, c the vectors and y', c' the rounded ones: y c - y' c' = (y - y') c + y' (c - c'), and each term is at most
     the product of its norms. With S the exact products of M vectors: max S - ln M <= score <= max S, so that few
-    candidates have a largest product above the k-th best score.
+    candidates have a largest product above the k-th best score. Where a weight is negative, the lower bound counts.
     """
 
-    def __init__(self, contexts: EncodedContexts, candidates: CandidateMatrix) -> None:
+    def __init__(self, contexts: EncodedContexts | Query, candidates: CandidateMatrix) -> None:
         super().__init__(contexts, candidates)
-        # With one scale for all vectors of a context, the largest product can be taken before scaling.
-        self._rounded = rounded = QuantizedVectors.of(contexts.filled(), one_scale=self.codes > 1)
-        self.of_norm = self._of_contexts(rounded.residuals + 16 * ROUNDING * (rounded.norms + rounded.residuals))
-        self.of_residual = self._of_contexts(rounded.norms + rounded.residuals) * (1 + 16 * ROUNDING)
+        # With one scale for all vectors of a term, the largest product can be taken before scaling.
+        self._rounded = rounded = [
+            QuantizedVectors.of(term.contexts.filled(), one_scale=term.codes > 1) for term in self.query.terms
+        ]
+        sizes = [of_term.norms + of_term.residuals for of_term in rounded]
+        lost = [of_term.residuals + 16 * ROUNDING * size for of_term, size in zip(rounded, sizes, strict=True)]
+        total = self._sum_of_contexts(sizes)
+        self.of_norm = self._sum_of_contexts(lost) + self._added * total
+        # A residual of a candidate without a norm is possible; the sum is rounded by both.
+        self.of_residual = total * (1 + 16 * ROUNDING + self._added)
+        self._rows = torch.cat([*(of_term.whole for of_term in rounded), range_row(rounded[0].whole.shape[1])])
 
     def __iter__(self) -> Iterator[BoundedScores]:
-        whole = self._rounded.whole
-        count = len(self.contexts)
-        rows = torch.cat([whole, range_row(whole.shape[1])])
-        scales = self._rounded.scales.view(count, -1)[:, :1]
         for index, block in enumerate(self.candidates.quantised() or ()):
-            products = block.products(rows)
-            if self.codes > 1:
-                products = products.view(count, self.codes, -1).amax(1)
-            scores = self.candidates.mask_removed(index * BLOCK, products.mul_(scales))
-            yield BoundedScores(index * BLOCK, scores, block.norms, block.residuals)
+            start = index * BLOCK
+            products = block.products(self._rows)
+            total = self._offsets_of(start, products.shape[1], products)
+            for (term, part), rounded in zip(self.query.split(products), self._rounded, strict=True):
+                values = self._upper(term, part, rounded.scales.view(len(self.query), -1)[:, :1])
+                total = values if total is None else total + values
+            assert total is not None, "there are products only with terms"
+            yield BoundedScores(start, self.candidates.mask_removed(start, total), block.norms, block.residuals)
+
+    def _upper(self, term: Term, products: Tensor, scales: Tensor) -> Tensor:
+        """Return the (B, n) weighted values of a term, of which a softmax is replaced by its bound."""
+        largest = products.amax(1) if term.codes > 1 else products[:, 0]
+        values = largest.mul_(scales * term.weight)
+        if term.has_softmax and term.weight < 0:
+            values -= term.weight * math.log(term.codes) * (1 + self._added)
+        return values
 
 
 class Float32Pass(ScoreBounds):
@@ -90,45 +123,32 @@ class Float32Pass(ScoreBounds):
     ln M below the largest s_m; the softmax itself, with M terms, adds at most 4 (M + 4) 2^-24 (1 + z).
     """
 
-    def __init__(self, contexts: EncodedContexts, candidates: CandidateMatrix, block: int = BLOCK) -> None:
+    def __init__(self, contexts: EncodedContexts | Query, candidates: CandidateMatrix, block: int = BLOCK) -> None:
         super().__init__(contexts, candidates)
         self._block = block
-        self._rows = contexts.filled()
+        self._rows = self.query.rows()
         width = self._rows.shape[1]
-        norms = self._of_contexts(upper_bound(torch.linalg.vector_norm(self._rows, dim=1), width))
         coarse = 0.0 if torch.get_float32_matmul_precision() == "highest" else COARSE
-        lost = 1.02 * (width + 8) * ROUNDING + coarse
-        of_softmax = 0.0
-        if self.codes > 1:
-            of_softmax = 4 * (self.codes + 4) * ROUNDING
-            lost = lost * (1 + 2 * math.log(self.codes)) + of_softmax
-        self.of_norm = lost * norms
+        of_norm = []
+        of_residual = []
+        for term in self.query.terms:
+            norms = upper_bound(torch.linalg.vector_norm(term.contexts.filled(), dim=1), width)
+            lost = 1.02 * (width + 8) * ROUNDING + coarse
+            of_softmax = 0.0
+            if term.has_softmax:
+                of_softmax = 4 * (term.codes + 4) * ROUNDING
+                lost = lost * (1 + 2 * math.log(term.codes)) + of_softmax
+            of_norm.append((lost + self._added) * norms)
+            of_residual.append(torch.full_like(norms, of_softmax))
+        self.of_norm = self._sum_of_contexts(of_norm)
         # Residuals are 1 here: this part of the error does not depend on a candidate's norm.
-        self.of_residual = contexts.vectors.new_full((len(contexts),), of_softmax)
+        self.of_residual = self._sum_of_contexts(of_residual)
 
     def __iter__(self) -> Iterator[BoundedScores]:
-        mask = self.contexts.mask
-        missing = None if mask.all() else ~mask[..., None]
         for start in range(0, len(self.candidates), self._block):
             block = self.candidates.block(start, self._block, self._rows)
-            products = (self._rows @ block.T).view(*mask.shape, -1)
+            products = self._rows @ block.T
             norms = self.candidates.norms()[start : start + len(block)].to(block.device)
-            scores = self.candidates.mask_removed(start, softmax_sum(products, missing))
+            total = add_up(self.query, products, self._offsets_of(start, len(block), products))
+            scores = self.candidates.mask_removed(start, total)
             yield BoundedScores(start, scores, norms, torch.ones_like(norms))
-
-
-def softmax_sum(products: Tensor, missing: Tensor | None) -> Tensor:
-    """Return the (B, n) poly-encoder scores sum_m softmax(s)_m s_m; changes `products` in place.
-
-    Args:
-        products: (B, M, n) products s_m of context vectors and candidates.
-        missing: (B, M, 1), true for context vectors that do not count; None when all of them count.
-    """
-    if products.shape[1] == 1:
-        return products[:, 0]
-    peaks = products.amax(1, keepdim=True)
-    # Terms below e^-80 do not change a float32 sum, and smaller ones become denormal, which processors compute slowly.
-    weights = (products - peaks).clamp_(min=-80).exp_()
-    if missing is not None:
-        weights.masked_fill_(missing, 0)
-    return products.mul_(weights).sum(1).div_(weights.sum(1))

@@ -7,8 +7,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from convmodel.models.selection.search.bounds import Float32Pass, Int8Pass, ScoreBounds, softmax_sum
+from convmodel.models.selection.search.bounds import Float32Pass, Int8Pass, ScoreBounds
 from convmodel.models.selection.search.pruning import Pairs, survivors, top_pairs
+from convmodel.models.selection.search.query import Query, add_up
 from convmodel.models.selection.search.vectors import CandidateMatrix, EncodedContexts
 
 CHUNK = 8_192
@@ -30,7 +31,7 @@ class TopK:
 
 
 def search_exact(
-    contexts: EncodedContexts, candidates: Tensor | CandidateMatrix, k: int, *, chunk: int = CHUNK
+    contexts: EncodedContexts | Query, candidates: Tensor | CandidateMatrix, k: int, *, chunk: int = CHUNK
 ) -> TopK:
     """Return the k best candidates of each context by the poly-encoder's score; with one vector, the dot product.
 
@@ -38,6 +39,7 @@ def search_exact(
     the candidates nor the number of threads decides between two equal scores.
 
     Args:
+        contexts: the contexts, or a query, whose sum of terms and given values is the score.
         candidates: (N, D); may be memory-mapped. Wrap what is searched repeatedly in a `CandidateMatrix` first.
         k: number of candidates to return; all of them when there are fewer.
         chunk: number of candidates multiplied at once.
@@ -48,13 +50,15 @@ def search_exact(
     matrix = candidates if isinstance(candidates, CandidateMatrix) else CandidateMatrix(candidates, quantise=False)
     if k < 1 or not matrix.left:
         raise ValueError(f"k={k} of {matrix.left} candidates; ask for at least 1 of at least 1")
-    vectors = _at_least_float32(contexts.vectors)
+    query = Query.of(contexts)
+    query = query.to(query.dtype)
     k = min(k, matrix.left)
-    step = max(1, ROWS // vectors.shape[1])
-    rows = [slice(start, start + step) for start in range(0, len(vectors), step)]
-    parts = [_search(EncodedContexts(vectors[part], contexts.mask[part]), matrix, k, chunk) for part in rows]
+    step = max(1, ROWS // max(query.vectors, 1))
+    parts = [
+        _search(query.select(slice(start, start + step)), matrix, k, chunk) for start in range(0, len(query), step)
+    ]
     if not parts:
-        return TopK(torch.empty(0, k, dtype=torch.long), vectors.new_empty(0, k))
+        return TopK(torch.empty(0, k, dtype=torch.long), torch.empty(0, k, dtype=query.dtype))
     return TopK(torch.cat([part.ids for part in parts]), torch.cat([part.scores for part in parts]))
 
 
@@ -73,67 +77,76 @@ def rescore_pairs(
     if int(torch.bincount(rows, minlength=len(contexts)).min()) < k:
         return None
     unused = torch.empty(len(rows))
-    contexts = EncodedContexts(_at_least_float32(contexts.vectors), contexts.mask)
-    return _best_pairs(contexts, candidates, Pairs(rows, ids, unused, unused), k)
+    query = Query.of(contexts)
+    return _best_pairs(query.to(query.dtype), candidates, Pairs(rows, ids, unused, unused), k)
 
 
-def _at_least_float32(vectors: Tensor) -> Tensor:
-    return vectors if vectors.dtype == torch.float64 else vectors.float()
+def score_all(query: Query, candidates: Tensor) -> Tensor:
+    """Return the (B, N) exact scores of a query and all of (N, D) candidates."""
+    exact = query.to(_exact_type(query.device))
+    return _scores(exact, candidates, exact.offsets)
 
 
-def _search(contexts: EncodedContexts, candidates: CandidateMatrix, k: int, chunk: int) -> TopK:
+def _search(query: Query, candidates: CandidateMatrix, k: int, chunk: int) -> TopK:
     """Prune with the fastest bounds that leave few enough pairs, and score the survivors exactly."""
-    limit = len(contexts) * len(candidates) // SPARSE
-    for bounds in _bounds(contexts, candidates, chunk) if k * SPARSE < len(candidates) else ():
-        pairs = survivors(bounds, k, exact=partial(_exact, contexts, candidates), limit=limit)
+    limit = len(query) * len(candidates) // SPARSE
+    for bounds in _bounds(query, candidates, chunk) if k * SPARSE < len(candidates) else ():
+        pairs = survivors(bounds, k, exact=partial(_exact, query, candidates), limit=limit)
         if pairs is not None:
-            return _best_pairs(contexts, candidates, pairs, k)
-    return _score_all(contexts, candidates, k, chunk)
+            return _best_pairs(query, candidates, pairs, k)
+    return _search_all(query, candidates, k, chunk)
 
 
-def _bounds(contexts: EncodedContexts, candidates: CandidateMatrix, chunk: int) -> Iterator[ScoreBounds]:
+def _bounds(query: Query, candidates: CandidateMatrix, chunk: int) -> Iterator[ScoreBounds]:
     """Yield the bounds that apply, fastest first; none for float64 contexts, which float32 cannot bound."""
-    if contexts.vectors.dtype == torch.float64:
+    if query.dtype == torch.float64 or not query.terms:
         return
-    if contexts.vectors.device.type == "cpu" and candidates.quantised() is not None:
-        yield Int8Pass(contexts, candidates)
-    yield Float32Pass(contexts, candidates, chunk)
+    if query.device.type == "cpu" and candidates.quantised() is not None:
+        yield Int8Pass(query, candidates)
+    yield Float32Pass(query, candidates, chunk)
 
 
-def _best_pairs(contexts: EncodedContexts, candidates: CandidateMatrix, pairs: Pairs, k: int) -> TopK:
+def _best_pairs(query: Query, candidates: CandidateMatrix, pairs: Pairs, k: int) -> TopK:
     """Return the best pairs of each context by exact scores."""
-    scores = _exact(contexts, candidates, pairs.rows, pairs.ids).to(contexts.vectors.dtype)
-    positions, _ = top_pairs(pairs.rows, scores, count=len(contexts), k=k)
+    scores = _exact(query, candidates, pairs.rows, pairs.ids).to(query.dtype)
+    positions, _ = top_pairs(pairs.rows, scores, count=len(query), k=k)
     return TopK(pairs.ids[positions], scores[positions])
 
 
-def _exact(contexts: EncodedContexts, candidates: CandidateMatrix, rows: Tensor, ids: Tensor) -> Tensor:
+def _exact(query: Query, candidates: CandidateMatrix, rows: Tensor, ids: Tensor) -> Tensor:
     """Return (P,) scores, in float64, of pairs sorted by context."""
-    vectors = contexts.vectors.to(_exact_type(contexts.vectors.device))
-    ids_by_context = torch.split(ids, torch.bincount(rows, minlength=len(contexts)).tolist())
+    exact = query.to(_exact_type(query.device))
+    ids_by_context = torch.split(ids, torch.bincount(rows, minlength=len(query)).tolist())
     scores = []
-    for context, mask, context_ids in zip(vectors, contexts.mask, ids_by_context, strict=True):
+    for row, context_ids in enumerate(ids_by_context):
+        context = exact.select(slice(row, row + 1))
         for chunk in torch.split(context_ids, CHUNK):
-            scores.append(_scores(context[None], mask[None], candidates.take(chunk, vectors))[0])
+            offsets = None if context.offsets is None else context.offsets[:, chunk.to(context.offsets.device)]
+            vectors = candidates.take(chunk, torch.empty(0, dtype=_exact_type(query.device), device=query.device))
+            scores.append(_scores(context, vectors, offsets)[0])
     return torch.cat(scores)
 
 
-def _scores(vectors: Tensor, mask: Tensor, candidates: Tensor) -> Tensor:
-    """Return (B, n) poly-encoder scores of (B, M, D) context vectors and (n, D) candidates."""
-    products = (vectors.flatten(0, 1) @ candidates.T).view(*vectors.shape[:2], -1)
-    return softmax_sum(products, None if mask.all() else ~mask[..., None])
+def _scores(query: Query, candidates: Tensor, offsets: Tensor | None) -> Tensor:
+    """Return (B, n) scores of (n, D) candidates, with their (B, n) given values."""
+    given = None if offsets is None else offsets.to(_exact_type(query.device)).to(query.device)
+    if not query.terms:
+        return add_up(query, candidates.new_empty(0, len(candidates)), given)
+    rows = query.rows()
+    return add_up(query, rows @ candidates.to(rows).T, given)
 
 
-def _score_all(contexts: EncodedContexts, candidates: CandidateMatrix, k: int, chunk: int) -> TopK:
+def _search_all(query: Query, candidates: CandidateMatrix, k: int, chunk: int) -> TopK:
     """Score all candidates exactly, chunk by chunk, and keep the best so far."""
-    vectors = contexts.vectors.to(_exact_type(contexts.vectors.device))
-    filled = EncodedContexts(vectors, contexts.mask).filled().view_as(vectors)
-    ids = torch.empty(len(vectors), 0, dtype=torch.long, device=vectors.device)
-    best = TopK(ids, contexts.vectors.new_empty(len(vectors), 0))
+    exact = query.to(_exact_type(query.device))
+    like = torch.empty(0, dtype=_exact_type(query.device), device=query.device)
+    ids = torch.empty(len(query), 0, dtype=torch.long, device=query.device)
+    best = TopK(ids, torch.empty(len(query), 0, dtype=query.dtype, device=query.device))
     for start in range(0, len(candidates), chunk):
-        scores = _scores(filled, contexts.mask, candidates.block(start, chunk, vectors)).to(best.scores)
+        offsets = None if exact.offsets is None else exact.offsets[:, start : start + chunk]
+        scores = _scores(exact, candidates.block(start, chunk, like), offsets).to(best.scores)
         scores = candidates.mask_removed(start, scores)
-        ids = torch.arange(start, start + scores.shape[1], device=vectors.device).expand_as(scores)
+        ids = torch.arange(start, start + scores.shape[1], device=query.device).expand_as(scores)
         new = _best(ids, scores, k)
         best = _best(torch.cat([best.ids, new.ids], 1), torch.cat([best.scores, new.scores], 1), k)
     return best

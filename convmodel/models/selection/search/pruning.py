@@ -45,7 +45,7 @@ def survivors(bounds: ScoreBounds, k: int, *, exact: ExactScorer, limit: int) ->
     Returns:
         None where more than `limit` pairs survive, or where scores are too large for float32.
     """
-    contexts = len(bounds.contexts)
+    contexts = len(bounds.query)
     best = bounds.of_norm.new_full((contexts, k), -torch.inf)  # exact scores of the k best candidates so far
     parts: list[Pairs] = []
     for blocks in _spans(bounds, k):
@@ -134,9 +134,10 @@ def _spans(bounds: ScoreBounds, k: int) -> Iterator[list[_Grouped]]:
 
 
 def _concatenated(parts: Sequence[Pairs]) -> Pairs:
-    """Return the pairs of all parts, sorted by context; the order within a context is kept."""
+    """Return the pairs of all parts, sorted by context, then by candidate."""
     pairs = Pairs(*(torch.cat([getattr(part, name) for part in parts]) for name in Pairs.__slots__))
-    return pairs.select(pairs.rows.argsort(stable=True))
+    order = pairs.ids.argsort()
+    return pairs.select(order[pairs.rows[order].argsort(stable=True)])
 
 
 def top_pairs(rows: Tensor, scores: Tensor, *, count: int, k: int) -> tuple[Tensor, Tensor]:

@@ -27,6 +27,10 @@ class EncodedContexts:
     def __len__(self) -> int:
         return len(self.vectors)
 
+    def cpu(self) -> "EncodedContexts":
+        """Return the contexts on the CPU."""
+        return EncodedContexts(self.vectors.cpu(), self.mask.cpu())
+
     def filled(self) -> Tensor:
         """Return (B * M, D) vectors with each masked one replaced by its context's first valid one.
 

@@ -1,0 +1,1 @@
+"""Steps of decoders on a CPU that numba compiles for this machine."""

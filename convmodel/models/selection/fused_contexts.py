@@ -1,0 +1,155 @@
+"""Contexts of a fused selector: values of features, scores, and exact search."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from convmodel.models.selection.fusion import WORD_FEATURES, Fusion
+from convmodel.models.selection.lexical import WordIndex, text_id, word_ids
+from convmodel.models.selection.search.exact import TopK, score_all, search_exact
+from convmodel.models.selection.search.query import Query, Term
+from convmodel.models.selection.search.table import CandidateTable
+from convmodel.models.selection.search.vectors import EncodedContexts
+
+SPAN = 1 << 21
+"""Number of values of candidates held in memory at once."""
+
+Parts = list[dict[str, float]]
+"""For each candidate, the addends of its score, by feature."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContextWords:
+    """The words of a context, as ids.
+
+    Args:
+        whole: the distinct words of persona and context.
+        last_turn: those of the last turn.
+        persona: those of each persona sentence.
+        turns: the `text_id` of each turn.
+    """
+
+    whole: np.ndarray
+    last_turn: np.ndarray
+    persona: Sequence[np.ndarray]
+    turns: Sequence[int]
+
+    @classmethod
+    def of(cls, context: Sequence[str], persona: Sequence[str] = ()) -> "ContextWords":
+        """Return the words of a context, which has a turn at least."""
+        sentences = [word_ids([sentence]) for sentence in persona]
+        return cls(word_ids([*persona, *context]), word_ids(context[-1:]), sentences, list(map(text_id, context)))
+
+    def value(self, feature: str, index: WordIndex) -> np.ndarray:
+        """Return the (N,) values of a feature of `WORD_FEATURES`."""
+        if feature == "bm25_context":
+            return index.scores(self.whole)
+        if feature == "bm25_last_turn":
+            return index.scores(self.last_turn)
+        if feature == "log_length":
+            return index.table.log_lengths
+        values = np.zeros(len(index.table))
+        if feature == "said_already":
+            values[index.table.find(self.turns)] = 1.0
+        for sentence in self.persona if feature == "bm25_persona" else ():
+            np.maximum(values, index.scores(sentence), out=values)
+        return values
+
+
+@dataclass(frozen=True, slots=True)
+class FusedContexts:
+    """B contexts of a fused selector.
+
+    Args:
+        words: their words.
+        terms: the features that are computed from candidates' vectors, by name, with weight 1.
+        scores: (B, C) scores of a selector that reads a context and C candidates together; None without one.
+    """
+
+    fusion: Fusion
+    words: Sequence[ContextWords]
+    terms: Mapping[str, Term]
+    scores: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def cpu(self) -> "FusedContexts":
+        """Return the contexts on the CPU, where the vectors of an index are."""
+        terms = {name: replace(term, contexts=term.contexts.cpu()) for name, term in self.terms.items()}
+        return replace(self, terms=terms)
+
+    def values(self, row: int, table: CandidateTable, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+        """Return the (N,) float64 values of features, by default of all that count, for a context and candidates."""
+        wanted = names if names is not None else [n for n, of in self.fusion.features.items() if of.weight]
+        index = table.word_index(self.fusion.statistics)
+        values = {name: self.words[row].value(name, index) for name in wanted if name in WORD_FEATURES}
+        for name in wanted:
+            if name in self.terms:
+                query = Query([self.terms[name]]).select(slice(row, row + 1))
+                values[name] = score_all(query, table.vectors.vectors)[0].double().cpu().numpy()
+            elif self.scores is not None and name not in values:
+                values[name] = self.scores[row].double().numpy()
+            elif name not in values:  # of a persona that there is not
+                values[name] = np.zeros(len(table))
+        return values
+
+    def parts(self, row: int, table: CandidateTable) -> dict[str, np.ndarray]:
+        """Return the (N,) addends of the scores, by feature."""
+        return self.fusion.parts(self.values(row, table))
+
+    def parts_of(self, row: int, table: CandidateTable) -> Parts:
+        """Return the addends of the score of each of N candidates, by feature."""
+        parts = self.parts(row, table)
+        return [{name: float(values[number]) for name, values in parts.items()} for number in range(len(table))]
+
+    def score(self, row: int, table: CandidateTable) -> Tensor:
+        """Return the (N,) float32 scores of candidates for a context."""
+        parts = self.parts(row, table).values()
+        return torch.from_numpy(sum(parts, start=np.zeros(len(table)))).float()
+
+    def search(self, table: CandidateTable, k: int) -> TopK:
+        """Return the k best candidates of each context by exact scores; see `search_exact`."""
+        step = max(1, SPAN // max(len(table), 1))
+        found = [
+            search_exact(self._query(slice(start, start + step), table), table.vectors, k)
+            for start in range(0, len(self), step)
+        ]
+        return TopK(torch.cat([best.ids for best in found]), torch.cat([best.scores for best in found]))
+
+    def _query(self, part: slice, table: CandidateTable) -> Query:
+        """Return the fused score of some contexts: products of vectors, and the values of words of all candidates."""
+        index = table.word_index(self.fusion.statistics)
+        offsets = np.stack([self._offsets(words, index) for words in self.words[part]])
+        weighted = [
+            replace(term, weight=self.fusion.factor(name))
+            for name, term in self.terms.items()
+            if self.fusion.factor(name)
+        ]
+        return Query(Query(weighted).select(part).terms, torch.from_numpy(offsets))
+
+    def _offsets(self, words: ContextWords, index: WordIndex) -> np.ndarray:
+        """Return the (N,) values of words, each times its factor, and the part that is equal for all candidates."""
+        total: np.ndarray = index.table.log_lengths * self.fusion.factor("log_length")
+        total += self.fusion.offset
+        if said := self.fusion.factor("said_already"):
+            total[np.unique(index.table.find(words.turns))] += said
+        for name in ("bm25_context", "bm25_last_turn", "bm25_persona"):
+            if factor := self.fusion.factor(name):
+                values = words.value(name, index)
+                total += np.multiply(values, factor, out=values)
+        return total
+
+
+SearchContexts = EncodedContexts | FusedContexts
+"""Contexts encoded by a selector's `encode_contexts`."""
+
+
+def search_table(contexts: SearchContexts, table: CandidateTable, k: int) -> TopK:
+    """Return the k best candidates of each context by exact scores; see `search_exact`."""
+    return (
+        contexts.search(table, k) if isinstance(contexts, FusedContexts) else search_exact(contexts, table.vectors, k)
+    )

@@ -1,0 +1,214 @@
+"""The fused selector: scores of a selector, BM25 and other features, added up with learned weights."""
+
+from collections.abc import Sequence
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from convmodel.models.card import ModelCard
+from convmodel.models.folder import weights_digest
+from convmodel.models.selection.dual_encoder import DualEncoderSelector
+from convmodel.models.selection.fused_contexts import ContextWords, FusedContexts, Parts
+from convmodel.models.selection.fusion import ENCODER_FEATURES, LEARN_AGAIN, VECTOR_FEATURES, WORD_FEATURES, Fusion
+from convmodel.models.selection.inputs import Candidates, Contexts, Personas, checked_contexts, checked_pools
+from convmodel.models.selection.lexical import WordStatistics, WordTable
+from convmodel.models.selection.search.query import Term
+from convmodel.models.selection.search.table import CandidateTable
+from convmodel.models.selection.search.vectors import CandidateMatrix, EncodedContexts
+from convmodel.models.selection.selector import Selector
+from convmodel.models.selection.selector_files import FUSION, LEXICAL, write_config
+from convmodel.tokens.text_tokenizer import TextTokenizer
+
+
+class FusedSelector(Selector):
+    """A selector that adds up features with learned weights; see `Fusion`.
+
+    Args:
+        encoder: the selector whose scores are features; None for features of words alone.
+        fusion: weights, and statistics of words.
+
+    Raises:
+        ValueError: for weights that were learned with another selector.
+    """
+
+    def __init__(self, encoder: Selector | None, fusion: Fusion) -> None:
+        if encoder is not None:
+            super().__init__(encoder.network, encoder.tokenizer)
+        else:
+            self.network = nn.Module()
+        self.encoder = encoder
+        self.fusion = fusion
+        self.kind = LEXICAL if encoder is None else f"fused {encoder.kind}"
+        fingerprint = None if encoder is None else encoder.fingerprint()
+        if fingerprint != fusion.encoder:
+            raise ValueError(
+                f"{FUSION} was learned with another selector (fingerprint {fusion.encoder}) than this one "
+                f"({fingerprint}); {LEARN_AGAIN}"
+            )
+
+    @classmethod
+    def read(cls, encoder: Selector | None, folder: Path, *, learned: bool = True) -> Self:
+        """Read the fusion of a selector's folder; without `learned`, a lexical selector has default weights."""
+        fusion = Fusion.read(folder)
+        try:
+            return cls(encoder, fusion if learned else Fusion.lexical(fusion.statistics))
+        except ValueError as error:
+            raise ValueError(f"{folder}: {error}") from None
+
+    @property
+    def searches(self) -> bool:
+        return self.encoder is None or self.encoder.searches
+
+    @property
+    def indexer(self) -> Selector:
+        """See `Selector.indexer`. Those of all lexical selectors are equal: an index of words needs no weights."""
+        return FusedSelector(None, Fusion({}, WordStatistics.of([]))) if self.encoder is None else self.encoder
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cpu") if self.encoder is None else self.encoder.device
+
+    @property
+    def dtype(self) -> str:
+        return "float32" if self.encoder is None else self.encoder.dtype
+
+    @property
+    def vocab_size(self) -> int:
+        return len(self.fusion.statistics.frequencies) if self.encoder is None else self.encoder.vocab_size
+
+    def fingerprint(self) -> str:
+        """See `Selector.fingerprint`; weights and statistics of words are part of it."""
+        features = sorted((name, astuple(feature)) for name, feature in self.fusion.features.items())
+        return weights_digest((self.fusion.encoder, features, self.fusion.statistics), {})
+
+    def options(self) -> dict[str, Any]:
+        return {} if self.encoder is None else self.encoder.options()
+
+    @classmethod
+    def build(cls, tokenizer: TextTokenizer, options: dict[str, Any]) -> Self:
+        raise TypeError("a fused selector is read from its folder; use Selector.from_pretrained")
+
+    def write_files(self, folder: Path, card: ModelCard) -> None:
+        if self.encoder is None:
+            write_config(folder, self.kind, {})
+        else:
+            self.encoder.write_files(folder, card)
+        self.fusion.write(folder)
+
+    def parameters(self) -> int:
+        """See `Selector.parameters`; those of the fusion are counted too."""
+        return len(self.fusion.features) + (0 if self.encoder is None else self.encoder.parameters())
+
+    # Scores
+
+    def encode_candidates(self, candidates: Sequence[str]) -> Tensor:
+        """See `Selector.encode_candidates`; without an encoder, vectors have no numbers."""
+        return torch.empty(len(candidates), 0) if self.encoder is None else self.encoder.encode_candidates(candidates)
+
+    def encode_contexts(self, contexts: Contexts, *, personas: Personas = None) -> FusedContexts:
+        """Encode B contexts, at least one, for a search; the arguments are those of `score`."""
+        if not self.searches:
+            raise TypeError(f"a {self.kind} reads context and candidate together and cannot search")
+        if not len(contexts):
+            raise ValueError("there are no contexts; give at least one")
+        return fused_contexts(self.encoder, self.fusion, contexts, personas)
+
+    @torch.inference_mode()
+    def score(self, contexts: Contexts, candidates: Candidates, *, personas: Personas = None) -> Tensor:
+        """See `Selector.score`. Every text is encoded once, even if several pools contain it."""
+        pools = checked_pools(contexts, candidates)
+        if not len(contexts):
+            return torch.empty(0, len(pools[0]))
+        texts = list(dict.fromkeys(text for pool in pools for text in pool))
+        indices = {text: index for index, text in enumerate(texts)}
+        table = candidate_table(self, texts)
+        tables = [table.take([indices[text] for text in pool]) for pool in pools]
+        encoded = fused_contexts(self.encoder, self.fusion, contexts, personas, candidates=candidates)
+        return torch.stack([encoded.score(row, tables[row % len(tables)]) for row in range(len(encoded))])
+
+    def explain(self, context: Sequence[str], candidates: Sequence[str], *, persona: Sequence[str] = ()) -> Parts:
+        """Return the addends of the score of each candidate, by feature."""
+        encoded = fused_contexts(self.encoder, self.fusion, [context], [persona], candidates=candidates)
+        return encoded.parts_of(0, candidate_table(self, candidates))
+
+
+SearchingSelector = DualEncoderSelector[Any, Any] | FusedSelector
+"""A selector with `encode_contexts`."""
+
+
+def require_searching(selector: Selector, *, remedy: str) -> SearchingSelector:
+    """Return a selector that can search; raise a ValueError, which ends with the remedy, for any other."""
+    if not selector.searches:
+        raise ValueError(f"a {selector.kind} reads context and candidate together and cannot search; {remedy}")
+    assert isinstance(selector, DualEncoderSelector | FusedSelector)
+    return selector
+
+
+def candidate_table(selector: Selector, texts: Sequence[str]) -> CandidateTable:
+    """Return candidates with their words and, of a selector that encodes them apart from contexts, their vectors."""
+    vectors = selector.encode_candidates(texts) if selector.searches else torch.empty(len(texts), 0)
+    return CandidateTable(CandidateMatrix(vectors, quantise=False), lambda: WordTable.of(texts))
+
+
+def feature_names(encoder: Selector | None) -> list[str]:
+    """Return the names of all features that a selector, or none, allows."""
+    names = [] if encoder is None else [*ENCODER_FEATURES]
+    return [*names, *(VECTOR_FEATURES if encoder is not None and encoder.searches else ()), *WORD_FEATURES]
+
+
+def fused_contexts(
+    encoder: Selector | None,
+    fusion: Fusion,
+    contexts: Contexts,
+    personas: Personas,
+    *,
+    candidates: Candidates | None = None,
+    names: Sequence[str] | None = None,
+) -> FusedContexts:
+    """Encode contexts for a fusion; `names` are the features that are needed, by default all that count.
+
+    Args:
+        candidates: for a selector that reads context and candidate together, the candidates as for `score`.
+    """
+    wanted = names if names is not None else [name for name, feature in fusion.features.items() if feature.weight]
+    checked = checked_contexts(contexts, personas)
+    words = [ContextWords.of(turns, persona) for turns, persona in checked]
+    if isinstance(encoder, DualEncoderSelector):
+        terms = _terms(encoder, [turns for turns, _ in checked], [persona for _, persona in checked], wanted)
+        return FusedContexts(fusion, words, terms)
+    scores = None
+    if encoder is not None and candidates is not None and not {*wanted}.isdisjoint(ENCODER_FEATURES):
+        scores = encoder.score(contexts, candidates, personas=personas)
+    return FusedContexts(fusion, words, {}, scores)
+
+
+def _terms(
+    encoder: DualEncoderSelector[Any, Any],
+    contexts: Sequence[Sequence[str]],
+    personas: Sequence[Sequence[str]],
+    names: Sequence[str],
+) -> dict[str, Term]:
+    """Return the features of `names` that are computed from vectors, with weight 1."""
+    terms: dict[str, Term] = {}
+    if "encoder_context" in names:
+        terms["encoder_context"] = Term(encoder.encode_contexts(contexts, personas=personas))
+    if "encoder_last_turn" in names:
+        terms["encoder_last_turn"] = Term(_as_candidates(encoder, [[turns[-1]] for turns in contexts]))
+    if "encoder_persona" in names and any(personas):
+        terms["encoder_persona"] = Term(_as_candidates(encoder, personas), attends=False)
+    return terms
+
+
+def _as_candidates(encoder: DualEncoderSelector[Any, Any], texts: Sequence[Sequence[str]]) -> EncodedContexts:
+    """Return the vectors of each context's texts, encoded as candidates; one of zeros where there are none."""
+    distinct = list(dict.fromkeys(text for of_context in texts for text in of_context))
+    rows = {text: row for row, text in enumerate(distinct)}
+    vectors = torch.cat([encoded := encoder.encode_candidates(distinct), torch.zeros_like(encoded[:1])])
+    size = max(1, *map(len, texts))
+    indices = [[rows[text] for text in of_context] or [len(distinct)] for of_context in texts]
+    mask = torch.tensor([[n < len(row) for n in range(size)] for row in indices], device=vectors.device)
+    padded = torch.tensor([row + [len(distinct)] * (size - len(row)) for row in indices], device=vectors.device)
+    return EncodedContexts(vectors[padded], mask)

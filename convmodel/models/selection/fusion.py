@@ -1,0 +1,192 @@
+"""Linear fusion of named features of a context and a candidate, and its file in the folder of a selector."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from convmodel.data.atomic import atomic_file
+from convmodel.data.json_file import read_json_object
+from convmodel.models.selection.lexical import WordStatistics
+from convmodel.models.selection.selector_files import FUSION
+
+VERSION = 1
+
+WORD_FEATURES = ("bm25_context", "bm25_last_turn", "bm25_persona", "log_length", "said_already")
+"""Features without a model: BM25 of persona and context, of the last turn, and of the best persona sentence; the
+logarithm of 1 + the number of words; and 1 for a text with the words of a turn of the context."""
+
+ENCODER_FEATURES = ("encoder_context",)
+"""The score of any selector."""
+
+VECTOR_FEATURES = ("encoder_last_turn", "encoder_persona")
+"""Products of a candidate's vector with those of the last turn, and of the best persona sentence, as candidates."""
+
+DEFAULT_WEIGHTS = {"bm25_context": 1.0, "bm25_last_turn": 0.7, "bm25_persona": 1.0}
+"""Weights of a lexical selector before any are learned."""
+
+DECAY = 1e-3
+"""Weight of the squared weights in the loss."""
+
+LEARN_AGAIN = "learn it again (python -m convmodel fuse), or load the selector without it (fusion=False, --no_fusion)"
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """The weight of a feature, applied to (value - mean) / scale."""
+
+    weight: float
+    mean: float = 0.0
+    scale: float = 1.0
+
+    @property
+    def factor(self) -> float:
+        """The factor of the value itself."""
+        return self.weight / self.scale
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """A linear score: the sum of weighted, standardized features.
+
+    Args:
+        features: weights by name.
+        statistics: the words of the texts that it was learned on, for BM25.
+        encoder: fingerprint of the selector whose scores are features; None without one.
+        learned_on: facts about the data; empty for default weights.
+    """
+
+    features: Mapping[str, Feature]
+    statistics: WordStatistics
+    encoder: str | None = None
+    learned_on: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def lexical(cls, statistics: WordStatistics) -> Self:
+        """Return the fusion of a selector without a model, with default weights."""
+        return cls({name: Feature(weight) for name, weight in DEFAULT_WEIGHTS.items()}, statistics)
+
+    @property
+    def offset(self) -> float:
+        """The part of the score that is equal for all candidates."""
+        return -sum(feature.factor * feature.mean for feature in self.features.values())
+
+    def factor(self, name: str) -> float:
+        """Return the factor of a feature's value; 0 for one that does not count."""
+        return self.features[name].factor if name in self.features else 0.0
+
+    def parts(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the addends of scores, by feature, from (N,) values of all features that count."""
+        return {
+            name: (values[name] - feature.mean) * feature.factor
+            for name, feature in self.features.items()
+            if feature.weight
+        }
+
+    def with_statistics(self, statistics: WordStatistics) -> Self:
+        """Return the fusion with other statistics of words."""
+        return replace(self, statistics=statistics)
+
+    # Its file
+
+    def write(self, folder: Path) -> None:
+        """Write the file in a folder, atomically."""
+        values = {
+            "version": VERSION,
+            "encoder": self.encoder,
+            "features": {name: asdict(feature) for name, feature in self.features.items()},
+            "learned_on": dict(self.learned_on),
+        }
+        text = json.dumps(values, indent=2, ensure_ascii=False)
+        words = json.dumps(self.statistics.to_json(), ensure_ascii=False)
+        with atomic_file(folder / FUSION) as fresh:
+            fresh.write_text(f'{text[:-2]},\n  "words": {words}\n}}\n', encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read the file of a folder.
+
+        Raises:
+            FileNotFoundError, ValueError: when there is none, or it has other contents than `write` gives.
+        """
+        file = folder / FUSION
+        values = read_json_object(file, remedy=LEARN_AGAIN)
+        if values.get("version") != VERSION:
+            raise ValueError(f"{file}: is of version {values.get('version')!r}, not {VERSION}; {LEARN_AGAIN}")
+        try:
+            features = {name: Feature(**of_feature) for name, of_feature in values["features"].items()}
+            statistics = WordStatistics(**values["words"])
+            _check(features, statistics)
+            return cls(features, statistics, values["encoder"], values["learned_on"])
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ValueError(f"{file}: is damaged ({error}); {LEARN_AGAIN}") from None
+
+
+def _check(features: Mapping[str, Feature], statistics: WordStatistics) -> None:
+    """Raise a ValueError or TypeError for an unknown feature, or an impossible number."""
+    known = (*ENCODER_FEATURES, *VECTOR_FEATURES, *WORD_FEATURES)
+    for name, feature in features.items():
+        if name not in known:
+            raise ValueError(f"there is no feature {name!r}; known are {', '.join(known)}")
+        if not all(math.isfinite(value) for value in asdict(feature).values()) or feature.scale <= 0:
+            raise ValueError(f"{name} is {feature}")
+    numbers = statistics.frequencies.values()
+    if statistics.texts < 1 or not 0 < statistics.mean_length < math.inf:
+        raise ValueError(f"words of {statistics.texts} texts with a mean length of {statistics.mean_length}")
+    if not all(type(number) is int and 1 < number <= statistics.texts for number in numbers):
+        raise ValueError("a word is in fewer than two texts, or in more than there are")
+
+
+# Learning
+
+
+def learn_features(names: Sequence[str], pools: Sequence[np.ndarray], gold: Sequence[int]) -> dict[str, Feature]:
+    """Learn weights by the cross-entropy of the gold response among its candidates, with a softmax over them.
+
+    A feature that never differs between the candidates of a pool gets the weight 0.
+
+    Args:
+        names: F features.
+        pools: for each example, its (C, F) values; C may differ.
+        gold: for each example, the row of the gold response.
+    """
+    stacked = np.concatenate(pools)
+    means = stacked.mean(0)
+    scales = stacked.std(0)
+    varies = np.max([np.ptp(values, axis=0) for values in pools], axis=0) > 1e-9
+    scales[~varies | (scales < 1e-9)] = 1.0
+    size = max(map(len, pools))
+    values = torch.zeros(len(pools), size, len(names), dtype=torch.float64)
+    mask = torch.zeros(len(pools), size, dtype=torch.bool)
+    for index, pool in enumerate(pools):
+        values[index, : len(pool)] = torch.from_numpy((pool - means) / scales * varies)
+        mask[index, : len(pool)] = True
+    weights = _minimize(values, mask, torch.tensor(gold)).tolist()
+    columns = zip(names, weights, means.tolist(), scales.tolist(), varies.tolist(), strict=True)
+    return {
+        name: Feature(weight, mean, scale) if differs else Feature(0.0)
+        for name, weight, mean, scale, differs in columns
+    }
+
+
+def _minimize(values: Tensor, mask: Tensor, gold: Tensor) -> Tensor:
+    """Return the (F,) weights with the smallest loss, which is convex, for (E, C, F) values of E examples."""
+    weights = torch.zeros(values.shape[2], dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weights], max_iter=200, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        scores = (values @ weights).masked_fill(~mask, -torch.inf)
+        total = torch.nn.functional.cross_entropy(scores, gold) + DECAY * weights.square().sum()
+        total.backward()
+        return total
+
+    with torch.enable_grad():
+        optimizer.step(loss)
+    return weights.detach()
