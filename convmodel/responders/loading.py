@@ -193,7 +193,7 @@ def open_responder(
     writer = None
     if model is not None:
         how: dict[str, Any] = {"base": base, "device": device, "dtype": dtype, "reasoning": reasoning}
-        sizes = {"max_running": max_running, "max_waiting": max_waiting, "max_kept": max_kept}
+        sizes: dict[str, Any] = {"max_running": max_running, "max_waiting": max_waiting, "max_kept": max_kept}
         writer = _load_writer(model, adapters or {}, **how, **sizes)
     if writer is not None and (chooser is not None or scorer not in (None, "likelihood")):
         return Hybrid(writer, chooser, scorer=scorer)

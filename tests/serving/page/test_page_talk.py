@@ -208,7 +208,7 @@ def test_the_model_that_is_chosen_replies(new_site: NewSite, new_page: NewPage) 
     person.talk("Again")
     person.page.reload()
     person.sees("Hello", "Hi", "Again", "Good evening")
-    assert len(formal.asked) == len(site.responder.asked) == 1
+    assert len(formal.requests) == len(site.responder.requests) == 1
 
 
 def test_what_the_window_holds_is_shown(new_site: NewSite, new_page: NewPage) -> None:
