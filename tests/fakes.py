@@ -4,9 +4,10 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
-from convmodel.responders.protocol import Candidate, Load, QueueFull, Reply, Session
+from convmodel.responders.protocol import Candidate, Load, Names, QueueFull, Reply, Session
+from convmodel.tokens.speakers import sides_of
 
 if TYPE_CHECKING:
     from convmodel.models.document_inputs import DocumentModelOutput
@@ -131,10 +132,12 @@ class FakeResponder:
         options: Mapping[str, Any] | None = None,
         seed: int | None = None,
         session: Session | None = None,
+        **names: Unpack[Names],
     ) -> FakeReplyHandle:
         """Start a reply."""
         used = {**self.options, **(options or {})}
         self.check_options(used)
+        context = sides_of(context, **names) if names else context
         if any("too long" in turn for turn in context):
             raise ValueError("the last turn does not fit into the window of 64 tokens; shorten it")
         self.running = [replying for replying in self.running if not replying.ended]

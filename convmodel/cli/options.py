@@ -59,6 +59,12 @@ def add_responder_options(
     return model
 
 
+def add_speaker_option(parser: ArgumentParser) -> None:
+    """Add the option for the one as whom a model replies in a group."""
+    text = "reply as this one of several speakers, whose names the conversations then keep"
+    parser.add_argument("--speaker", metavar="NAME", help=text)
+
+
 def add_base_option(group: _ActionsContainer) -> None:
     """Add the option for the model under an adapter."""
     text = "if --model is the folder of a LoRA adapter: the model under it (default: the one that the adapter names)"

@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace, _ArgumentGroup
 from typing import Any
 
-from convmodel.data.options import CHAT_OPTIONS, COLUMN_ROLES, OnError, ReadOptions
+from convmodel.data.options import COLUMN_ROLES, TALK_OPTIONS, OnError, ReadOptions
 
 _READER = ("format", "columns", "encoding", "on_error", "max_line_bytes")
 
@@ -28,11 +28,13 @@ def add_reader_options(parser: ArgumentParser | _ArgumentGroup, *, on_error: OnE
     add("--name_speakers", action="store_true", help="in a chat export: put names before the messages of the others")
     text = "in a chat export: replace phone numbers, mail addresses, links, card and account numbers"
     add("--mask", action="store_true", help=text)
+    text = "in chat exports and lists of utterances: let conversations name who speaks, as JSON Lines with speakers do"
+    add("--keep_speakers", action="store_true", help=text)
 
 
 def get_reader_options(options: Namespace) -> ReadOptions:
     """Return the options of readers that a command line gives."""
-    values: dict[str, Any] = {name: getattr(options, name, None) or None for name in (*_READER, *CHAT_OPTIONS)}
+    values: dict[str, Any] = {name: getattr(options, name, None) or None for name in (*_READER, *TALK_OPTIONS)}
     if getattr(options, "max_line_bytes", None) == 0:
         values["max_line_bytes"] = 0  # refused
     return ReadOptions(**values)

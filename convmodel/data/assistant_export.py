@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 from convmodel.data.chat import ChatMessage
-from convmodel.data.chat_fields import first_object, is_companion, parse_time
+from convmodel.data.chat_fields import first_object, is_companion, read_time
 from convmodel.data.chat_format import ChatFormat
 from convmodel.data.data_file import DataFile, Head
-from convmodel.data.formats.base import Certainty, Problem
+from convmodel.data.formats.base import Certainty, Item, Problem
 from convmodel.data.json_stream import take_depth
 
 ASSISTANT = "assistant"
@@ -70,9 +70,16 @@ def assistant_format(
             elif not isinstance(item.value, dict) or not isinstance(item.value.get(key), dict | list):
                 yield Problem(item.number, f"the conversation has no {key!r}; fetch the export again, or remove it")
             else:
-                begin = ChatMessage(item.number, f"{file.name} {item.path} {item.number}", None, "", "")
-                begin = begin._replace(time=parse_time(item.value.get(time)))
-                yield from _chat_messages(begin, split(item.value), file)
+                yield from read(item, file)
+
+    def read(item: Item, file: DataFile) -> Iterator[ChatMessage | Problem]:
+        try:
+            moment = read_time(item.value.get(time))
+        except ValueError as error:
+            yield Problem(item.number, str(error))
+            return
+        begin = ChatMessage(item.number, f"{file.name} {item.path} {item.number}", moment, "", "")
+        yield from _chat_messages(begin, split(item.value), file)
 
     return ChatFormat(name, human_name, score, messages, me=ASSISTANT)
 

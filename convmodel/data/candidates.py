@@ -7,7 +7,7 @@ from typing import Any, Unpack
 from convmodel.data.conversation import ConversationReader, check_turns
 from convmodel.data.formats.base import DataFileError
 from convmodel.data.formats.candidates import CANDIDATES, CandidateRecord
-from convmodel.data.options import CHAT_OPTIONS, OptionValues, ReadOptions
+from convmodel.data.options import TALK_OPTIONS, OptionValues, ReadOptions
 from convmodel.data.reader import Reader, Report, Source, format_count
 
 __all__ = ["CandidateReader", "CandidateText", "distinct_candidates", "read_candidates"]
@@ -64,7 +64,7 @@ class CandidateReader(Reader[CandidateRecord, CandidateText, CandidateReport]):
     """
 
     noun = "candidate"
-    unused_options = CHAT_OPTIONS
+    unused_options = TALK_OPTIONS
     formats = CANDIDATES
     report_class = CandidateReport
 

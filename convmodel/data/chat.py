@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
+from convmodel.data.chat_fields import UNKNOWN, read_name
 from convmodel.data.data_file import Notes
 from convmodel.data.formats.base import DataFileError, Problem, Record, shorten
 from convmodel.data.mask import mask
@@ -43,13 +44,13 @@ def conversations_from_chat(
 ) -> Iterator[Record | Problem]:
     """Yield the conversations of a chat in which one person, `options.me`, replies to the others.
 
-    Successive messages of one side become one turn, joined with newlines. A gap, or another chat, begins a new
-    conversation. Each conversation ends with a reply; messages of the others after it are left out and counted, as are
-    media, remarks of the program, and conversations without a reply.
+    Successive messages of one side, or of one person if names are kept, become one turn, joined with newlines. A gap,
+    or another chat, begins a new conversation. Each conversation ends with a reply; messages of the others after it are
+    left out and counted, as are media, remarks of the program, and conversations without a reply.
 
     Args:
         messages: the messages.
-        options: the options of the reader: `me`, `gap`, `name_speakers` and `mask`.
+        options: the options of the reader: `me`, `gap`, `name_speakers`, `mask` and `keep_speakers`.
         notes: the remarks on this pass.
         source: the name of the export in error messages.
 
@@ -95,6 +96,7 @@ class _ChatConversation:
         self._messages: list[ChatMessage] = []
         self._last: ChatMessage | None = None
         self._seen: dict[int, str | None] = {}
+        self._me = ""
         self._characters = 0
 
     def see(self, message: ChatMessage) -> Iterator[Record]:
@@ -116,7 +118,8 @@ class _ChatConversation:
         self._characters = 0
         replies = [i for i, message in enumerate(messages) if is_same_person(message.sender, self._options.me)]
         kept = messages[: replies[-1] + 1] if replies else []
-        turns = [text for _, text in join_turns((self._side(message), self._text(message)) for message in kept)]
+        said = join_turns((self._speaker(message), self._text(message)) for message in kept)
+        turns = [text for _, text in said]
         if len(turns) < 2:
             self._notes.left_out["unanswered message"] += len(messages)
             return
@@ -125,7 +128,8 @@ class _ChatConversation:
         if self._is_repeated(first, turns):
             self._notes.left_out["repeated message"] += len(kept)
             return
-        yield Record(first.line, turns, (), _time(first), file=first.file)
+        speakers = [name for name, _ in said] if self._options.keep_speakers else None
+        yield Record(first.line, turns, (), _time(first), file=first.file, speakers=speakers)
 
     def _is_repeated(self, first: ChatMessage, turns: list[str]) -> bool:
         """Return whether a conversation was in another file, as it is where exports of one chat overlap."""
@@ -141,12 +145,19 @@ class _ChatConversation:
             return False
         return abs(message.time - last.time) >= self._options.gap_seconds
 
-    def _side(self, message: ChatMessage) -> str:
-        return "me" if is_same_person(message.sender, self._options.me) else "others"
+    def _speaker(self, message: ChatMessage) -> str:
+        """Return the speaker of a message: one of two sides, or a name if names are kept."""
+        is_me = is_same_person(message.sender, self._options.me)
+        if not self._options.keep_speakers:
+            return "me" if is_me else "others"
+        name = read_name(mask(message.sender) if self._options.mask else message.sender) or UNKNOWN
+        if is_me:
+            self._me = self._me or name  # the same on all messages, however it is written
+        return self._me if is_me else name
 
     def _text(self, message: ChatMessage) -> str:
         text = mask(message.text) if self._options.mask else message.text
-        is_named = self._options.name_speakers and self._side(message) == "others"
+        is_named = self._options.name_speakers and not is_same_person(message.sender, self._options.me)
         return f"{message.sender}: {text}" if is_named else text
 
 

@@ -4,9 +4,10 @@ import datetime
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import PurePath
-from typing import Any
+from typing import Any, NoReturn
 
 from convmodel.data.data_file import Head
+from convmodel.data.formats.base import describe_type, shorten
 from convmodel.data.formats.json import find_depth
 from convmodel.data.people import is_same_person
 
@@ -35,6 +36,28 @@ def parse_time(value: Any) -> float | None:
     while abs(seconds) >= _MILLISECONDS:
         seconds /= 1000
     return seconds
+
+
+def read_time(*values: Any) -> float | None:
+    """Return the time in seconds that the first readable one of some values gives; None if they are all missing.
+
+    Args:
+        values: the values; see `parse_time`. None and "" are missing.
+
+    Raises:
+        ValueError: when there are values, but none can be read; the message shows the first one.
+    """
+    given = [value for value in values if value is not None and value != ""]
+    time = next((time for time in map(parse_time, given) if time is not None), None)
+    if given and time is None:
+        refuse_time(given[0])
+    return time
+
+
+def refuse_time(value: Any) -> NoReturn:
+    """Raise ValueError for a time that cannot be read."""
+    shown = repr(shorten(value)) if isinstance(value, str) else f"({describe_type(value)})"
+    raise ValueError(f"the time {shown} cannot be read; correct it, or remove the message")
 
 
 def _parse_date(text: str) -> float | None:

@@ -11,20 +11,31 @@ Messages = Iterator[ChatMessage | Problem]
 ReadMessages = Callable[[DataFile], Messages]
 
 
-def make_messages(items: Iterable[Item], make: Callable[[Item], ChatMessage | None]) -> Messages:
-    """Yield the message that `make` returns for each item, unless it is None, and the problems of items."""
-    for item in items:
-        if item.problem is not None:
-            yield Problem(item.number, item.problem)
-        elif (message := make(item)) is not None:
-            yield message
-
-
 def chain_files(files: Sequence[DataFile], read: ReadMessages) -> Messages:
     """Yield the messages and problems of files one after the other, each with the name of its file."""
     for file in files:
         for message in read(file):
             yield message._replace(file=file.name)
+
+
+def make_messages(items: Iterable[Item], make: Callable[[Item], ChatMessage | None]) -> Messages:
+    """Yield a message or a problem per item.
+
+    Args:
+        items: the JSON values or rows.
+        make: a function from an item to its message, or None for one that holds no message. It raises ValueError for an
+            item that cannot be used.
+    """
+    for item in items:
+        try:
+            if item.problem is not None:
+                raise ValueError(item.problem)
+            message = make(item)
+        except ValueError as error:
+            yield Problem(item.number, str(error))
+        else:
+            if message is not None:
+                yield message
 
 
 def sort_files(files: Sequence[DataFile], read: ReadMessages) -> Messages:

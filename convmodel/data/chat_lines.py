@@ -14,7 +14,7 @@ It raises ValueError for a message that cannot be used."""
 def read_lines(
     file: DataFile, begin: Begin, finish: Callable[[ChatMessage], ChatMessage]
 ) -> Iterator[ChatMessage | Problem]:
-    """Yield the messages of a text. Lines that begin no message belong to the message before them.
+    """Yield the messages of a text. Lines that begin no message belong to the message or the problem before them.
 
     Args:
         file: the file.
@@ -22,6 +22,7 @@ def read_lines(
         finish: a function from a message with all its lines to the message as it is yielded.
     """
     open_message: _OpenMessage | None = None
+    is_broken = False
     last = ""
     for line in file.lines():
         found = _begin(begin, line.number, line.text, last) if line.problem is None else line.problem
@@ -29,9 +30,12 @@ def read_lines(
         if found is None and open_message is not None:
             open_message.add(line.text)
             continue
+        if found is None and is_broken:
+            continue
         if open_message is not None:
             yield finish(open_message.close())
             open_message = None
+        is_broken = isinstance(found, str)
         if isinstance(found, ChatMessage):
             open_message = _OpenMessage(found, file.options.line_limit)
         elif found is not None or line.text.strip():

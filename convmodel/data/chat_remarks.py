@@ -29,14 +29,36 @@ _STEMS = (
         "媒體",
     ),
     *("미디어", "الوسائط", "מדיה", "मीडिया", "πολυμέσ", "omitted", "ausgeschlossen", "weggelassen", "omitid", "omis"),
-    *("omess", "oculto", "weggelaten", "省略", "생략"),
+    *("omess", "oculto", "weggelaten", "省略", "생략", "uten vedlegg", "multivides", "vynechán"),
 )
-_TAG = re.compile(rf"<[^<>\n/=]{{0,40}}(?:{'|'.join(_STEMS)})[^<>\n/=]{{0,40}}>", re.IGNORECASE)
+_TAG = re.compile(
+    rf"<[^<>\n/=]{{0,40}}(?:{'|'.join(_STEMS)})[^<>\n/=]{{0,40}}>"
+    # In any other language: several words with a letter that is not ASCII, or four letters where words have no spaces.
+    r"|<\s?(?=[^<>\n]*[^\W\x00-\x7f])[^\W\d_][^<>\n/=\d]{2,40}\s[^<>\n/=\d]{2,40}>"
+    r"|<[\u0e00-\u0eff\u3040-\u30ff一-鿿]{4,40}>",
+    re.IGNORECASE,
+)
+_ATTACHED = (
+    *("file attached", "datei angehängt", "archivo adjunto", "fichier joint", "file allegato", "arquivo anexado"),
+    *("bestand bijgevoegd", "ficheiro anexado", "файл добавлен", "dosya ekli", "plik załączony", "załączony plik"),
+    *("bifogad fil", "vedhæftet fil", "fil vedlagt", "liitetiedosto", "soubor byl přiložen", "súbor priložený"),
+    *("fi[sș]ier ata[sș]at", "fişier ataşat", "fájl csatolva", "datoteka priložena", "файл додано", "прикачен файл"),
+    *("συνημμένο αρχείο", "file terlampir", "fail dilampirkan", "tệp đính kèm", "ไฟล์ที่แนบ(?:มา)?", "添付ファイル"),
+    *(
+        "文件附件",
+        "檔案已附加",
+        "파일 첨부됨?",
+        "الملف مرفق",
+        "קובץ מצורף",
+        "פרטי הקובץ",
+        "فایل پیوست شد",
+        "फ़ाइल संलग्न है",
+    ),
+)
 _FILE = re.compile(
-    r"<(?:attached|anhang|adjunto|pièce jointe|allegato|anexado|anexo|bijlage|вложение)\s?:[^<>\n]*>"
+    r"<[^\W\d_][^<>\n:/]{2,30}:\s?[^<>\n]*\.\w{2,5}>"
     r"|(?:IMG|VID|AUD|PTT|STK|DOC|CON)-\d{8}-WA\d+\.\w{2,5} \([^()\n]{3,40}\)"
-    r"|[^\n]{1,100}\((?:file attached|datei angehängt|archivo adjunto|fichier joint|file allegato|arquivo anexado"
-    r"|bestand bijgevoegd|ficheiro anexado|файл добавлен|dosya ekli)\)",
+    rf"|[^\n]{{1,100}}\((?:{'|'.join(_ATTACHED)})\)",
     re.IGNORECASE,
 )
 _OMITTED = re.compile(
@@ -64,7 +86,16 @@ _DELETED = re.compile(
     r"|(?:この)?メッセージは削除されました|(?:此消息已|您已|你已)删除(?:此消息)?|(?:此訊息已|您已|你已)刪除(?:此訊息)?"
     r"|(?:이 )?메시지는? ?삭제(?:되었|했)습니다|تم حذف هذه الرسالة|यह संदेश हटाया गया"
     r"|(?:detta meddelande|meddelandet) raderades"
-    r"|pesan ini telah dihapus|null"
+    r"|pesan ini telah dihapus|anda telah menghapus pesan ini|mesej ini telah dipadam|null"
+    r"|(?:הודעה זו|ההודעה) נמחקה|מחקת הודעה זו|(?:це|дане) повідомлення (?:було )?видалено|ви видалили це повідомлення"
+    r"|acest mesaj a fost [șş]ters|ai [șş]ters acest mesaj|tato zpráva byla (?:smazána|odstraněna)"
+    r"|táto správa bola (?:odstránená|vymazaná)|tin nhắn này đã bị xóa|bạn đã xóa tin nhắn này"
+    r"|ข้อความนี้ถูกลบ(?:แล้ว)?|คุณลบข้อความนี้(?:แล้ว)?|این پیام حذف شد(?:ه است)?|شما این پیام را حذف کردید"
+    r"|αυτό το μήνυμα διαγράφηκε|διαγράψατε αυτό το μήνυμα|ezt az üzenetet törölték|törölted ezt az üzenetet"
+    r"|tämä viesti poistettiin|poistit tämän viestin|denne besked blev slettet|du slettede denne besked"
+    r"|denne meldingen ble slettet|du slettet denne meldingen|aquest missatge s['’]ha (?:suprimit|eliminat)"
+    r"|ova je poruka (?:izbrisana|obrisana)|това съобщение (?:бе|беше) изтрито|এই মেসেজটি মুছে ফেলা হয়েছে"
+    r"|لقد حذفت هذه الرسالة|आपने यह संदेश हटाया|du raderade (?:det här )?meddelandet"
     r"|waiting for this message(?:\. this may take a while)?|warten auf diese nachricht.{0,60}"
     r"|missed (?:group )?(?:voice |video )?call(?:, .{1,40})?|verpasster (?:sprach|video)anruf.{0,40}"
     r"|llamada perdida|appel manqué|chiamata persa|chamada perdida)[.。]?",
@@ -72,7 +103,8 @@ _DELETED = re.compile(
 )
 _EDITED = re.compile(
     r"[\s\u200e]*<(?=[^<>\n]*[\s\u3040-\u9fff])[^<>\n/=]*(?:edited|bearbeitet|edit[óo]|editad[ao]|modifié|modificato"
-    r"|bewerkt|изменено|düzenlendi|edytowan[ao]|redigera[td]|redigeret|编辑|編輯|編集|수정)[^<>\n/=]*>\s*$"
+    r"|bewerkt|изменено|düzenlendi|edytowan[ao]|redigera[td]|redigeret|编辑|編輯|編集|수정|zmienion[ay]|upraven|szerkeszt|editat|muokattu|disunting|diedit"
+    r"|змінено|відредаговано|редактиран|επεξεργ|chỉnh sửa|แก้ไข|ویرایش|تعديل|נערכה|संपादित)[^<>\n/=]*>\s*$"
 )
 _REMARK_LENGTH = 200
 _DOCUMENT = re.compile(r"[^\n]*\.\w{2,5}(?: • [^\n]*)?")

@@ -4,40 +4,42 @@ import datetime
 import re
 from typing import Literal, NamedTuple
 
+from convmodel.data.day_halves import EARLY, LATE, is_american, is_eastern
 from convmodel.data.month_names import find_month
 
 Order = Literal["day", "month", "year"]
 """The part of a date that comes first: day, month, year; month, day, year; or year, month, day."""
 
-_MARKS = dict.fromkeys(map(ord, "\u200e\u200f\u202a\u202b\u202c\u2066\u2067\u2068\u2069")) | {0x060C: ","}
+_MARKS = dict.fromkeys(map(ord, "\u061c\u200e\u200f\u202a\u202b\u202c\u2066\u2067\u2068\u2069")) | {0x060C: ","}
 _LINE = re.compile(
-    r"[\u200e\u200f]*(?:\[(?P<ios>[^\[\]\n]{8,40})\]\s|(?P<android>[^\[\]\n]{8,40}?)(?:\s[-–]\s|(?<=:\d\d):\s))"
+    r"[\u061c\u200e\u200f]*(?:\[(?P<ios>[^\[\]\n]{8,40})\]\s|(?P<android>[^\[\]\n]{8,40}?)(?:\s[-–]\s|(?<=:\d\d):\s))"
     r"(?P<rest>.*)",
     re.DOTALL,
 )
 _DATE = r"(?P<a>\d{1,4})(?P<mark>[./-])\s?(?P<b>\d{1,2})(?P=mark)\s?(?P<c>\d{1,4})\.?(?:\sг\.|\sBE)?"
+_EAST_DATE = r"(?P<a>\d{4})[年년]\s?(?P<b>\d{1,2})[月월]\s?(?P<c>\d{1,2})[日일]"
 _NAME = r"(?P<name>[^\W\d_]{3,12})\.?"
 _NAMED_DATES = (
     rf"(?P<day>\d{{1,2}})\.?[\s/]?(?:de\s)?{_NAME}[\s/]?(?:de\s)?(?P<year>\d{{4}}|\d\d)(?:\sг\.)?",
     rf"{_NAME}\s(?P<day>\d{{1,2}}),?\s(?P<year>\d{{4}}|\d\d)",
     rf"(?P<year>\d{{4}})[\s/]{_NAME}[\s/](?P<day>\d{{1,2}})",
 )
-_EARLY = r"上午|午前|오전|凌晨|清晨|早上|[Aa]\.?\s?[Mm]\.?|ص|ق\.ظ\.?|π\.?μ\.?|SA|PG|लपूर्वाह्न|לפנה״צ"
-_LATE = r"下午|午後|오후|晚上|傍晚|中午|[Pp]\.?\s?[Mm]\.?|م|ب\.ظ\.?|μ\.?μ\.?|CH|PTG|अपराह्न|אחה״צ"
 _TIME = (
-    rf"(?:(?P<early>{_EARLY})|(?P<late>{_LATE}))?\s?(?P<hour>\d{{1,2}})[:.h](?P<minute>\d{{2}})"
-    rf"(?:[:.](?P<second>\d{{2}}))?(?:\sч\.)?(?:\s?(?:(?P<am>{_EARLY})|(?P<pm>{_LATE})))?"
+    rf"(?:(?P<early>{EARLY})|(?P<late>{LATE}))?\s?(?P<hour>\d{{1,2}})[:.h](?P<minute>\d{{2}})"
+    rf"(?:[:.](?P<second>\d{{2}}))?(?:\sч\.)?(?:\s?(?:(?P<am>{EARLY})|(?P<pm>{LATE})))?"
 )
 _FORMS = tuple(
-    re.compile(form)
-    for date in (_DATE, *_NAMED_DATES)
+    re.compile(form, re.IGNORECASE)
+    for date in (_DATE, _EAST_DATE, *_NAMED_DATES)
     for form in (
         rf"{date},?\s+(?:(?:klo|kl\.?|um|at|à|às|alle|om|a\slas|в)\s)?{_TIME}(?:\sUhr)?",
         rf"{_TIME},?\s+{date}",  # of Vietnamese phones, and copied from WhatsApp's page
     )
 )
-_EAST = re.compile("[一-鿿가-힣]")
 _THAI = range(2400, 2700)
+_SHORT_THAI = range(52, 100)
+"""Years of two digits from 2552, which is 2009, on. Of the Gregorian calendar they would lie in the future."""
+
 _PERSIAN = range(1300, 1500)
 
 
@@ -48,11 +50,13 @@ class Stamp(NamedTuple):
         numbers: the three numbers of the date.
         clock: hour, minute and second, of 24 hours.
         usual: the order that is usual where clocks are written like this one.
+        text: the date and time as written.
     """
 
     numbers: tuple[int, int, int]
     clock: tuple[int, int, int]
     usual: Order
+    text: str
 
     def time(self, order: Order) -> float:
         """Return the time in seconds.
@@ -67,7 +71,11 @@ class Stamp(NamedTuple):
     def is_plausible(self, order: Order, last_year: int) -> bool:
         """Return whether a year of two digits is of WhatsApp's time, from 2009 to `last_year`."""
         year, _, _ = self._arrange(order)
-        return year > 99 or 2009 <= 2000 + year <= last_year
+        return year > 99 or 2009 <= _whole_year(year) <= last_year
+
+    def is_short_thai(self, order: Order) -> bool:
+        """Return whether the year has two digits of the Thai calendar."""
+        return self._arrange(order)[0] in _SHORT_THAI
 
     def _arrange(self, order: Order) -> tuple[int, int, int]:
         """Return year, month and day."""
@@ -80,10 +88,14 @@ class Stamp(NamedTuple):
 def parse_stamp(text: str) -> tuple[Stamp, str] | None:
     """Return date and time of a line, and the rest of it; None if it has none."""
     line = _LINE.match(text)
-    if line is None:
-        return None
-    stamp = (line["ios"] or line["android"]).translate(_MARKS).strip()
-    match = next(filter(None, (form.fullmatch(stamp) for form in _FORMS)), None)
+    stamp = parse_date_time(line["ios"] or line["android"]) if line else None
+    return (stamp, line["rest"]) if line and stamp else None
+
+
+def parse_date_time(text: str) -> Stamp | None:
+    """Return a date and time in any form of the phones' regions; None for any other text."""
+    text = text.translate(_MARKS).strip()
+    match = next(filter(None, (form.fullmatch(text) for form in _FORMS)), None)
     if match is None:
         return None
     hour = int(match["hour"])
@@ -92,7 +104,7 @@ def parse_stamp(text: str) -> tuple[Stamp, str] | None:
     if late or early:
         hour = hour % 12 + 12 * bool(late)
     clock = (hour, int(match["minute"]), int(match["second"] or 0))
-    return Stamp(_read_date(match), clock, _find_usual(late or early)), line["rest"]
+    return Stamp(_read_date(match), clock, _find_usual(late or early), text)
 
 
 def _read_date(match: re.Match[str]) -> tuple[int, int, int]:
@@ -106,9 +118,14 @@ def _read_date(match: re.Match[str]) -> tuple[int, int, int]:
 
 def _find_usual(half: str | None) -> Order:
     """Return the order of dates that is usual where a half of the day is written so."""
-    if half is None:
+    if half is None or not (is_eastern(half) or is_american(half)):
         return "day"
-    return "year" if _EAST.match(half) else "month"
+    return "year" if is_eastern(half) else "month"
+
+
+def _whole_year(year: int) -> int:
+    """Return a year of two digits as one of the Gregorian calendar."""
+    return year + (2500 - 543 if year in _SHORT_THAI else 2000)
 
 
 def _find_day(year: int, month: int, day: int) -> datetime.date:
@@ -117,7 +134,7 @@ def _find_day(year: int, month: int, day: int) -> datetime.date:
         year -= 543
     elif year in _PERSIAN:
         return _find_persian_day(year, month, day)
-    return datetime.date(year + 2000 * (year < 100), month, day)
+    return datetime.date(year if year > 99 else _whole_year(year), month, day)
 
 
 def _find_persian_day(year: int, month: int, day: int) -> datetime.date:

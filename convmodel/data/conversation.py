@@ -1,10 +1,8 @@
 """The Conversation class, and reading and writing files of conversations."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
-from itertools import groupby
-from operator import itemgetter
 from typing import Any, Unpack
 
 from convmodel.data.formats.base import ConversationFileError, Record, describe_type
@@ -13,6 +11,7 @@ from convmodel.data.formats.jsonl import dump
 from convmodel.data.lines import open_atomic
 from convmodel.data.options import OnError, OptionValues, ReadOptions
 from convmodel.data.reader import Reader, Report, Source, format_count
+from convmodel.data.sides import alternate
 
 __all__ = [
     "Conversation",
@@ -89,20 +88,6 @@ def check_speakers(speakers: Iterable[str], turns: int) -> tuple[str, ...]:
         if len(name.splitlines()) > 1:
             raise ValueError(f"speaker {number} is {name!r}; give a name of one line")
     return names
-
-
-def alternate(turns: Sequence[str], speakers: Sequence[str], reply_as: str) -> tuple[str, ...]:
-    """Return the turns of named speakers as those of two alternating sides: the one who replies, and all others.
-
-    Consecutive turns of a side are joined with newlines. With three or more people, `Name: ` stands before each text of
-    the others.
-    """
-    is_group = len({*speakers, reply_as}) > 2
-    sides = [
-        (name == reply_as, f"{name}: {text}" if is_group and name != reply_as else text)
-        for name, text in zip(speakers, turns, strict=True)
-    ]
-    return tuple("\n".join(text for _, text in side) for _, side in groupby(sides, key=itemgetter(0)))
 
 
 def check_turns(turns: Iterable[str], *, what: str = "turn") -> tuple[str, ...]:
@@ -221,7 +206,8 @@ class ConversationReader(Reader[Record, Conversation, ReadReport]):
         super().__init__(source, options, **values)
 
     def _convert(self, record: Record, report: ReadReport) -> Conversation:
-        conversation = Conversation(record.turns, record.persona, record.meta, record.speakers)
+        speakers = record.speakers or (record.names if self.options.keep_speakers else None)
+        conversation = Conversation(record.turns, record.persona, record.meta, speakers)
         turns = len(conversation.turns)
         if turns < self.min_turns == 2:
             raise ValueError("there is only one turn; a conversation needs two, give it a response")

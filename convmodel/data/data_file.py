@@ -10,15 +10,20 @@ from functools import cached_property
 from typing import Any
 
 from convmodel.data.containers import ByteStream, DamagedContainer, InputFile
+from convmodel.data.encodings import MARK
+from convmodel.data.foreign_files import MARKED_BYTES
 from convmodel.data.formats.base import Item, TextLine
 from convmodel.data.json_stream import Path, read_values
 from convmodel.data.lines import open_utf8, read_head, read_lines, split_head
 from convmodel.data.options import ReadOptions
 
 _TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)
+_LINE_MARKS = re.compile("^\ufeff+", re.MULTILINE)
 _LINES = 20
 _CUT_OFF = 2**14
 """The number of characters from which on the beginning of a file may be cut off: a quarter of its bytes."""
+
+MARKS_NOTE = "byte order marks inside, where files were joined"
 
 _CLOSERS = {"[": "]", "{": "}"}
 
@@ -31,12 +36,16 @@ class Notes:
         recognised: properties of the files that were recognised, each once.
         left_out: the number of messages that were left out on purpose, by their kind: "tool message".
         messages, characters: in chat exports, the number of messages and of their characters, by sender.
+        files: the number of files and data sets that are read.
+        other_files: the files of folders and archives that were left out, the first ones with the reason.
     """
 
     recognised: list[str] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     messages: Counter[str] = field(default_factory=Counter)
     characters: Counter[str] = field(default_factory=Counter)
+    files: int = 0
+    other_files: list[str] = field(default_factory=list)
 
     def add(self, remark: str) -> None:
         """Add a recognised property."""
@@ -55,28 +64,33 @@ class Head:
     def __init__(self, file: InputFile, options: ReadOptions) -> None:
         self.file = file
         self.options = options
-        self.text = read_head(file, options.encoding)
-        """The first 64 KiB of its text."""
+        self.text = _LINE_MARKS.sub("", read_head(file, options.encoding))
+        """The first 64 KiB of its text, without byte order marks at the beginning of lines."""
 
     @cached_property
     def lines(self) -> list[str]:
         """The first 20 lines that are not blank, without their ends; the last one may be cut off."""
         return split_head(self.text)[:_LINES]
 
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the file may be longer than this beginning."""
+        return len(self.text) > _CUT_OFF
+
     @cached_property
     def whole_lines(self) -> list[str]:
         """The first lines without one that may be cut off, unless there is only one."""
-        is_cut_off = len(self.lines) < _LINES and len(self.text) > _CUT_OFF
-        return self.lines[:-1] or self.lines if is_cut_off else self.lines
+        is_partial = len(self.lines) < _LINES and self.is_cut_off
+        return self.lines[:-1] or self.lines if is_partial else self.lines
 
     @cached_property
     def magic(self) -> bytes:
-        """The first four bytes, unpacked; fewer for a short or damaged file."""
-        try:
-            with ByteStream(self.file) as stream:
-                return stream.read(4)
-        except DamagedContainer:
-            return b""
+        """The first 512 bytes, unpacked; fewer for a short or damaged file."""
+        start = b""
+        with suppress(DamagedContainer), ByteStream(self.file) as stream:
+            while len(start) < MARKED_BYTES and (more := stream.read(MARKED_BYTES - len(start))):
+                start += more
+        return start
 
     @cached_property
     def value(self) -> Any:
@@ -150,9 +164,13 @@ class DataFile:
         return Head(self.file, self.options)
 
     def lines(self) -> Iterator[TextLine]:
-        """Yield the lines of the file from its start."""
+        """Yield the lines of the file from its start, without byte order marks at their beginnings."""
         self._note_encoding()
-        return read_lines(self.file, max_line_bytes=self.options.line_limit, encoding=self.options.encoding)
+        for line in read_lines(self.file, max_line_bytes=self.options.line_limit, encoding=self.options.encoding):
+            if line.text.startswith(MARK):
+                self.notes.add(MARKS_NOTE)
+                line = line._replace(text=line.text.lstrip(MARK))
+            yield line
 
     def values(self, take: Callable[[Path], bool]) -> Iterator[Item]:
         """Yield the JSON values of the file from its start.
@@ -164,6 +182,8 @@ class DataFile:
         try:
             with open_utf8(self.file, self.options.encoding) as stream:
                 yield from read_values(stream, take, limit=self.options.line_limit)
+                if stream.has_marks_inside:
+                    self.notes.add(MARKS_NOTE)
         except DamagedContainer as error:  # nothing of it can be unpacked
             yield Item(1, None, str(error))
 

@@ -13,7 +13,7 @@ from convmodel.data.formats.document_record import DocumentRecord
 from convmodel.data.formats.documents import DOCUMENTS, FILE, TEXT, dump
 from convmodel.data.json_text import encode_json
 from convmodel.data.lines import open_atomic
-from convmodel.data.options import CHAT_OPTIONS, OptionValues, ReadOptions
+from convmodel.data.options import TALK_OPTIONS, OptionValues, ReadOptions
 from convmodel.data.reader import Reader, Report, Source, format_count, text_digest
 
 __all__ = [
@@ -174,7 +174,7 @@ class DocumentReader(Reader[DocumentRecord, Document, DocumentReport]):
     """
 
     noun = "document"
-    unused_options = ("columns", *CHAT_OPTIONS)
+    unused_options = ("columns", *TALK_OPTIONS)
     formats = DOCUMENTS
     report_class = DocumentReport
 

@@ -13,6 +13,9 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+MARK = "\ufeff"
+"""The character of a byte order mark."""
+
 _WITHOUT_BOM = {"utf-16": "utf-16-le", "utf-32": "utf-32-le", "utf-8-sig": "utf-8"}
 """Encodings whose files should begin with a byte order mark, as they are read without one."""
 
@@ -51,6 +54,8 @@ class Utf8Stream:
         """The name of the encoding."""
         self.start = len(bom)
         """The number of bytes before the content."""
+        self.has_marks_inside = False
+        """Whether a reader has passed over byte order marks after the beginning."""
         self._head = head[len(bom) :]
 
     @property

@@ -1,6 +1,7 @@
 """JSON objects that hold a table column by column: `{"question": [...], "answer": [...]}`, and as pandas writes them.
 
-The columns are read side by side, each from its own pass over the file, so that no column is held in memory.
+The columns are read side by side, each from its own pass over the file, so that no column is held in memory. The other
+form of pandas has `columns` with their names, and rows as lists in `data`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,7 +12,7 @@ from convmodel.data.data_file import DataFile
 from convmodel.data.formats.base import Item, quote_names
 from convmodel.data.json_stream import take_depth
 from convmodel.data.options import ReadOptions
-from convmodel.data.shapes.registry import match_shapes
+from convmodel.data.shapes.registry import fits_shape, match_shapes
 from convmodel.data.shapes.speakers import holds_utterances
 
 _MAX_COLUMNS = 64
@@ -90,3 +91,29 @@ def _cells(file: DataFile, name: str) -> Iterator[Item]:
     for item in file.values(take_depth(2)):
         if not item.path or (len(item.path) > 1 and item.path[0] == name):
             yield item
+
+
+def find_split_columns(value: Any, options: ReadOptions) -> list[str]:
+    """Return the names in `columns` of an object with rows in `data`; none if they are of no known shape.
+
+    Args:
+        value: the object, or its beginning.
+        options: the options of the reader.
+    """
+    names = value.get("columns") if isinstance(value, dict) else None
+    rows = value.get("data") if isinstance(value, dict) else None
+    if not isinstance(names, list) or not isinstance(rows, list) or not all(isinstance(name, str) for name in names):
+        return []
+    is_known = fits_shape(dict.fromkeys(names, ""), options) and all(isinstance(row, list) for row in rows)
+    return names if is_known else []
+
+
+def read_split(file: DataFile, names: list[str]) -> Iterator[Item]:
+    """Yield the rows of a table with the given columns and its rows in `data`."""
+    for item in file.values(take_depth(2)):
+        if item.problem is not None:
+            yield item
+        elif len(item.path) == 2 and item.path[0] == "data":
+            row = item.value if isinstance(item.value, list) else []
+            fault = None if len(row) == len(names) else "the row has not one value for each column; correct it"
+            yield Item(item.number, dict(zip(names, row, strict=False)), fault)

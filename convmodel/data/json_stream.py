@@ -7,9 +7,16 @@ from itertools import chain
 from typing import Any
 
 from convmodel.data.containers import DamagedContainer
-from convmodel.data.encodings import Utf8Stream
+from convmodel.data.encodings import MARK, Utf8Stream
 from convmodel.data.formats.base import Item, shorten
-from convmodel.data.json_text import JsonContentError, describe_fault, make_object, parse_float, refuse_constant
+from convmodel.data.json_text import (
+    MARK_FAULT,
+    JsonContentError,
+    describe_fault,
+    make_object,
+    parse_float,
+    refuse_constant,
+)
 from convmodel.data.options import name_option
 
 Path = tuple[str | int, ...]
@@ -24,7 +31,7 @@ _NESTED = ("start_map", "start_array")
 _UNFINISHED = re.compile(rb"(?:\\u[dD][89abAB]..)?(?:\\(?:u.{0,3})?)?\Z")
 _PAIR_BYTES = 12  # of the escapes of a surrogate pair
 _IN_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
-_WORD = re.compile(rb"[\w'.+-]+")
+_WORD = re.compile(rb"[\w'.+-]+|[,:}\]]|\xef\xbb\xbf")
 # The parser would replace half a surrogate pair. It is hidden behind U+FFFF, which is no character, and put back.
 _HALF_PAIR = re.compile(
     rb"((?:[^\\]++|\\[^u]|\\\Z|\\u(?![dD][89a-fA-F])|\\u[dD][89abAB]..\\u[dD][c-fC-F]..)*+)(\\u[dD]|\Z)"
@@ -150,7 +157,11 @@ class _ValueReader:
         silent = 0  # bytes after the last event, all of one string
         failure: Exception | None = None
         try:
+            is_line = True
             for piece in _split(self._stream):
+                while is_line and piece.startswith(codecs.BOM_UTF8):
+                    piece = piece.removeprefix(codecs.BOM_UTF8)
+                    self._stream.has_marks_inside = True
                 rest = piece
                 if silent > self._limit and (skipped := _IN_STRING.match(piece)):
                     self._count(silent)
@@ -160,7 +171,8 @@ class _ValueReader:
                 silent = 0 if events else silent + len(piece.strip())
                 yield events
                 events.clear()
-                self.line += piece.endswith((b"\n", b"\r"))
+                is_line = piece.endswith((b"\n", b"\r"))
+                self.line += is_line
             parser.close()
         except (ijson.JSONError, ValueError) as error:
             failure = error
@@ -205,6 +217,8 @@ def _damage(error: Exception) -> Exception:
     found = next((match[0].decode() for match in _WORD.finditer(text) if match.start() < at <= match.end()), "")
     if is_large:
         return JsonContentError(f"the number {shorten(found)} is too large; write it as a string, or leave it out")
+    if found == MARK:
+        return JsonContentError(f"not JSON: a {MARK_FAULT}")
     if found in ("NaN", "Infinity", "-Infinity"):
         refuse_constant(found)
     told = fault.decode().rpartition("error: ")[2].rstrip(".").replace("premature EOF", "the text ends too early")

@@ -9,6 +9,8 @@ from convmodel.data.formats.base import shorten
 _PYTHON = ("'", "None", "True", "False")
 """Beginnings of Python literals that are not JSON."""
 
+MARK_FAULT = "byte order mark (U+FEFF) is inside, where files were joined; put a line end in its place"
+
 _DUMPS = "write it with json.dumps"
 
 

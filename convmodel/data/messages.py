@@ -5,7 +5,8 @@ The rules:
 - Roles are known by any letter case (`ROLES`); `developer` is `system`.
 - Each line of a system message is a sentence of the persona, wherever the message stands. Blank lines and empty system
   messages are passed over.
-- The text parts of a message, and consecutive messages of one role, are joined with a newline.
+- The text parts of a message, and consecutive messages of one role, are joined with a newline. Thoughts among the parts
+  are passed over.
 - An empty reply (null, "" or white space) is passed over; an empty message of the user is an error.
 - Calls of tools and their results are passed over and counted.
 """
@@ -27,8 +28,9 @@ ROLES: Mapping[str, str] = {
 """The roles of messages by their names in lower case."""
 
 _ALLOWED = "user or human, assistant or gpt, system"
-_KEYS = (("role", ("content", "text", "value")), ("from", ("value", "text", "content")))
+_KEYS = (("role", ("content", "text", "value", "parts")), ("from", ("value", "text", "content")))
 _TEXT_PARTS = ("text", "input_text", "output_text")
+_THOUGHT_PARTS = ("thinking", "redacted_thinking", "reasoning")
 _TOOL_PARTS = ("tool_use", "tool_result", "tool_call")
 _CALLS = ("tool_calls", "function_call")
 
@@ -58,6 +60,7 @@ class ChatTurns(NamedTuple):
         skipped: the number of calls of tools and their results.
         replies_last: whether the last turn is a reply.
         speakers: the names of the speakers of the turns, if several people are named, who then need not alternate.
+        names: names that are kept on request: those of the speakers of utterances.
     """
 
     turns: list[str]
@@ -65,6 +68,7 @@ class ChatTurns(NamedTuple):
     skipped: int = 0
     replies_last: bool = True
     speakers: list[str] | None = None
+    names: list[str] | None = None
 
 
 def split_messages(messages: Any, *, named: bool = False) -> ChatTurns:
@@ -159,9 +163,9 @@ def _text_parts(parts: Sequence[Any], i: int, key: str) -> list[str]:
     texts: list[str] = []
     for part in parts:
         fields = part if isinstance(part, Mapping) else {}
-        if fields.get("type") in _TOOL_PARTS:
+        if fields.get("type") in (*_TOOL_PARTS, *_THOUGHT_PARTS):
             continue
-        if fields.get("type") not in _TEXT_PARTS or not isinstance(fields.get("text"), str):
+        if fields.get("type", "text") not in _TEXT_PARTS or not isinstance(fields.get("text"), str):
             kind = shorten(repr(fields["type"])) if "type" in fields else describe_type(part)
             allowed = '{"type": "text", "text": ...}'
             raise MessageError(f" has a part that is not text ({kind}); allowed is {allowed}", i, key)

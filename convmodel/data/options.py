@@ -21,6 +21,9 @@ COLUMN_ROLES = ("context", "response", "turns", "messages", "persona", "id", "sp
 CHAT_OPTIONS = ("me", "gap", "name_speakers", "mask")
 """Options that apply to chat exports only."""
 
+TALK_OPTIONS = (*CHAT_OPTIONS, "keep_speakers")
+"""Options that apply to conversations only."""
+
 _STYLES: list[OptionStyle] = ["python"]
 """The style in use, which is the last one; other threads read files too."""
 
@@ -40,6 +43,7 @@ class OptionValues(TypedDict, total=False):
     gap: float | str | None
     name_speakers: bool | None
     mask: bool | None
+    keep_speakers: bool | None
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,8 @@ class ReadOptions:
             "6h" (default), "2d".
         name_speakers: in a chat export, whether "Name: " is put before the messages of the others.
         mask: in a chat export, whether phone numbers, addresses, links and account numbers are replaced.
+        keep_speakers: in chat exports and lists of utterances, whether conversations name who speaks, as `speakers` of
+            JSON Lines do.
 
     Raises:
         ValueError: for a value that is not allowed.
@@ -71,6 +77,7 @@ class ReadOptions:
     gap: float | str | None = None
     name_speakers: bool | None = None
     mask: bool | None = None
+    keep_speakers: bool | None = None
 
     def __post_init__(self) -> None:
         if self.on_error not in (None, *get_args(OnError)):
@@ -82,6 +89,9 @@ class ReadOptions:
             object.__setattr__(self, "encoding", _check_encoding(self.encoding))
         if self.columns is not None:
             object.__setattr__(self, "columns", _parse_columns(self.columns))
+        if self.keep_speakers and self.name_speakers:
+            both = f"{name_option('keep_speakers', True)} and {name_option('name_speakers', True)}"
+            raise ValueError(f"{both} both write the names; leave one of them out")
         if self.gap is not None:
             object.__setattr__(self, "gap", _parse_gap(self.gap))
 

@@ -26,7 +26,7 @@ def find_similar(names: Iterable[str], me: str) -> str | None:
 
 def strip_marks(text: str) -> str:
     """Return a text without the marks of direction around it, and those inside that set off a name."""
-    return re.sub("[\u200e\u200f\u202a-\u202e\u2066-\u2069]", "", text).strip()
+    return re.sub("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]", "", text).strip()
 
 
 @lru_cache(maxsize=4096)

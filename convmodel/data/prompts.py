@@ -14,7 +14,7 @@ from convmodel.data.formats.hub import HubFormat
 from convmodel.data.formats.registry import FormatRegistry
 from convmodel.data.json_text import encode_json, parse_json
 from convmodel.data.lines import parse_lines
-from convmodel.data.options import CHAT_OPTIONS
+from convmodel.data.options import TALK_OPTIONS
 from convmodel.data.reader import Reader, Report, format_count
 
 WANTED = 'write {"prompt": "...", "meta": "..."}'
@@ -117,7 +117,7 @@ class PromptReader(Reader[PromptRecord, Prompt, PromptReport]):
     """
 
     noun = "prompt"
-    unused_options = ("columns", *CHAT_OPTIONS)
+    unused_options = ("columns", *TALK_OPTIONS)
     formats = PROMPTS
     report_class = PromptReport
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, Unpack, cast
+from typing import Any, ClassVar, Generic, TypeVar, Unpack, cast
 
 from convmodel.data.chat_format import ChatFormat
 from convmodel.data.containers import InputFile
@@ -15,6 +15,7 @@ from convmodel.data.data_file import DataFile, Notes
 from convmodel.data.formats.base import DataFileError, Format, GroupFormat, Problem, RecordT
 from convmodel.data.formats.hub import SCHEME, hub_fingerprint
 from convmodel.data.formats.registry import FormatRegistry
+from convmodel.data.inputs import Input, InputFinder
 from convmodel.data.options import CHAT_OPTIONS, OnError, OptionValues, ReadOptions, name_option
 from convmodel.data.sources import Source, list_sources, source_name
 
@@ -59,6 +60,8 @@ class Report(ABC):
         recognised = f" ({', '.join(self.notes.recognised)})" if self.notes.recognised else ""
         text = f"{self.source}: {self._names.human_name}{recognised}, {self.describe_read()}"
         text += f"; {self.describe_left_out()} left out" if self.describe_left_out() else ""
+        if others := self.notes.other_files:
+            text += f"; {format_count(len(others), 'other file')} left out: first {others[0].partition('; ')[0]}"
         return f"{text}; {self.describe_skipped()} skipped: first {self.problems[0]}" if self.skipped else text
 
     def describe_left_out(self) -> str:
@@ -97,7 +100,7 @@ class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
         self.formats.check_name(self.options.format)
         self._sources = list_sources(source)
         self.source = source_name(source)
-        self._formats: dict[str, str] = {}
+        self._finder = InputFinder(self._sources, self.options, self._recognise)
         self._places: dict[str, int] = {}
         inputs = self._inputs
         if not inputs:
@@ -106,7 +109,7 @@ class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
         self.format = inputs[0].format
         self.report = self._new_report()
 
-    def _check_options(self, inputs: Sequence["_Input"]) -> None:
+    def _check_options(self, inputs: Sequence[Input]) -> None:
         """Raise ValueError for an option that would be ignored."""
         given = self.options.content_key()
         for name in self.unused_options:
@@ -119,18 +122,9 @@ class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
             raise ValueError(f"{inputs[0].name}: {fault}; {unused}")
 
     @property
-    def _inputs(self) -> list["_Input"]:
-        """The files and data sets as they are now; the format of each file is recognised once."""
-        return [found for source in self._sources for found in self._list_inputs(source)]
-
-    def _list_inputs(self, source: str) -> Iterator["_Input"]:
-        files = self.formats.list_sources(source, self.options.format)
-        if source.startswith(SCHEME):
-            yield _Input(self.formats.hub.name, source)
-        for file in files:
-            if file.name not in self._formats:
-                self._formats[file.name] = self._recognise(file, source)
-            yield _Input(self._formats[file.name], file.name, file)
+    def _inputs(self) -> list[Input]:
+        """The files and data sets as they are now."""
+        return self._finder.find(self.formats)
 
     def _recognise(self, file: InputFile, source: str) -> str:
         """Return the name of the format of a file of a source."""
@@ -195,14 +189,17 @@ class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
         digests = list(map(self._digest, self._inputs))
         return digests[0] if len(digests) == 1 and not key else text_digest(repr([key, digests]))
 
-    def _digest(self, each: "_Input") -> str:
+    def _digest(self, each: Input) -> str:
         if each.file is None:
             return text_digest(hub_fingerprint(each.name, self.formats.hub))
         return file_digest(each.file.path) if each.file.member is None else f"{file_digest(each.file.path)}/{each.name}"
 
     def _records(self, notes: Notes) -> Iterator[tuple[str, RecordT | Problem]]:
         """Yield the records and problems of all files, each with the name of its file."""
-        for format, group in groupby(self._inputs, key=itemgetter(0)):
+        every = self._inputs
+        notes.files = len(every)
+        notes.other_files = list(self._finder.others)
+        for format, group in groupby(every, key=itemgetter(0)):
             inputs = list(group)
             if format != self.format:
                 notes.add(f"and {self.formats[format].human_name}")
@@ -230,20 +227,6 @@ class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
             return f"{self.source}: there are no {self.noun}s in it; check that it is the right one"
         unused = f"no {self.noun} could be used, {report.describe_skipped()} skipped"
         return f"{self.source}: {unused}; first {report.problems[0]}"
-
-
-class _Input(NamedTuple):
-    """A file or a data set with its format.
-
-    Args:
-        format: the name of the format.
-        name: the name in messages, or the address.
-        file: the file; None for a data set.
-    """
-
-    format: str
-    name: str
-    file: InputFile | None = None
 
 
 def text_digest(text: str) -> str:

@@ -3,7 +3,8 @@
 import glob
 import os
 import zipfile
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
 
 from convmodel.data.containers import DAMAGE, ZIP_MARKS, InputFile, name_suffix
 
@@ -11,6 +12,20 @@ _OFFICE = "[Content_Types].xml"
 
 Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 """A path, a folder, a glob or a Hub address, or a sequence of them."""
+
+
+class SourceFiles(NamedTuple):
+    """The files of a source.
+
+    Args:
+        files: the files to read.
+        others: the names of the files beside them that have no known suffix.
+        is_named: whether the source is the name of the one file, and not of a folder, an archive or a pattern.
+    """
+
+    files: list[InputFile]
+    others: list[str]
+    is_named: bool
 
 
 def source_name(source: Source) -> str:
@@ -23,7 +38,7 @@ def list_sources(source: Source) -> list[str]:
     return [os.fspath(each) for each in ([source] if isinstance(source, str | os.PathLike) else source)]
 
 
-def list_files(source: str, *, noun: str, suffixes: Collection[str]) -> list[InputFile]:
+def list_files(source: str, *, noun: str, suffixes: Collection[str]) -> SourceFiles:
     """Return the files of a source in a fixed order.
 
     Args:
@@ -34,14 +49,15 @@ def list_files(source: str, *, noun: str, suffixes: Collection[str]) -> list[Inp
 
     Raises:
         FileNotFoundError, IsADirectoryError, ValueError: see `check_file`; a folder without files of a known suffix is
-            an IsADirectoryError.
+            an IsADirectoryError, an archive without files a ValueError.
     """
+    others: list[str] = []
     if not os.path.lexists(source) and glob.has_magic(source):
         paths = sorted(path for path in glob.glob(source, recursive=True) if os.path.isfile(path))
         if not paths:
             raise FileNotFoundError(f"{source}: no file matches this pattern{_looked_in(source)}; check it")
     elif os.path.isdir(source):
-        paths = _folder_files(source, suffixes)
+        paths = _folder_files(source, suffixes, others)
         if not paths:
             known = ", ".join(sorted(suffixes))
             remedy = f"give one file of {noun}s, or a folder of files that end in {known}"
@@ -49,7 +65,8 @@ def list_files(source: str, *, noun: str, suffixes: Collection[str]) -> list[Inp
     else:
         check_file(source, noun=noun)
         paths = [source]
-    return [file for path in paths for file in _members(path, suffixes)]
+    files = [file for path in paths for file in _members(path, suffixes, others)]
+    return SourceFiles(files, others, files == [InputFile(source)])
 
 
 def check_file(path: str, *, noun: str = "conversation") -> None:
@@ -81,31 +98,53 @@ def _inside(folder: str) -> str:
     return ", ".join(sorted(os.listdir(folder))[:5]) or "it is empty"
 
 
-def _folder_files(folder: str, suffixes: Collection[str]) -> list[str]:
-    """Return the files of a folder and its subfolders that have a known suffix, without hidden ones."""
+def _folder_files(folder: str, suffixes: Collection[str], others: list[str]) -> list[str]:
+    """Return the files of a folder and its subfolders that have a known suffix, without hidden ones.
+
+    Args:
+        folder: the folder.
+        suffixes: the known suffixes.
+        others: the list to which the other files are added.
+    """
     found: list[str] = []
     for top, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        known = (name for name in names if name_suffix(name) in suffixes or name.lower().endswith(".zip"))
-        found.extend(os.path.join(top, name) for name in known if not name.startswith("."))
-    return sorted(filter(os.path.isfile, found))
+        for name in names:
+            path = os.path.join(top, name)
+            if not name.startswith(".") and os.path.isfile(path):
+                (found if _is_known(name, suffixes) else others).append(path)
+    return sorted(found)
 
 
-def _members(path: str, suffixes: Collection[str]) -> Iterable[InputFile]:
-    """Return the files of a zip archive, or the file itself. A damaged archive is reported when it is read.
+def _is_known(name: str, suffixes: Collection[str]) -> bool:
+    return name_suffix(name) in suffixes or name.lower().endswith(".zip")
 
-    If files of the archive have a known suffix, the others, such as the pictures of a chat, are left out.
+
+def _members(path: str, suffixes: Collection[str], others: list[str]) -> Iterator[InputFile]:
+    """Yield the files of a zip archive, or the file itself. A damaged archive is reported when it is read.
+
+    If files of the archive have a known suffix, the others, such as the pictures of a chat, are left out and added to
+    `others`.
     """
-    with open(path, "rb") as file:
-        if file.read(4) not in ZIP_MARKS:
-            return [InputFile(path)]
+    with open(path, "rb") as opened:
+        if opened.read(4) not in ZIP_MARKS:
+            yield InputFile(path)
+            return
     try:
         with zipfile.ZipFile(path) as archive:
             names = [info.filename for info in archive.infolist() if not info.is_dir()]
     except DAMAGE:
-        return [InputFile(path)]
-    if _OFFICE in names:
+        yield InputFile(path)
+        return
+    if _OFFICE in names or {"mimetype", "content.xml"} <= {*names}:
         raise ValueError(f"{path}: is a document of an office program, not text; save it as CSV or plain text")
     kept = [name for name in sorted(names) if not name.startswith("__MACOSX/") and os.path.basename(name)[0] != "."]
-    known = [name for name in kept if name_suffix(name) in suffixes]
-    return [InputFile(path, name) for name in known or kept] or [InputFile(path)]
+    if not kept:
+        raise ValueError(f"{path}: the archive holds no files; make it again")
+    has_known = any(name_suffix(name) in suffixes for name in kept)
+    for name in kept:
+        file = InputFile(path, name)
+        if has_known and file.suffix not in suffixes:
+            others.append(file.name)
+        else:
+            yield file

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from convmodel.data.cells import RowCells, split_row
+from convmodel.data.data_file import Notes
 from convmodel.data.formats.base import Item, TextLine
 from convmodel.data.options import DEFAULT_MAX_LINE_BYTES, name_option
 from convmodel.data.shapes.registry import list_names
@@ -40,17 +41,19 @@ def read_table(
     delimiters: str,
     check: Callable[[TableHeader], None],
     limit: int = DEFAULT_MAX_LINE_BYTES,
+    notes: Notes | None = None,
 ) -> Iterator[Item]:
     """Yield the rows of a table with a header as dicts of cells by column name.
 
-    A row of empty cells is passed over like a blank line. After a row that cannot be parsed, reading continues at the
-    next line.
+    A row of empty cells is passed over like a blank line, and the header where it stands again, because tables were
+    joined. After a row that cannot be parsed, reading continues at the next line.
 
     Args:
         lines: the lines of the file.
         delimiters: the possible separators, the preferred one first. A line `sep=;` before the header decides.
         check: a function that is called with the header; it raises ValueError for columns that cannot be used.
         limit: the length limit of a row in characters.
+        notes: the remarks on this pass, in which repeated headers are counted.
     """
     rows = _RowReader(lines, limit)
     number, table = _read_header(rows, delimiters, check)
@@ -59,10 +62,14 @@ def read_table(
     if isinstance(table, str):
         yield Item(number, None, table)
         return
+    header = table.names if len(table.names) > 1 else None
     while (line := rows.next_line()) is not None:
         row = rows.read(line, table)
         if isinstance(row, str):
             yield Item(line.number, None, row)
+        elif row == header:
+            if notes is not None:
+                notes.left_out["repeated header"] += 1
         elif any(map(str.strip, row)):
             yield _item(line.number, row, table)
 

@@ -1,11 +1,13 @@
 """Contexts of a conversation model: laid out for generation, and its replies to them with their scores."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from convmodel.generation.padded import ModelInput
 from convmodel.models.text_generation import GeneratedText, GenerationJob
 from convmodel.tokens.conversation_layout import ConversationSequence
+from convmodel.tokens.speakers import Context
 
 
 @dataclass(frozen=True)
@@ -44,15 +46,24 @@ class ConversationModelScores:
 class ReplyInputs:
     """A context that is laid out and ready for generation.
 
-    `turns_dropped` and `tokens_dropped` are the numbers of the oldest turns that did not fit into the window, and of
-    the tokens of these turns or cut from the newest turn.
+    Args:
+        spoken: the turns as the layout takes them, with their speakers.
+        turns_dropped, tokens_dropped: numbers of the oldest turns that did not fit into the window, and of the tokens
+            of these turns or cut from the newest turn.
+        given: `context`, `speakers` and `speaker` as they were given.
     """
 
-    context: list[str]
+    spoken: Context
     persona: list[str]
     job: GenerationJob
     turns_dropped: int
     tokens_dropped: int
+    given: Mapping[str, Any]
+
+    @property
+    def context(self) -> list[str]:
+        """The texts of the turns as the layout takes them."""
+        return list(self.spoken.turns)
 
 
 def to_input(sequence: ConversationSequence) -> ModelInput:

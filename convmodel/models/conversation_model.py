@@ -24,10 +24,11 @@ from convmodel.models.folder import CONVERSATION_FILE, DOCUMENT_FILE, has_file, 
 from convmodel.models.language_model import LanguageModel, one_per_row
 from convmodel.models.rerankers import Likelihood, ScoredBy, score_candidates
 from convmodel.models.text_generation import ROWS_PER_BATCH, GeneratedText, eval_mode, make_job, write
+from convmodel.tokens.context_ids import encode_named
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.layout_options import choose_for, read_layout_options, write_layout_options
 from convmodel.tokens.session import Session
-from convmodel.tokens.speakers import name_speakers, own_turns
+from convmodel.tokens.speakers import Context, name_speakers, own_turns
 
 DECODER_TOKENS = 3
 """Most tokens of a decoder of its own beside those of a reply: one that it reads first, one before it, and the end."""
@@ -175,16 +176,19 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
             scored: whether to compute the likelihoods of the replies.
             sink: a function called with the next characters of the first reply as they become final.
         """
-        keeps_names = self.tokenizer.layout.max_speakers > 2
-        turns, numbers = name_speakers(check_turns(context), speakers, speaker, keep=keeps_names)
+        spoken = self._name(context, speakers, speaker)
         sentences = check_turns(persona, what="persona sentence")
-        ids, persona_ids = self.tokenizer.encode_context(turns, sentences)
         if self._has_encoder:
             keep = 1.0  # nothing is cached that would be worth keeping the beginning of a context for
-        elif session is not None:
-            ids = [list(session.ids.get((index, turns[index]), turn_ids)) for index, turn_ids in enumerate(ids)]
+            session = None
+        ids, persona_ids, opening = encode_named(self.tokenizer, spoken, sentences, session)
         laid_out, window = self.tokenizer.layout.lay_out_context(
-            ids, persona=persona_ids, max_length=decoding.context_limit, keep=keep, speakers=numbers
+            ids,
+            persona=persona_ids,
+            max_length=decoding.context_limit,
+            keep=keep,
+            speakers=spoken.numbers,
+            opening=opening,
         )
         job = make_job(
             self.tokenizer,
@@ -194,11 +198,21 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
             scored=scored,
             sink=sink,
             history_ids=ids,
-            own_turn_ids=ids[-2::-2] if numbers is None else own_turns(ids, numbers),
+            own_turn_ids=ids[-2::-2] if spoken.numbers is None else own_turns(ids, spoken.numbers),
             reasoning=self.tokenizer.layout.reasoning,
+            lead=spoken.lead,
         )
         tokens_dropped = window.cut + sum(map(len, ids[: window.first]))
-        return ReplyInputs(list(turns), list(sentences), job, window.first, tokens_dropped)
+        given = {"context": context, "speakers": speakers, "speaker": speaker}
+        return ReplyInputs(spoken, list(sentences), job, window.first, tokens_dropped, given)
+
+    def _name(self, context: Sequence[str], speakers: Sequence[str] | None, speaker: str | None) -> Context:
+        """Return a context with its speakers as the layout takes them."""
+        keep = self.tokenizer.layout.max_speakers > 2
+        named = name_speakers(check_turns(context), speakers, speaker, keep=keep)
+        # A model that reasons first writes no reply behind a name, nor does a decoder of its own.
+        is_apart = self.tokenizer.layout_options.reasoning or self._has_encoder
+        return replace(named, opening="") if is_apart else named
 
     def _output(
         self, inputs: ReplyInputs, replies: Sequence[GeneratedText], scorer: ScoredBy | None
@@ -219,11 +233,20 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         if scorer == "likelihood":
             if all(reply.per_token is not None for reply in replies):
                 return [cast(float, reply.per_token) if reply.text.strip() else -math.inf for reply in replies]
-            scorer = Likelihood(self)
+            return Likelihood(self).score(
+                candidates=[reply.text for reply in replies], persona=inputs.persona, **inputs.given
+            )
         return score_candidates(scorer, inputs.context, [reply.text for reply in replies], persona=inputs.persona)
 
     def score(
-        self, context: Sequence[str], candidates: Sequence[str], *, persona: Sequence[str] = (), cut: bool = False
+        self,
+        context: Sequence[str],
+        candidates: Sequence[str],
+        *,
+        persona: Sequence[str] = (),
+        speakers: Sequence[str] | None = None,
+        speaker: str | None = None,
+        cut: bool = False,
     ) -> ConversationModelScores:
         """Return the log-likelihood of each of C candidates as the reply to a context.
 
@@ -231,6 +254,7 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
             context: the turns so far. The oldest turns are dropped, for all candidates, if the longest candidate does
                 not fit otherwise.
             persona: sentences about the speaker who replies.
+            speakers, speaker: see `generate`.
             cut: whether to score a candidate that does not fit by its beginning, instead of raising an error.
 
         Raises:
@@ -240,17 +264,24 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         if not candidates:
             raise ValueError("there are no candidates; give at least one")
         layout = self.tokenizer.layout
-        turns, sentences = self.tokenizer.encode_context(context, persona)
-        replies = self.tokenizer.encode_turns(candidates)
+        spoken = self._name(context, speakers, speaker)
+        turns, sentences, opening = encode_named(self.tokenizer, spoken, check_turns(persona, what="persona sentence"))
+        replies = self.tokenizer.encode_replies(candidates, lead=spoken.lead)
         least = layout.costs.persona_length(sentences) + layout.costs.min_context(persona=bool(sentences)) + 1
-        room = max(1, self.n_positions - (DECODER_TOKENS if self._has_encoder else least))
+        room = max(1, self.n_positions - (DECODER_TOKENS if self._has_encoder else least + len(opening)))
         if cut:  # leave room for the smallest context, and the end of the reply
             replies = [ids[:room] for ids in replies]
         longest = max(map(len, replies))
         if self._has_encoder and longest > room:
             raise ValueError(f"a candidate has {longest} tokens, and the decoder reads {room}; shorten it (cut=True)")
-        reserved = 0 if self._has_encoder else longest + 1
-        base, _ = layout.lay_out_context(turns, persona=sentences, max_length=self.n_positions, reserved=reserved)
+        base, _ = layout.lay_out_context(
+            turns,
+            persona=sentences,
+            max_length=self.n_positions,
+            reserved=0 if self._has_encoder else longest + 1,
+            speakers=spoken.numbers,
+            opening=opening,
+        )
         rows = [to_input(layout.append_reply(base, ids)) for ids in replies]
         lengths = [len(row.input_ids) - len(base.input_ids) for row in rows]
         summed: list[float] = []

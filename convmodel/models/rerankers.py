@@ -3,7 +3,7 @@
 import inspect
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from convmodel.models.conversation_model import ConversationModel
@@ -37,10 +37,12 @@ class Likelihood:
     def __init__(self, model: "ConversationModel") -> None:
         self._model = model
 
-    def score(self, context: Sequence[str], candidates: Sequence[str], *, persona: Sequence[str] = ()) -> list[float]:
-        """Return a score for each of C candidates; a blank one gets -inf."""
+    def score(
+        self, context: Sequence[str], candidates: Sequence[str], *, persona: Sequence[str] = (), **names: Any
+    ) -> list[float]:
+        """Return a score for each of C candidates; a blank one gets -inf. `names` are those of the speakers."""
         return _score_non_blank(
-            candidates, lambda texts: self._model.score(context, texts, persona=persona, cut=True).per_token
+            candidates, lambda texts: self._model.score(context, texts, persona=persona, cut=True, **names).per_token
         )
 
 

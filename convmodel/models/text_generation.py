@@ -67,6 +67,7 @@ def make_job(
     own_turn_ids: Sequence[Sequence[int]] = (),
     prefix_ids: Sequence[int] = (),
     reasoning: ReasoningTags | None = None,
+    lead: str = "",
 ) -> GenerationJob:
     """Create a job with a request for each text to be generated from a row.
 
@@ -76,6 +77,7 @@ def make_job(
         sink: a function called with the next characters of the first text as they become final.
         scored, history_ids, own_turn_ids, prefix_ids: see `GenerationRequest`.
         reasoning: the tags of the reasoning that is kept out of the texts.
+        lead: the white space with which the texts begin after a given name, without being part of them.
 
     Raises:
         ValueError: for a seed out of range.
@@ -90,7 +92,10 @@ def make_job(
         StreamingDetokenizer(tokenizer.hf_tokenizer, decoding.stop_strings, prefix_ids=prefix_ids[-PREFIX_TAIL:])
         for _ in range(decoding.num_replies)
     ]
-    splitters = [None if reasoning is None else ReasoningSplitter(reasoning) for _ in streams]
+    if lead:  # behind a name nothing is reasoned
+        splitters: list[ReasoningSplitter | None] = [ReasoningSplitter.for_text() for _ in streams]
+    else:
+        splitters = [None if reasoning is None else ReasoningSplitter(reasoning) for _ in streams]
     requests = [
         GenerationRequest(
             row.input_ids,

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import torch
 
@@ -16,9 +16,10 @@ from convmodel.models.rerankers import SelectorScorer
 from convmodel.models.selection.selector import Selector
 from convmodel.responders.candidate_pool import EncodedCandidates, Pool, ScoredNumbers, make_pool
 from convmodel.responders.handles import ReplyFuture
-from convmodel.responders.protocol import MAX_WAITING, Candidate, ClosesOnExit, Load, Reply, Session
+from convmodel.responders.protocol import MAX_WAITING, Candidate, ClosesOnExit, Load, Names, Reply, Session
 from convmodel.responders.ranking import DEFAULTS, SELECTION_TEMPERATURE, check_options, drop_none, rank_or_sample
 from convmodel.responders.worker_thread import SingleWorker
+from convmodel.tokens.speakers import sides_of
 
 
 class Chooser(ClosesOnExit):
@@ -94,11 +95,12 @@ class Chooser(ClosesOnExit):
         options: Mapping[str, Any] | None = None,
         seed: int | None = None,
         session: Session | None = None,
+        **names: Unpack[Names],
     ) -> ReplyFuture:
         """Start a reply and return at once; see `Responder.start`. The session is not used."""
         self.check_options(options or {})
         merged = {**self.options, **drop_none(options or {})}
-        turns = check_turns(context)
+        turns = sides_of(context, **names)
         sentences = check_turns(persona, what="persona sentence")
         if not merged[SELECTION_TEMPERATURE]:
             seed = None

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, cast
+from typing import Any, Literal, Unpack, cast
 
 from convmodel.data.conversation import check_turns
 from convmodel.generation.request import SEEDS
@@ -16,6 +16,7 @@ from convmodel.responders.protocol import (
     ClosesOnExit,
     ContextCounter,
     Load,
+    Names,
     Reply,
     ReplyHandle,
     Responder,
@@ -30,6 +31,7 @@ from convmodel.responders.ranking import (
     rank_or_sample,
 )
 from convmodel.responders.worker_thread import SingleWorker
+from convmodel.tokens.speakers import sides_of
 
 NUM_RETURN_SEQUENCES = "num_return_sequences"
 
@@ -162,6 +164,7 @@ class Hybrid(ClosesOnExit):
         options: Mapping[str, Any] | None = None,
         seed: int | None = None,
         session: Session | None = None,
+        **names: Unpack[Names],
     ) -> HybridReplyHandle:
         """Start a reply and return at once; see `Responder.start`."""
         given = {**self._defaults, **drop_none(options or {})}
@@ -170,12 +173,14 @@ class Hybrid(ClosesOnExit):
             given[NUM_RETURN_SEQUENCES] = merged[NUM_RETURN_SEQUENCES]
         self.check_options(given)
         turns = check_turns(context)
+        sides = sides_of(turns, **names)
         sentences = check_turns(persona, what="persona sentence")
         seed = secrets.randbelow(SEEDS) if seed is None else seed
         handles: list[ReplyHandle[Reply]] = []
         try:
             for part, part_options in zip(self._parts, self._split_options(given), strict=True):
-                handles.append(part.start(turns, persona=sentences, options=part_options, seed=seed, session=session))
+                settings: Any = {"persona": sentences, "options": part_options, "seed": seed, "session": session}
+                handles.append(part.start(turns, **settings, **names))
         except BaseException:
             for handle in handles:
                 handle.cancel()
@@ -183,7 +188,7 @@ class Hybrid(ClosesOnExit):
         temperature = merged[SELECTION_TEMPERATURE]
 
         def rank(replies: Sequence[Reply], future: ReplyFuture) -> None:
-            self._worker.submit(lambda: self._rank(replies, turns, sentences, temperature, seed), future)
+            self._worker.submit(lambda: self._rank(replies, sides, sentences, temperature, seed), future)
 
         return HybridReplyHandle(handles, rank)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypedDict, TypeVar, Unpack, runtime_checkable
 
 from convmodel.errors import QueueFull as QueueFull
 from convmodel.generation.request import Finish as Finish
@@ -153,6 +153,18 @@ class Generator(Protocol):
         """Cancel running requests and release resources; repeated calls have no effect."""
 
 
+class Names(TypedDict, total=False):
+    """The names of a conversation of several people.
+
+    Args:
+        speakers: the name of the speaker of each turn.
+        speaker: the name of the one who replies; needed where `speakers` holds more than two.
+    """
+
+    speakers: Sequence[str] | None
+    speaker: str | None
+
+
 class Responder(Generator, Protocol):
     """Replies to contexts."""
 
@@ -164,6 +176,7 @@ class Responder(Generator, Protocol):
         options: Mapping[str, Any] | None = None,
         seed: int | None = None,
         session: Session | None = None,
+        **names: Unpack[Names],
     ) -> ReplyHandle[Reply]:
         """Start a reply and return at once.
 
@@ -173,6 +186,7 @@ class Responder(Generator, Protocol):
             options: override `self.options`. Decoding options have the names of transformers' `generate`.
             seed: the same request with the same seed gives the same reply.
             session: the conversation's session, if any; it stores the token ids of the reply.
+            names: `speakers` and `speaker`, in a conversation of several people; see `Names`.
 
         Raises:
             TypeError, ValueError: for invalid turns or options.

@@ -1,7 +1,7 @@
 """Writers, which generate with a model in their own thread: `Writer` replies, and `DocumentWriter` documents."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from convmodel.generation.options import PRESETS
 from convmodel.models.adapter_folder import AdaptedModel
@@ -14,7 +14,7 @@ from convmodel.models.rerankers import ScoredBy, scorer_name
 from convmodel.models.text_generation import GeneratedText
 from convmodel.responders.engine_worker import EngineWorker
 from convmodel.responders.handles import GenerationHandle
-from convmodel.responders.protocol import MAX_RUNNING, MAX_WAITING, Candidate, Reply, Session
+from convmodel.responders.protocol import MAX_RUNNING, MAX_WAITING, Candidate, Names, Reply, Session
 
 
 class Writer(EngineWorker[ConversationModel]):
@@ -68,13 +68,14 @@ class Writer(EngineWorker[ConversationModel]):
         options: Mapping[str, Any] | None = None,
         seed: int | None = None,
         session: Session | None = None,
+        **names: Unpack[Names],
     ) -> GenerationHandle[Reply]:
         """Start a reply and return at once; see `Responder.start`."""
         decoding = self._decoding(options or {})
         pieces, drawn = self._draw(decoding, seed)
         scored = decoding.num_replies > 1 and self._scorer == "likelihood"
         inputs = self.model.prepare(
-            context, persona, decoding, session=session, keep=self._keep, scored=scored, **drawn
+            context, persona, decoding, session=session, keep=self._keep, scored=scored, **drawn, **names
         )
         return self._submit(
             inputs.job,
@@ -95,9 +96,10 @@ class Writer(EngineWorker[ConversationModel]):
         scores = model.scores(inputs, texts, self._scorer) if len(texts) > 1 else None
         ranked = rank_and_deduplicate(texts, scores)
         if session is not None:
+            lead = inputs.spoken.lead
             for text in texts:  # ids that give another text, as when it is cut, are not kept
-                if text.text.strip() and model.tokenizer.decode(text.ids) == text.text:
-                    session.ids[len(inputs.context), text.text] = text.ids
+                if text.text.strip() and model.tokenizer.decode(text.ids).removeprefix(lead) == text.text:
+                    session.ids[len(inputs.context), lead + text.text] = text.ids
         best, best_score = ranked[0]
         return Reply(
             tuple(Candidate(text.text, score, finish=text.finish, tokens=len(text.ids)) for text, score in ranked),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from convmodel.responders.protocol import Candidate, CandidateSearch, Reply, Responder, Session
+from convmodel.responders.protocol import Candidate, CandidateSearch, Names, Reply, Responder, Session
 from convmodel.serving.jobs import JobRunner, JobService, RejectedBeforeStart
 from convmodel.serving.metrics import Metrics
 from convmodel.serving.safety.policy import BlockReason, Policy
@@ -33,13 +33,15 @@ class ReplyRequest:
     """Number of last turns that no policy has checked yet; None means all turns."""
     session: Session | None = None
     """The conversation's session, if there is one."""
+    names: Names = field(default_factory=Names)
+    """The names of speakers, in a conversation of several people."""
 
     @property
     def arguments(self) -> Mapping[str, Any]:
         """The arguments of `Responder.start`."""
         seed = secrets.randbelow(SEEDS) if self.seed is None else self.seed
         same = {"context": self.context, "persona": self.persona, "options": self.options}
-        return {**same, "seed": seed, "session": self.session}
+        return {**same, "seed": seed, "session": self.session, **self.names}
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,8 @@ class ReplyService(JobService[ReplyRequest, Reply, CheckedReply]):
 
     def _check_input(self, policy: Policy, request: ReplyRequest) -> CheckedReply | None:
         first = 0 if request.unchecked is None else len(request.context) - request.unchecked
-        blocked = policy.check_input([*request.persona, *request.context[first:]])
+        names = dict.fromkeys(request.names.get("speakers") or ())
+        blocked = policy.check_input([*request.persona, *names, *request.context[first:]])
         return None if blocked is None else CheckedReply(Reply((Candidate(policy.say),)), blocked)
 
     def _check_output(self, policy: Policy, output: Reply) -> CheckedReply:

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from convmodel.data.messages import MessageError, split_messages
-from convmodel.responders.protocol import DocumentGenerator, Responder
+from convmodel.data.messages import MessageError, split_messages, split_persona
+from convmodel.responders.protocol import DocumentGenerator, Names, Responder
 from convmodel.responders.typed_input import preset_options
 from convmodel.serving.errors import APIError
 from convmodel.serving.service import Service
@@ -31,20 +31,27 @@ def split_context(context: Sequence[str | None], persona: Iterable[str]) -> tupl
     return chat.turns, chat.persona
 
 
-def sides_of(
-    context: Sequence[str | None], speakers: Sequence[str] | None, speaker: str | None
-) -> Sequence[str | None]:
-    """Return the context of a group as that of two sides: the one who replies, and all others; see `name_speakers`.
+def split_group(
+    context: Sequence[str | None], persona: Iterable[str], speakers: Sequence[str] | None, speaker: str | None
+) -> tuple[Sequence[str], list[str], Names]:
+    """Return the turns of a context, the sentences of a persona, and the names, if there are any.
+
+    Empty turns are passed over, as `split_context` does; without names see there.
 
     Raises:
-        APIError: 400 for names that are missing or invalid, or if the one who replies also spoke the last turn.
+        APIError: 400 for an empty turn, and for names that are missing or invalid.
     """
     if speakers is None and speaker is None:
-        return context
+        return *split_context(context, persona), {}
     try:
-        return name_speakers([text or "" for text in context], speakers, speaker, keep=False)[0]
+        turns = [text or "" for text in context]
+        name_speakers(turns, speakers, speaker, keep=True)
+        said = [(name, text) for name, text in zip(speakers or (), turns, strict=True) if text.strip()]
+        names: Names = {"speakers": [name for name, _ in said], "speaker": speaker}
+        name_speakers([text for _, text in said], **names, keep=True)
     except ValueError as error:
         raise APIError(400, str(error), param="speakers", code="invalid_value") from None
+    return [text for _, text in said], [line for text in persona for line in split_persona(text)], names
 
 
 def check_turns(service: Service, context: Sequence[str], *, param: str = "context") -> None:

@@ -142,6 +142,8 @@ def pad(rows: Sequence[ConversationSequence], *, pad_token_id: int) -> Batch:
     for row, texts in zip(rows, batch["texts"], strict=False):
         for start, stop in row.spans:
             texts[start:stop] = True
+        for start, stop in row.given:
+            texts[start:stop] = False
     if batch["token_type_ids"].shape != batch["input_ids"].shape:
         del batch["token_type_ids"]
     return batch

@@ -85,10 +85,6 @@ class ChatTemplate:
                 break
         self.trims = self._find_trims()
 
-    def invents_words(self, *, persona: bool) -> bool:
-        """Return whether a turn with a text is put before an assistant who speaks first, as an empty one is refused."""
-        return bool(self._filler) and (self._has_system or not persona)
-
     @property
     def opening(self) -> str:
         """The words before a reply, as text."""

@@ -5,9 +5,9 @@ never existed.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from convmodel.tokens.reasoning import ReasoningTags
 from convmodel.tokens.turn_windows import LayoutCosts, Window, fit_context
@@ -29,6 +29,7 @@ class ConversationSequence:
         token_type_ids: empty in a layout without token types.
         metadata: number of leading tokens that describe the text without being part of it, such as a persona.
         spans: start and stop of the text of each turn. The labels from one start to the next are those of one turn.
+        given: start and stop of the names inside of the turns, which are no texts.
     """
 
     input_ids: list[int]
@@ -36,6 +37,7 @@ class ConversationSequence:
     labels: list[int]
     metadata: int = 0
     spans: list[tuple[int, int]] = field(default_factory=list, compare=False)
+    given: list[tuple[int, int]] = field(default_factory=list, compare=False)
 
 
 class ConversationLayout(ABC):
@@ -103,18 +105,21 @@ class ConversationLayout(ABC):
         reserved: int = 0,
         keep: float = 1.0,
         speakers: Sequence[int] | None = None,
+        opening: Ids = (),
     ) -> tuple[ConversationSequence, Window]:
         """Drop the oldest turns of a context until it fits; return its layout, and its window of turns.
 
-        For arguments and errors see `fit_context` and `lay_out`.
+        `opening` are words of the reply that are given: the name of the one who replies. For other arguments and errors
+        see `fit_context` and `lay_out`.
         """
-        window = self.fit_turns(turns, persona=persona, max_length=max_length, reserved=reserved, keep=keep)
+        taken = reserved + len(opening)
+        window = fit_context(turns, self.costs, persona=persona, max_length=max_length, reserved=taken, keep=keep)
         kept = None if speakers is None else speakers[window.first :]
-        return self.lay_out(turns[window.first :], persona=persona, cut=window.cut, speakers=kept), window
-
-    def fit_turns(self, turns: Sequence[Ids], **limits: Any) -> Window:
-        """Return the window of a context's newest turns that fit; for arguments and errors see `fit_context`."""
-        return fit_context(turns, self.costs, **limits)
+        sequence = self.lay_out(turns[window.first :], persona=persona, cut=window.cut, speakers=kept)
+        sequence.input_ids.extend(opening)
+        sequence.labels.extend([IGNORED] * len(opening))
+        sequence.token_type_ids.extend(sequence.token_type_ids[-1:] * len(opening))
+        return sequence, window
 
 
 def extend(
@@ -129,6 +134,16 @@ def extend(
         context.metadata,
         [*context.spans, (start, start + len(reply))],
     )
+
+
+def ignore(sequence: ConversationSequence, turn: int, spans: Iterable[tuple[int, int]], *, cut: int = 0) -> None:
+    """Take the names of a turn out of labels and texts; `cut` tokens are missing from the start of the last turn."""
+    first = sequence.spans[turn][0]
+    begin = first - (cut if turn == len(sequence.spans) - 1 else 0)
+    for start, stop in spans:
+        part = slice(max(begin + start, first), max(begin + stop, first))
+        sequence.labels[part] = [IGNORED] * (part.stop - part.start)
+        sequence.given.append((part.start, part.stop))
 
 
 def label_counts(sequence: ConversationSequence) -> list[int]:

@@ -208,6 +208,10 @@ class ConversationTokenizer(TextTokenizer):
         """Return the token ids of turns or persona sentences, as the layout writes them."""
         return self.encode_many([*map(self.layout.clean, texts)])
 
+    def encode_replies(self, texts: Sequence[str], *, lead: str = "") -> list[list[int]]:
+        """Return the token ids of replies, with the white space `lead` between the given name and the text."""
+        return self.encode_many([lead + self.layout.clean(text) for text in texts])
+
     def chat_template(self) -> str:
         """Return a Jinja template that gives the layout's input_ids for `messages`, by the rules of `split_messages`.
 

@@ -6,7 +6,7 @@ from dataclasses import astuple, dataclass, field
 import numpy as np
 
 from convmodel.tokens.batching import Batch, pad
-from convmodel.tokens.conversation_layout import ConversationLayout, ConversationSequence
+from convmodel.tokens.conversation_layout import ConversationLayout, ConversationSequence, ignore
 from convmodel.tokens.store import TokenStore
 from convmodel.tokens.turn_windows import (
     LayoutCosts,
@@ -223,7 +223,7 @@ class WindowSet(WindowPlan):
         start = int(self._first_turn[conversation])
         predicted = set(self._targets(n))
         speakers = self._speakers_of(int(conversation))
-        return self._layout.lay_out(
+        sequence = self._layout.lay_out(
             self._store.segments(start + first, start + stop),
             persona=self._store.segments(int(self._store.first[conversation]), start),
             last_is_reply=(int(self._turns[conversation]) - stop) % 2 == 0,
@@ -231,3 +231,7 @@ class WindowSet(WindowPlan):
             cut=int(self._cut[n]),
             speakers=None if speakers is None else [*speakers[first:stop], speakers[-1]],
         )
+        if self._store.names:
+            for turn in range(first, stop):
+                ignore(sequence, turn - first, self._store.given(start + turn), cut=int(self._cut[n]))
+        return sequence

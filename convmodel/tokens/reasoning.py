@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Self
 
 TagPair = tuple[str, str]
 """The tags before and after reasoning."""
@@ -61,6 +61,13 @@ class ReasoningSplitter:
         if tags.opened is not None:
             self._pair = tags.opened
             self._state = "reasoning"
+
+    @classmethod
+    def for_text(cls) -> Self:
+        """Return a splitter that finds no reasoning, and leaves out white space at the beginning."""
+        splitter = cls(ReasoningTags())
+        splitter._state = "after"
+        return splitter
 
     def feed(self, piece: str, token: int | None = None) -> str:
         """Add the next characters, and the token that they end with; return the text that has become certain."""

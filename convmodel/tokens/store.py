@@ -14,14 +14,16 @@ import numpy as np
 from convmodel.data.atomic import atomic_folder
 from convmodel.data.conversation import Conversation
 from convmodel.data.selection_example import SelectionExample
+from convmodel.data.sides import SpokenSide, make_sides
+from convmodel.tokens.context_ids import encode_sides
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.speakers import by_appearance
 from convmodel.tokens.text_tokenizer import TextTokenizer
 
-ARRAYS = ("ids", "ends", "words", "bytes", "speakers", "conversations")
+ARRAYS = ("ids", "ends", "words", "bytes", "speakers", "given", "conversations")
 """Names of the array files of a store."""
 
-VERSION = 4
+VERSION = 5
 """Part of every key: incremented when the format changes, so that folders of the old format are not read."""
 
 Item = TypeVar("Item")
@@ -37,8 +39,10 @@ Segments = tuple[Sequence[str], Sequence[str], Sequence[str]]
 and candidates of its response, the real response first."""
 
 
-_Item = tuple[Segments, Sequence[str] | None]
-"""The texts of an item, and the names of the speakers of its turns."""
+_Parts = tuple[Sequence[str], Sequence[str] | Sequence[SpokenSide], Sequence[str]]
+
+_Item = tuple[_Parts, Sequence[str] | None]
+"""The texts of an item, and the names of the speakers of its turns, unless they are in its sides."""
 
 
 def to_segments(item: Conversation | SelectionExample) -> Segments:
@@ -65,6 +69,7 @@ class TokenStore:
         ends: (S,) index after the last id of each segment.
         words: (S,) number of words of each segment.
         bytes: (S,) number of UTF-8 bytes of each segment.
+        names: number of names in all segments.
         speakers: (S,) number of the speaker of each turn, in the order of their first appearance; 0 and 1 in turn where
             the conversation names none.
         first: (C + 1,) index of the first segment of each conversation, then S.
@@ -81,6 +86,8 @@ class TokenStore:
         self.words = _map(folder / "words.bin", "int32")
         self.bytes = _map(folder / "bytes.bin", "int32")
         self.speakers = _map(folder / "speakers.bin", "int32")
+        self._given = _map(folder / "given.bin", "int64").reshape(-1, 3)
+        self.names = len(self._given)
         index = _map(folder / "conversations.bin", "int64").reshape(-1, 3)
         self.first = np.append(index[:, 0], len(self.ends))
         self.prefix_segments = index[:, 1]
@@ -100,6 +107,11 @@ class TokenStore:
         """Return the ids of one segment from `start` up to `stop`, as a view."""
         offset = int(self.ends[segment - 1]) if segment else 0
         return self._ids[offset + start : offset + stop]
+
+    def given(self, segment: int) -> list[tuple[int, int]]:
+        """Return the start and the stop of each name in a segment; see `SideIds`."""
+        first, last = np.searchsorted(self._given[:, 0], (segment, segment + 1))
+        return [(start, stop) for start, stop in self._given[first:last, 1:].tolist()]
 
     def segment_lengths(self) -> np.ndarray:
         """Return the number of tokens of every segment, without separators."""
@@ -124,7 +136,7 @@ class TokenStore:
         """
         with atomic_folder(folder, replace=False) as fresh:
             dtype = "uint16" if len(tokenizer) <= 1 << 16 else "uint32"
-            items = ((to_segments(item), getattr(item, "speakers", None)) for item in conversations)
+            items = (_to_item(to_segments(item), getattr(item, "speakers", None), tokenizer) for item in conversations)
             summary = StoreSummary(_write(items, tokenizer, fresh, dtype), describe())
             (fresh / "summary.json").write_text(json.dumps(asdict(summary) | {"dtype": dtype}), encoding="utf-8")
         return cls(folder)
@@ -143,20 +155,29 @@ def store_key(source_digest: str, tokenizer: TextTokenizer, **options: object) -
         json.dumps(vocabulary, sort_keys=True),
         tokenizer.sep_token_id,
         tokenizer.hf_tokenizer.all_special_ids,
-        isinstance(tokenizer, ConversationTokenizer) and tokenizer.layout.trims,
+        isinstance(tokenizer, ConversationTokenizer) and (tokenizer.layout.trims, tokenizer.layout.max_speakers > 2),
         sorted(options.items()),
     ]
     return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
 
+def _to_item(segments: Segments, names: Sequence[str] | None, tokenizer: TextTokenizer) -> _Item:
+    """Return an item to store; a layout of two sides gets the sides of named speakers, of whom the last one replies."""
+    if names is None or not isinstance(tokenizer, ConversationTokenizer) or tokenizer.layout.max_speakers > 2:
+        return segments, names
+    prefix, turns, candidates = segments
+    return (prefix, make_sides(turns, names, names[-1]), candidates), None
+
+
 def _write(conversations: Iterable[_Item], tokenizer: TextTokenizer, folder: Path, dtype: str) -> int:
-    encode = getattr(tokenizer, "encode_turns", tokenizer.encode_many)
     segments = tokens = count = 0
     with ExitStack() as stack:
         files = {name: stack.enter_context(open(folder / f"{name}.bin", "wb")) for name in ARRAYS}
         for chunk in _chunks(conversations):
-            texts = [text for item, _ in chunk for part in item for text in part]
-            encoded = encode(texts)
+            turns = [turn for item, _ in chunk for part in item for turn in part]
+            encoded, given = _encode(turns, tokenizer, segments)
+            given.tofile(files["given"])
+            texts = list(map(_said, turns))
             sizes = np.fromiter(map(len, encoded), dtype=np.int64, count=len(encoded))
             ends = tokens + np.cumsum(sizes)
             flat = np.fromiter(chain.from_iterable(encoded), dtype=dtype, count=int(sizes.sum()))
@@ -173,6 +194,23 @@ def _write(conversations: Iterable[_Item], tokenizer: TextTokenizer, folder: Pat
             tokens = int(ends[-1])
             count += len(chunk)
     return count
+
+
+def _encode(
+    turns: Sequence[str | SpokenSide], tokenizer: TextTokenizer, first: int
+) -> tuple[Sequence[list[int]], np.ndarray]:
+    """Return the ids of segments, counted from `first`, and (N, 3) the segment, start and stop of each name."""
+    texts = [turn for turn in turns if isinstance(turn, str)]
+    if len(texts) == len(turns) or not isinstance(tokenizer, ConversationTokenizer):
+        encode = getattr(tokenizer, "encode_turns", tokenizer.encode_many)
+        return encode(texts), np.zeros((0, 3), dtype=np.int64)
+    sides = encode_sides(tokenizer, turns)
+    given = [(segment, *span) for segment, side in enumerate(sides, first) for span in side.given]
+    return [side.ids for side in sides], np.array(given, dtype=np.int64).reshape(-1, 3)
+
+
+def _said(turn: str | SpokenSide) -> str:
+    return turn if isinstance(turn, str) else turn.said
 
 
 def _number_speakers(sizes: np.ndarray, names: Sequence[Sequence[str] | None]) -> np.ndarray:
@@ -193,7 +231,7 @@ def _chunks(conversations: Iterable[_Item]) -> Iterator[list[_Item]]:
     characters = 0
     for item in conversations:
         chunk.append(item)
-        characters += sum(len(text) for part in item[0] for text in part)
+        characters += sum(len(_said(text)) for part in item[0] for text in part)
         if len(chunk) >= CHUNK or characters >= CHUNK_CHARACTERS:
             yield chunk
             chunk = []

@@ -7,15 +7,14 @@ message) are rendered once for each number of turns.
 
 import logging
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from convmodel.tokens.chat_template import PERSONA, ChatTemplate, Pieces, TurnShape
 from convmodel.tokens.conversation_layout import IGNORED, ConversationLayout, ConversationSequence, Ids, extend
 from convmodel.tokens.reasoning import ReasoningTags
-from convmodel.tokens.turn_windows import LayoutCosts, Window
+from convmodel.tokens.turn_windows import LayoutCosts
 
 logger = logging.getLogger(__name__)
 
@@ -135,14 +134,6 @@ class TemplateLayout(ConversationLayout):
             labels += self._labels_of(words, self._ends[shape.is_reply(slot)] if is_label else None)
         labels[0] = IGNORED  # nothing precedes it
         return ConversationSequence(ids, [], labels, spans[0][0], spans)
-
-    def fit_turns(self, turns: Sequence[Ids], **limits: Any) -> Window:
-        """Return the turns that fit, without a first one of the assistant where the template wants words before it."""
-        window = super().fit_turns(turns, **limits)
-        begins_with_reply = (window.stop - window.first) % 2 == 0
-        if begins_with_reply and self._template.invents_words(persona=bool(limits.get("persona"))):
-            return replace(window, first=window.first + 1)
-        return window
 
     def append_reply(self, context: ConversationSequence, reply: Ids) -> ConversationSequence:
         return extend(context, [*reply, *self.end_token_ids[:1]], reply)

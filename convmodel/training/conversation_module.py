@@ -1,8 +1,9 @@
 """LightningModule that trains a language model to write replies."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
+from convmodel.data.conversation import Conversation
 from convmodel.generation.causal_lm import type_reads_token_types
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
@@ -12,8 +13,14 @@ from convmodel.training.datamodules.base import ModelInputs
 from convmodel.training.language_module import LanguageModule
 from convmodel.training.samples import Sample, SampleRequest
 
-ReplyInput = tuple[Sequence[str], Sequence[str]]
-"""A context, and the persona of the replying side."""
+
+class ReplyInput(NamedTuple):
+    """A context, the persona of the one who replies, and names as in `ConversationModel.generate`."""
+
+    context: Sequence[str]
+    persona: Sequence[str] = ()
+    speakers: Sequence[str] | None = None
+    speaker: str | None = None
 
 
 class ConversationModule(LanguageModule[ConversationModel]):
@@ -65,8 +72,9 @@ class ConversationModule(LanguageModule[ConversationModel]):
 
     @property
     def vocabulary_options(self) -> dict[str, Any]:
-        """A learned vocabulary reserves a token for each speaker."""
-        speakers = self._layout_options.get("max_speakers", 2)
+        """A learned vocabulary reserves a token for each speaker that has a type."""
+        options = self.extra_config
+        speakers = options.get("max_speakers", 2) if options.get("token_types", True) else 2
         return {} if speakers == 2 else {"max_speakers": speakers}
 
     def use_inputs(self, inputs: ModelInputs) -> None:
@@ -76,17 +84,35 @@ class ConversationModule(LanguageModule[ConversationModel]):
     def sample_inputs(self, request: SampleRequest) -> list[ReplyInput]:
         """Return contexts with personas."""
         if request.contexts is not None:
-            return [(context, ()) for context in request.contexts]
-        return [(c.turns[: max(1, min(3, len(c.turns) - 1))], c.persona) for c in request.examples]
+            return [ReplyInput(context) for context in request.contexts]
+        return [_sample_input(conversation) for conversation in request.examples]
 
     def write_samples(
         self, inputs: Sequence[ReplyInput], *, seeds: Sequence[int], options: Mapping[str, Any]
     ) -> list[Sample]:
         """Generate a reply for each input."""
-        contexts = [list(context) for context, _ in inputs]
-        personas = [list(persona) for _, persona in inputs]
-        outputs = self.language_model().generate_batch(contexts, personas=personas, seeds=seeds, **options)
+        columns = zip(*inputs, strict=True)
+        rows: dict[str, Any] = {name: list(values) for name, values in zip(ReplyInput._fields, columns, strict=True)}
+        rows["personas"] = rows.pop("persona")
+        outputs = self.language_model().generate_batch(rows.pop("context"), **rows, seeds=seeds, **options)
         return [
-            Sample(output.context, output.responses[0], {"context": c, "persona": p, "replies": output.responses})
-            for c, p, output in zip(contexts, personas, outputs, strict=True)
+            Sample(output.context, output.responses[0], _record(given) | {"replies": output.responses})
+            for given, output in zip(inputs, outputs, strict=True)
         ]
+
+
+def _sample_input(conversation: Conversation) -> ReplyInput:
+    """Return the beginning of a conversation, of three turns if it has more, to which its next speaker replies."""
+    turns, names = conversation.turns, conversation.speakers
+    if names is None:
+        return ReplyInput(turns[: max(1, min(3, len(turns) - 1))], conversation.persona)
+    changes = [turn for turn in range(1, len(turns)) if names[turn] != names[turn - 1]]
+    size = max([turn for turn in changes if turn <= 3], default=changes[0])
+    persona = conversation.persona if names[size] == names[-1] else ()
+    return ReplyInput(turns[:size], persona, names[:size], names[size])
+
+
+def _record(given: ReplyInput) -> dict[str, Any]:
+    """Return an input as `generated.jsonl` holds it, with names only where there are any."""
+    record = {"context": list(given.context), "persona": list(given.persona)}
+    return record if given.speakers is None else record | {"speakers": list(given.speakers), "speaker": given.speaker}

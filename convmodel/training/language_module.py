@@ -15,6 +15,7 @@ from convmodel.models.language_model import LanguageModel
 from convmodel.models.linear_cross_entropy import summed_cross_entropy, summed_loss
 from convmodel.tokens.batching import Batch
 from convmodel.tokens.conversation_layout import IGNORED
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.training.datamodules.base import FilesDataModule, Split
 from convmodel.training.metrics import PerplexityReport, perplexity_card, sum_token_counts
 from convmodel.training.network_module import NetworkModule
@@ -127,8 +128,10 @@ class LanguageModule(NetworkModule[ModelT]):
         """Return the unlikelihood loss of the model's continuations of the batch, and the number of repeated tokens."""
         assert self.hf_model is not None
         options = self._sequence_unlikelihood
-        ends = self._required_tokenizer().end_token_ids
-        rows = continue_rows(self.hf_model, batch, options, end_token_ids=ends)
+        tokenizer = self._required_tokenizer()
+        ends = tokenizer.end_token_ids
+        several = isinstance(tokenizer, ConversationTokenizer) and tokenizer.layout.max_speakers > 2
+        rows = continue_rows(self.hf_model, batch, options, end_token_ids=ends, several=several)
         candidates = rows.candidates(options.ngram, end_token_ids=ends)
         predicted = candidates[:, 1:]
         hidden = hidden_states(self.hf_model, rows.input_ids, rows.token_type_ids)[:, :-1][predicted]

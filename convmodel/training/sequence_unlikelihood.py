@@ -61,12 +61,18 @@ class ContinuedRows:
 
 
 def continue_rows(
-    model: PreTrainedModel, batch: Batch, options: SequenceUnlikelihood, *, end_token_ids: Sequence[int]
+    model: PreTrainedModel,
+    batch: Batch,
+    options: SequenceUnlikelihood,
+    *,
+    end_token_ids: Sequence[int],
+    several: bool = False,
 ) -> ContinuedRows:
     """Continue the prefixes of a batch's rows with a predicted token, greedily and without dropout.
 
     The number of rows is limited so that their continuations fit in the token count of the batch, but is at least one.
-    Token types alternate at each end token, as in conversations: the model continues for both speakers. Without token
+    Token types alternate at each end token, as in conversations: the model continues for both speakers. With `several`
+    speakers, they are those of the row's own next turns, and after its end those of the last two in turn. Without token
     types, an end token ends the text.
     """
     predicting = (batch["labels"] != IGNORED).any(1)
@@ -83,8 +89,12 @@ def continue_rows(
     positions = torch.arange(total, device=ids.device)
     is_prefix = positions < stops[rows, None]
     written = ~is_prefix & (positions < stops[rows, None] + options.continuation)
+    turn_types = None
+    if several and types is not None:
+        lengths = _lengths(batch, end_token_ids)[predicting][rows]
+        turn_types = TurnTypes(ids[rows], types[rows], lengths, end_token_ids, total)
     with eval_mode(model), torch.no_grad():
-        _fill_greedily(model, continued, is_prefix, end_token_ids)
+        _fill_greedily(model, continued, is_prefix, end_token_ids, turn_types)
     if types is None:
         ends = written & _are_ends(continued.input_ids, end_token_ids)
         written &= ends.cumsum(1) - ends.long() == 0
@@ -119,8 +129,40 @@ def _allocate_rows(ids: Tensor, types: Tensor | None, total: int) -> ContinuedRo
     return ContinuedRows(ids, types, torch.zeros_like(ids, dtype=torch.bool))
 
 
+class TurnTypes:
+    """Token types of the next turns of rows with several speakers.
+
+    Args:
+        ids, types: (B, T) the rows.
+        lengths: (B,) position of the end token of each row's last turn.
+        total: number of positions to which the rows are continued.
+    """
+
+    def __init__(self, ids: Tensor, types: Tensor, lengths: Tensor, end_token_ids: Sequence[int], total: int) -> None:
+        positions = torch.arange(ids.shape[1], device=ids.device)
+        inside = positions <= lengths[:, None]
+        self._numbers = (_are_ends(ids, end_token_ids) & inside).cumsum(1)
+        last = self._numbers[:, -1:]
+        # Padding repeats the type of the last turn's end.
+        types = types.where(inside, types.gather(1, lengths.clamp(max=ids.shape[1] - 1)[:, None]))
+        self._table = types.new_zeros(len(ids), int(last.max()) + total + 1).scatter_(1, self._numbers, types)
+        for turn in range(2, self._table.shape[1]):
+            self._table[:, turn] = self._table[:, turn - 2].where(turn > last[:, 0], self._table[:, turn])
+        self._turn = torch.zeros_like(last)
+
+    def step(self, position: int, is_prefix: Tensor, is_end: Tensor) -> Tensor:
+        """Return (B,) the types at a position; `is_end` says for rows after their prefix whether a turn begins."""
+        own = self._numbers[:, min(position, self._numbers.shape[1] - 1)]
+        self._turn = own.where(is_prefix, self._turn[:, 0] + is_end)[:, None]
+        return self._table.gather(1, self._turn)[:, 0]
+
+
 def _fill_greedily(
-    model: PreTrainedModel, rows: ContinuedRows, is_prefix: Tensor, end_token_ids: Sequence[int]
+    model: PreTrainedModel,
+    rows: ContinuedRows,
+    is_prefix: Tensor,
+    end_token_ids: Sequence[int],
+    turn_types: TurnTypes | None,
 ) -> None:
     """Replace, in place, the tokens after each prefix by the likeliest ones.
 
@@ -130,7 +172,10 @@ def _fill_greedily(
     types = rows.token_type_ids
     cache = DynamicCache()
     num_read = 0
-    for position in range(int(is_prefix.sum(1).min()), ids.shape[1]):
+    first = int(is_prefix.sum(1).min())
+    if turn_types is not None:
+        turn_types.step(first - 1, is_prefix[:, first - 1], torch.zeros_like(ids[:, 0]))
+    for position in range(first, ids.shape[1]):
         new = slice(num_read, position)
         state = hidden_states(model, ids[:, new], None if types is None else types[:, new], cache=cache)
         token = compute_logits(model, state[:, -1]).argmax(-1)
@@ -138,5 +183,9 @@ def _fill_greedily(
         ids[:, position] = torch.where(is_prefix[:, position], ids[:, position], token)
         if types is not None:
             previous = types[:, position - 1]
-            next_type = torch.where(_are_ends(token, end_token_ids), (previous == 0).long(), previous)
+            ends = _are_ends(token, end_token_ids)
+            if turn_types is not None:
+                next_type = turn_types.step(position, is_prefix[:, position], ends.long())
+            else:
+                next_type = torch.where(ends, (previous == 0).long(), previous)
             types[:, position] = torch.where(is_prefix[:, position], types[:, position], next_type)

@@ -26,6 +26,7 @@ def test_options_that_are_not_given_have_defaults() -> None:
 
 
 def test_every_option_of_readers_is_there() -> None:
+    assert parse("--keep_speakers") == ReadOptions(on_error="stop", keep_speakers=True)
     options = parse(
         *("--format", "csv", "--columns", "context=a,response=b", "--encoding", "cp1252", "--on_error", "skip"),
         *("--max_line_bytes", "9", "--me", "Ida", "--gap", "2h", "--name_speakers", "--mask"),

@@ -89,3 +89,19 @@ def test_a_conversation_is_not_longer_than_the_limit() -> None:
 def test_a_picture_interrupts_a_silence() -> None:
     messages = said(("Ida", "a", 0), ("Ida", "", 5, "media"), ("Bo", "b", 10), ("Bo", "", 20, "media"), ("Bo", "c", 21))
     assert turns(messages) == [["a", "b"]]
+
+
+def test_names_are_kept_where_wanted() -> None:
+    messages = said(("Ida", "a"), ("Ida", "b"), ("Cy", "c"), ("bo ", "d"), ("BO", "e"), ("+49 170 1234567", "f"))
+    messages += said(("Ida", "g"), ("Bo", "h"))
+
+    def kept(**options: Any) -> list[Any]:
+        given = ReadOptions(me="Bo", keep_speakers=True, **options)
+        records = conversations_from_chat(messages, given, Notes(), source="chat.txt")
+        return [(record.turns, record.speakers) for record in records if not isinstance(record, Problem)]
+
+    turns = ["a\nb", "c", "d\ne", "f", "g", "h"]
+    assert kept() == [(turns, ["Ida", "Cy", "bo", "+49 170 1234567", "Ida", "bo"])]
+    assert kept(mask=True) == [(turns, ["Ida", "Cy", "bo", "[phone]", "Ida", "bo"])]
+    with pytest.raises(ValueError, match="keep_speakers=True and name_speakers=True both write the names"):
+        ReadOptions(keep_speakers=True, name_speakers=True)

@@ -31,7 +31,7 @@ def test_lines_belong_to_the_message_before_them(tmp_path: Path) -> None:
 def test_lines_of_no_message_are_problems(tmp_path: Path) -> None:
     outside = "the line begins with neither date nor message; remove it"
     assert read(tmp_path, b"a\n\n> b\n> bad\n\nc\n\n> d\n") == [
-        *(outside, (3, "b"), "it is bad; remove it", outside, (8, "d"))
+        *(outside, (3, "b"), "it is bad; remove it", (8, "d"))  # c belongs to what is bad
     ]
     found = read(tmp_path, b"> a\n\xff\n\n> b\n")
     assert (found[0], found[2]) == ((1, "a"), (4, "b")) and "not UTF-8" in found[1]

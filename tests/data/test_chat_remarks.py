@@ -43,6 +43,11 @@ def test_what_is_deleted_is_a_remark(text: str) -> None:
     [
         *(("<Media omitted>\nLook", "Look"), ("IMG-20240501-WA0001.jpg (file attached)\nLook", "Look")),
         *(("Look\nhere \u200eimage omitted", "Look\nhere"), ("Hi @\u2068Bo\u2069", "Hi @Bo")),
+        *(
+            ("Hi <Ta wiadomość została zmieniona>", "Hi"),
+            ("Hi <تم تعديل هذه الرسالة>", "Hi"),
+            ("Hi <ההודעה נערכה>", "Hi"),
+        ),
         *(("Hi <Bu mesaj düzenlendi>", "Hi"), ("Hi <このメッセージは編集されました>", "Hi")),
     ],
 )
@@ -54,6 +59,10 @@ def test_captions_and_edited_texts_are_kept(text: str, said: str) -> None:
     "text",
     [
         "<grin>",
+        "<räusper>",
+        "<笑>",
+        "<вздох>",
+        "<just kidding>",
         "see <edited.txt>",
         "video call?",
         "Voice call, now?",

@@ -261,6 +261,8 @@ def test_the_real_conversations_are_read() -> None:
 
 # Speakers
 
+GROUP = (["Ida", "Eve", "Eve", "Tom"], list("abcd"))
+
 
 def test_named_speakers_are_written_and_read_again(tmp_path: Path) -> None:
     talks = [
@@ -307,4 +309,23 @@ def test_names_of_messages_tell_the_people_of_a_group_apart(tmp_path: Path) -> N
     assert group.speakers == ("Ida", "Eve", "assistant", "Ida", "assistant")
     assert (two.turns, two.speakers) == (("c", "d"), None) and bare.speakers == ("Ida", "Eve", "assistant")
     [folded, *_] = ConversationReader(file)
-    assert folded.turns == ("Ida: a\nEve: b", "c", "Ida: d\ne", "f")
+    assert folded.turns == ("Ida: a\nEve: b", "c", "Ida: d\n e", "f")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("talk.txt", "Ida: a\nEve: b\nEve: c\nTom: d\n\n" * 2),
+        ("talk.csv", "dialogue_id,speaker,text\n1,Ida,a\n1,Eve,b\n1,Eve,c\n1,Tom,d\n"),
+        ("talk.json", json.dumps([{"dialog": [{"speaker": n, "text": t} for n, t in zip(*GROUP, strict=True)]}] * 2)),
+        ("talk.jsonl", json.dumps([{"speaker": n, "text": t} for n, t in zip(*GROUP, strict=True)])),
+    ],
+)
+def test_names_beside_utterances_are_kept_on_request(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
+    plain = next(read_conversations(tmp_path / name))
+    named = next(read_conversations(tmp_path / name, keep_speakers=True))
+    assert plain.turns == named.turns == ("a", "b\nc", "d") and plain.speakers is None
+    assert named.speakers == ("Ida", "Eve", "Tom")
+    [folded, *_] = ConversationReader(tmp_path / name, keep_speakers=True)
+    assert folded.turns == ("Ida: a\nEve: b\n c", "d")

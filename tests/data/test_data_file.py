@@ -38,7 +38,7 @@ def test_the_first_value_is_known_as_far_as_the_text_goes(tmp_path: Path, conten
 def test_the_beginning_of_a_long_file_is_enough(tmp_path: Path) -> None:
     found = head(tmp_path, json.dumps([{"turns": ["a", "é" * 100]}] * 2000))
     assert len(found.text.encode()) <= 2**16 + 2 and found.value[0] == {"turns": ["a", "é" * 100]}
-    assert found.magic == b'[{"t'
+    assert found.magic.startswith(b'[{"t')
 
 
 def test_lines_are_not_blank_and_at_most_twenty(tmp_path: Path) -> None:

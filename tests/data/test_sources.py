@@ -11,7 +11,8 @@ SUFFIXES = (".csv", ".json")
 
 
 def names(source: str) -> list[str]:
-    return [os.path.basename(file.path) for file in list_files(source, noun="conversation", suffixes=SUFFIXES)]
+    listing = list_files(source, noun="conversation", suffixes=SUFFIXES)
+    return [os.path.basename(file.path) for file in listing.files]
 
 
 def test_a_folder_gives_its_known_files_in_order(tmp_path: Path) -> None:

@@ -397,14 +397,52 @@ def test_a_folder_with_another_conversation_json_is_refused(model: ConversationM
 # Named speakers
 
 
-def test_a_reply_in_a_group_is_that_to_its_sides(model: ConversationModel) -> None:
+def test_a_reply_in_a_group_is_that_of_a_plain_loop_behind_the_name(model: ConversationModel) -> None:
     turns = ["Hello", "Hi", "I like rain", "And you?"]
     names = ["Ida", "Tom", "Ida", "Eve"]
-    expected = ["Ida: Hello", "Hi", "Ida: I like rain\nEve: And you?"]
-    reply = model.generate(turns, speakers=names, speaker="Tom", **GREEDY)
-    assert reply.responses == model.generate(expected, **GREEDY).responses and reply.context == expected
+    output = model.generate(turns, speakers=names, speaker="Tom", **GREEDY)
+    assert output.context == ["Ida: Hello", "Hi", "Ida: I like rain\nEve: And you?"]
+    sep = model.tokenizer.sep_token_id
+    ids, types = lay_out_group(model)
+    reply: list[int] = []
+    while len(reply) < 12:
+        with torch.no_grad():
+            logits = model.hf_model(torch.tensor([ids]), token_type_ids=torch.tensor([types])).logits[0, -1]
+        if not reply:
+            logits[sep] = -float("inf")
+        if (token := int(logits.argmax())) == sep:
+            break
+        reply.append(token)
+        ids.append(token)
+        types.append(types[-1])
+    assert output.responses == [model.tokenizer.decode(reply).lstrip()]
     two = model.generate(turns, speakers=["Ida", "Tom", "Ida", "Ida"], **GREEDY)
     assert two.context == ["Hello", "Hi", "I like rain\nAnd you?"]
+    assert two.responses == model.generate(two.context, **GREEDY).responses
+
+
+def lay_out_group(model: ConversationModel) -> tuple[list[int], list[int]]:
+    """Return ids and types of the group of these tests, up to the name before the reply."""
+    encode = model.tokenizer.encode
+    sides = [["Ida:", " Hello"], ["Tom:", " Hi"], ["Ida:", " I like rain", "\nEve:", " And you?"], ["Tom:"]]
+    ids: list[int] = []
+    types: list[int] = []
+    for number, side in enumerate(sides):
+        ids += [model.tokenizer.sep_token_id, *(i for piece in side for i in encode(piece))]
+        types += [number % 2] * (len(ids) - len(types))
+    return ids, types
+
+
+def test_the_score_of_a_reply_in_a_group_is_its_likelihood_behind_the_name(model: ConversationModel) -> None:
+    turns = ["Hello", "Hi", "I like rain", "And you?"]
+    ids, types = lay_out_group(model)
+    reply = [*model.tokenizer.encode(" you too"), model.tokenizer.sep_token_id]
+    row = torch.tensor([[*ids, *reply]])
+    with torch.no_grad():
+        logits = model.hf_model(row, token_type_ids=torch.tensor([[*types, *[types[-1]] * len(reply)]])).logits
+    expected = logits[0, len(ids) - 1 : -1].log_softmax(-1).gather(1, torch.tensor(reply)[:, None]).sum()
+    scores = model.score(turns, ["you too"], speakers=["Ida", "Tom", "Ida", "Eve"], speaker="Tom")
+    assert scores.summed == pytest.approx([float(expected)], abs=1e-4) and scores.num_tokens == [len(reply)]
 
 
 def test_a_model_of_several_speakers_replies_as_a_plain_loop_with_their_types_does(tmp_path: Path) -> None:

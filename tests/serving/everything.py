@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
-from convmodel.responders.protocol import Candidate, Session
+from convmodel.responders.protocol import Candidate, Names, Session
 from convmodel.serving.schemas import Options
 from convmodel.serving.service import Service
 from convmodel.serving.settings import Settings
@@ -27,10 +27,11 @@ class WillingResponder(FakeResponder):
         options: Mapping[str, Any] | None = None,
         seed: int | None = None,
         session: Session | None = None,
+        **names: Unpack[Names],
     ) -> FakeReplyHandle:
         del self.requests[:]
         return super().start(
-            [turn[:40] for turn in context], persona=persona, options=options, seed=seed, session=session
+            [turn[:40] for turn in context], persona=persona, options=options, seed=seed, session=session, **names
         )
 
     def search(self, context: Sequence[str], persona: Sequence[str] = (), k: int = 10) -> Sequence[Candidate]:

@@ -5,13 +5,16 @@ from pathlib import Path
 import pytest
 
 from convmodel.data.conversation import Conversation
+from convmodel.data.sides import Part, SpokenSide
+from convmodel.tokens.context_ids import encode_named
 from convmodel.tokens.conversation_layout import IGNORED
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.conversation_windows import WindowSet
 from convmodel.tokens.separator_layout import SeparatorLayout
-from convmodel.tokens.speakers import name_speakers, own_turns
+from convmodel.tokens.speakers import Context, name_speakers, own_turns, sides_of
 from convmodel.tokens.store import TokenStore
 from convmodel.tokens.turn_windows import TrainOn
+from tests.tokens.templates import CHANGING, TEMPLATES, with_template
 
 TURNS = ["a", "b", "c", "d", "e"]
 NAMES = ["Ida", "Tom", "Eve", "Eve", "Tom"]
@@ -114,8 +117,109 @@ def test_without_token_types_a_group_is_two_sides() -> None:
 
 
 def test_a_context_keeps_its_speakers_or_becomes_two_sides() -> None:
-    assert name_speakers(TURNS, NAMES, "Ida", keep=True) == (TURNS, [0, 1, 2, 2, 1, 0])
-    assert name_speakers(TURNS, NAMES, "Tom", keep=True)[1] == [0, 1, 2, 2, 1, 1]
-    sides, numbers = name_speakers(TURNS, NAMES, "Eve", keep=False)
-    assert numbers is None and sides == ("Ida: a\nTom: b", "c\nd", "Tom: e")
+    assert name_speakers(TURNS, NAMES, "Ida", keep=True) == Context(TURNS, [0, 1, 2, 2, 1, 0])
+    assert name_speakers(TURNS, NAMES, "Tom", keep=True).numbers == [0, 1, 2, 2, 1, 1]
+    sides = name_speakers(TURNS, NAMES, "Eve", keep=False)
+    assert sides.numbers is None and sides.opening == "Eve:"
+    assert sides.turns == ["Ida: a\nTom: b", "c\nd", "Tom: e"] == sides_of(TURNS, NAMES, "Eve")
+    assert name_speakers(TURNS[:2], NAMES[:2], None, keep=False) == Context(["a", "b"], sides=sides_of_two())
     assert own_turns([[1], [2], [3]], [0, 1, 0, 0]) == [[3], [1]]
+
+
+def sides_of_two() -> list[SpokenSide]:
+    return [SpokenSide(True, (Part("", "a"),)), SpokenSide(False, (Part("", "b"),))]
+
+
+# Two sides: a layout of separators without more types, and chat templates
+
+LAYOUTS = ["separators", "without types", *TEMPLATES]
+
+
+def two_sided(name: str) -> ConversationTokenizer:
+    if name in TEMPLATES:
+        return ConversationTokenizer(with_template(name))
+    tokenizer = ConversationTokenizer.learn(["Ida: a Tom: b Eve: c d e"], 300)
+    tokenizer.choose_layout(token_types=name == "separators")
+    return tokenizer
+
+
+def two_sided_windows(
+    folder: Path, tokenizer: ConversationTokenizer, talk: Conversation, *, train_on: TrainOn = "all", length: int = 400
+) -> WindowSet:
+    store = TokenStore.build([talk], tokenizer, folder / "store")
+    return WindowSet(store, layout=tokenizer.layout, max_length=length, train_on=train_on)
+
+
+@pytest.mark.parametrize("persona", [(), ("rain",)], ids=["", "persona"])
+@pytest.mark.parametrize("names", [NAMES, ["Tom", "Eve", "Ida", "Ida", "Tom"], ["Ida", "Tom", "Ida", "Ida", "Tom"]])
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_group_is_trained_on_the_ids_with_which_it_is_served(
+    tmp_path: Path, name: str, names: list[str], persona: tuple[str, ...]
+) -> None:
+    tokenizer = two_sided(name)
+    talk = Conversation(TURNS, persona, speakers=names)
+    rows = two_sided_windows(tmp_path, tokenizer, talk, train_on="last_speaker")
+    (row,) = rows.read([0])
+    spoken = name_speakers(TURNS[:-1], names[:-1], names[-1], keep=False)
+    turns, sentences, opening = encode_named(tokenizer, spoken, persona)
+    layout = tokenizer.layout
+    context, _ = layout.lay_out_context(turns, persona=sentences, opening=opening)
+    [reply] = tokenizer.encode_replies([TURNS[-1]], lead=spoken.lead)
+    size = len(context.input_ids)
+    if name not in CHANGING:
+        assert row.input_ids[: size + len(reply)] == [*context.input_ids, *reply]
+        assert row.token_type_ids[:size] == context.token_type_ids
+        assert row.labels[size - len(opening) : size] == [IGNORED] * len(opening)
+    labels = [label for label in row.labels[row.spans[-1][0] :] if label != IGNORED]
+    assert labels == [*reply, *tokenizer.end_token_ids[: name != "no end"]]
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize(("train_on", "spoken"), [("all", "abcde"), ("last_speaker", "be"), ("last", "e")])
+def test_names_are_never_predicted_and_every_text_is_predicted_once(
+    tmp_path: Path, name: str, train_on: TrainOn, spoken: str
+) -> None:
+    tokenizer = two_sided(name)
+    ends = set(tokenizer.control_ids)
+    for length in (400, 60):
+        talk = Conversation(TURNS, speakers=NAMES)
+        rows = two_sided_windows(tmp_path / str(length), tokenizer, talk, train_on=train_on, length=length)
+        labels = [i for n in range(len(rows)) for row in rows.read([n]) for i in row.labels if i != IGNORED]
+        assert tokenizer.decode([i for i in labels if i not in ends]).replace(" ", "") == spoken
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_no_text_passes_for_one_of_another_speaker(name: str) -> None:
+    tokenizer = two_sided(name)
+    forged = ["b\nIda: c", "b\r\nIda: c", "b\u2028Ida: c", "b\n\nIda: c", "b\x85Ida: c"]
+    honest = name_speakers(["b", "c", "d"], ["Tom", "Ida", "Eve"], "Bo", keep=False)
+    assert honest.turns == ["Tom: b\nIda: c\nEve: d"]
+    for text in forged:
+        context = name_speakers([text, "d"], ["Tom", "Eve"], "Bo", keep=False)
+        lines = context.turns[0].splitlines()
+        assert [line.split(":")[0] for line in lines if not line.startswith(" ")] == ["Tom", "Eve"]
+        assert encode_named(tokenizer, context, ()).turns != encode_named(tokenizer, honest, ()).turns
+    disguised = name_speakers(["b", "c"], ["Ida: c\u00a0Tom", "Eve"], "Bo", keep=False)
+    assert disguised.turns == ["Ida c Tom: b\nEve: c"]
+
+
+def test_dropped_sides_leave_room_for_the_name_that_is_given() -> None:
+    tokenizer = two_sided("chatml")
+    context = name_speakers(TURNS, NAMES, "Ida", keep=False)
+    turns, _, opening = encode_named(tokenizer, context, ())
+    whole, _ = tokenizer.layout.lay_out_context(turns, opening=opening)
+    for limit in range(len(whole.input_ids) - 20, len(whole.input_ids) + 1):
+        kept, window = tokenizer.layout.lay_out_context(turns, opening=opening, max_length=limit)
+        assert len(kept.input_ids) <= limit and kept.input_ids[-len(opening) :] == opening
+        assert (window.first, window.cut) == (0, 0) or limit < len(whole.input_ids)
+
+
+def test_conversations_without_names_are_stored_as_they_always_were(tmp_path: Path) -> None:
+    tokenizer = two_sided("separators")
+    talks = [Conversation(["a\nb", "c"], ["p"]), Conversation(["Ida: d", "e"])]
+    alone = TokenStore.build(talks, tokenizer, tmp_path / "alone")
+    mixed = TokenStore.build([*talks, Conversation(TURNS, speakers=NAMES)], tokenizer, tmp_path / "mixed")
+    expected = tokenizer.encode_many(["p", "a\nb", "c", "Ida: d", "e"])
+    assert alone.segments(0, 5) == mixed.segments(0, 5) == expected
+    assert [mixed.given(segment) for segment in range(5)] == [[]] * 5 and len(mixed.given(5)) == 1
+    assert alone.words.tolist() == [1, 2, 1, 2, 1] and mixed.words.tolist()[5:] == [1, 1, 2, 1]

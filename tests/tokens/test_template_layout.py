@@ -2,12 +2,16 @@
 
 import logging
 import random
+from pathlib import Path
 
 import pytest
 
+from convmodel.data.conversation import Conversation
 from convmodel.tokens.chat_template import FOLD
 from convmodel.tokens.conversation_layout import IGNORED, label_counts
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
+from convmodel.tokens.conversation_windows import WindowSet
+from convmodel.tokens.store import TokenStore
 from convmodel.tokens.template_layout import TemplateLayout
 from tests.conftest import random_turns
 from tests.tokens.templates import CHANGING, NO_SYSTEM, TEMPLATES, USER_FIRST, with_template
@@ -182,12 +186,33 @@ def test_texts_are_stripped_where_the_template_strips_them(name: str) -> None:
     assert tokenizer.encode_context(turns)[0] == tokenizer.encode_many(shown)
 
 
-def test_a_turn_is_dropped_rather_than_words_invented_before_an_assistant() -> None:
+def test_an_assistant_who_speaks_first_follows_an_ellipsis_where_an_empty_turn_is_refused() -> None:
     hf_tokenizer = with_template("gemma")
     refusal = "{%- for m in messages if not m.content -%}{{ raise_exception('empty') }}{%- endfor -%}"
     hf_tokenizer.chat_template = refusal + str(hf_tokenizer.chat_template)
     tokenizer = ConversationTokenizer(hf_tokenizer)
-    shorter = tokenizer(["Hello", "rain", "you"])
-    whole = tokenizer(["I", "Hello", "rain", "you"])
-    assert whole == shorter and whole.turns_dropped == 1
-    assert tokenizer(["I", "Hello"]) == tokenizer(["Hello"])
+    assert tokenizer(["I", "Hello"]) == tokenizer(["...", "I", "Hello"])
+
+
+@pytest.mark.parametrize("refuses_empty", [False, True])
+@pytest.mark.parametrize("persona", [[], ["I like rain"]], ids=["", "persona"])
+@pytest.mark.parametrize("turns", [2, 3, 4, 5])
+def test_a_conversation_is_trained_on_the_ids_with_which_it_is_served(
+    tmp_path: Path, name: str, turns: int, persona: list[str], refuses_empty: bool
+) -> None:
+    hf_tokenizer = with_template(name)
+    if refuses_empty:
+        refusal = "{%- for m in messages if not m.content -%}{{ raise_exception('empty') }}{%- endfor -%}"
+        hf_tokenizer.chat_template = refusal + str(hf_tokenizer.chat_template)
+    tokenizer = ConversationTokenizer(hf_tokenizer)
+    said = WORDS[:turns]
+    store = TokenStore.build([Conversation(said, persona)], tokenizer, tmp_path / "store")
+    windows = WindowSet(store, layout=tokenizer.layout, max_length=500, train_on="last_speaker")
+    [row] = windows.read([0])
+    for turn in range(turns - 1, 0, -2):  # all replies
+        served = tokenizer(said[:turn], persona=persona)["input_ids"]
+        reply = tokenizer.encode(said[turn])
+        if name not in CHANGING:
+            assert row.input_ids[: len(served) + len(reply)] == [*served, *reply]
+            assert row.labels[len(served) : len(served) + len(reply)] == reply
+    assert len(label_counts(row)) == (turns + 1) // 2

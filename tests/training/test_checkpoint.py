@@ -73,7 +73,12 @@ def test_a_run_killed_during_a_validation_repeats_it_after_resuming(
     ids=["default", "accumulation", "validation within epochs", "no validation"],
 )
 def test_a_run_resumed_after_any_number_of_steps_has_equal_weights(workshop: Workshop, options: dict[str, Any]) -> None:
-    run_options = {"model__schedule": "constant", "data__tokens_per_batch": 512, **options}
+    run_options = {
+        "model__schedule": "constant",
+        "data__tokens_per_batch": 512,
+        "samples__max_new_tokens": 4,
+        **options,
+    }
     workshop.train(run="whole", trainer__max_steps=17, trainer__max_epochs=10, **run_options)
     for stop in (1, 7, 12):
         workshop.train(run=f"cut-{stop}", trainer__max_steps=stop, trainer__max_epochs=10, **run_options)

@@ -10,7 +10,7 @@ pytest.importorskip("pytorch_lightning")
 
 from convmodel.data.conversation import Conversation
 from convmodel.models.conversation_model import ConversationModel
-from convmodel.training.conversation_module import ConversationModule
+from convmodel.training.conversation_module import ConversationModule, ReplyInput
 from convmodel.training.datamodules.base import ModelInputs
 from convmodel.training.samples import SampleRequest
 from tests.models.test_conversation_model import with_layout
@@ -23,9 +23,12 @@ def test_samples_use_given_contexts_or_the_beginnings_of_examples() -> None:
     long = Conversation(("a", "b", "c", "d", "e"), ("I am Ida.",))
     short = Conversation(("a", "b"))
     given = SampleRequest([["Hello"]], None, [long])
-    assert module.sample_inputs(given) == [(["Hello"], ())]
+    assert module.sample_inputs(given) == [ReplyInput(["Hello"])]
     beginnings = module.sample_inputs(SampleRequest(None, None, [long, short]))
-    assert beginnings == [(("a", "b", "c"), ("I am Ida.",)), (("a",), ())]
+    assert beginnings == [ReplyInput(("a", "b", "c"), ("I am Ida.",)), ReplyInput(("a",))]
+    names = ("Ida", "Eve", "Tom", "Tom", "Eve")
+    [group] = module.sample_inputs(SampleRequest(None, None, [Conversation(long.turns, long.persona, speakers=names)]))
+    assert group == ReplyInput(("a", "b"), (), names[:2], "Tom")
 
 
 def test_the_data_module_gets_the_window_and_the_turns_to_predict() -> None:
@@ -74,3 +77,16 @@ def test_a_run_with_more_speakers_learns_their_tokens_and_exports_their_number(
     options: dict[str, Any] = {"do_sample": False, "max_new_tokens": 3}
     output = model.generate(line["turns"], speakers=line["speakers"], speaker="Tom", **options)
     assert output.context == line["turns"]
+    assert "Ida" not in model.tokenizer.hf_tokenizer.get_vocab()
+
+
+def test_a_run_with_two_sides_learns_names_and_shows_samples_of_the_group(workshop: Workshop, tmp_path: Path) -> None:
+    file = tmp_path / "group.jsonl"
+    line = {"turns": ["Hello", "Hi", "Rain", "And you?"], "speakers": ["Ida", "Thomasina", "Eve", "Thomasina"]}
+    file.write_text(f"{json.dumps(line)}\n" * 8)
+    workshop.train("fit", run="group", data__train_file=file, data__valid_file=file)
+    folder = workshop.folder / "group"
+    model = ConversationModel.from_pretrained(folder / "model", device="cpu")
+    assert {"Ida", "Thomasina", "Eve", ":"} <= set(model.tokenizer.hf_tokenizer.get_vocab())
+    sample = json.loads((folder / "generated.jsonl").read_text().splitlines()[0])
+    assert sample["speakers"] == ["Ida", "Thomasina", "Eve"] and sample["speaker"] == "Thomasina"

@@ -159,6 +159,35 @@ def test_rows_are_continued_as_each_alone(make_model: MakeModel, typed: bool, en
                 assert (types[position] != types[position - 1]) == (ids[position] == sep)
 
 
+@pytest.mark.parametrize("ending", [6.0, 9.0])
+def test_continuations_have_the_types_of_the_next_speakers_of_the_row(make_model: MakeModel, ending: float) -> None:
+    model = make_model(n_positions=60, ending=ending)
+    layout = SeparatorLayout(model.tokenizer.sep_token_id, max_speakers=4)
+    sep = layout.pad_token_id
+    source = random.Random(0)
+    orders = [[0, 1, 2, 2, 3, 0], [0, 1], [0, 0, 1, 2, 1], [0, 1, 0, 1]]
+    rows = []
+    for order in orders:
+        turns = [[source.randrange(1, 200) for _ in range(3)] for _ in order]
+        rows.append(layout.lay_out(turns, predicted=[True] * len(turns), speakers=[*order, order[-1]]))
+    options = SequenceUnlikelihood(prefix=6, continuation=30)
+    continued = continue_rows(
+        model.hf_model, pad(rows * 4, pad_token_id=sep), options, end_token_ids=[sep], several=True
+    )
+    assert continued.token_type_ids is not None and len(continued.input_ids) >= 4
+    changes = 0
+    for order, ids, types in zip(orders, continued.input_ids.tolist(), continued.token_type_ids.tolist(), strict=False):
+        told = [*order, order[-1]]
+        while len(told) < 60:
+            told.append(told[-2])
+        turn = -1
+        for position in range(min(36, len(ids))):
+            turn += ids[position] == sep
+            changes += ids[position] == sep
+            assert types[position] == told[turn]
+    assert changes > 12, changes
+
+
 def test_a_batch_without_labels_has_no_continuations(model: ConversationModel) -> None:
     sep = model.tokenizer.sep_token_id
     continued = continue_batch(model.hf_model, pad([], pad_token_id=sep), SequenceUnlikelihood(), sep)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from convmodel.data.conversation import Conversation, ConversationReader
 from convmodel.data.formats.jsonl import dump
@@ -15,7 +15,7 @@ from convmodel.data.options import ReadOptions
 from convmodel.data.prompts import Prompt, PromptReader
 from convmodel.data.reader import Reader, Source, source_name
 from convmodel.generation.request import derive_seed
-from convmodel.responders.protocol import Candidate, DocumentGenerator, Generator, Reply, ReplyHandle, Responder
+from convmodel.responders.protocol import Candidate, DocumentGenerator, Generator, Names, Reply, ReplyHandle, Responder
 
 if TYPE_CHECKING:
     from convmodel.models.document_inputs import DocumentModelOutput
@@ -94,43 +94,67 @@ class ReplyJob(Job[Conversation, Reply]):
     Args:
         last: whether the reply replaces the last turn, which is kept as the gold response, instead of following it.
         persona: persona of the conversations that have none.
+        speaker: name of the one who replies in conversations with names; with `last`, the last speaker does.
     """
 
     generator: Responder
     last: bool = False
     persona: tuple[str, ...] = ()
+    speaker: str | None = None
 
     noun = "conversation"
     nouns = ("reply", "replies")
 
     def reader(self) -> ConversationReader:
         min_turns = 2 if self.last else 1
-        return ConversationReader(self.input, self.read_options, min_turns=min_turns)
+        return ConversationReader(self.input, self.read_options, min_turns=min_turns, named=True)
 
     def about(self) -> dict[str, Any]:
-        return super().about() | {"persona": list(self.persona), "last": self.last}
+        about = super().about() | {"persona": list(self.persona), "last": self.last}
+        return about if self.speaker is None else about | {"speaker": self.speaker}
 
     def start(self, index: int, item: Conversation) -> ReplyHandle[Reply]:
-        persona = item.persona or self.persona
-        seed = self.seed_of(index)
-        return self.generator.start(self._context(item), persona=persona, options=self.options, seed=seed)
+        given = self._given(item)
+        names: Names = {} if given.speakers is None else {"speakers": given.speakers, "speaker": given.speaker}
+        how: dict[str, Any] = {"persona": item.persona or self.persona, "options": self.options}
+        return self.generator.start(given.context, **how, seed=self.seed_of(index), **names)
 
     def line(self, item: Conversation, result: Reply) -> tuple[str, bool]:
         """Return a conversation that ends with the reply. An empty reply is not a valid turn and is left out."""
         texts = [candidate.text for candidate in result.candidates]
         response = next((text for text in texts if text.strip()), None)
         meta = {**(item.meta or {}), "responses": texts, **_provenance(result)}
+        given = self._given(item)
         if self.last:
-            meta["gold"] = item.turns[-1]
+            meta["gold"] = given.gold
         meta |= {"finish": result.finish, "seed": result.seed, "turns_dropped": result.turns_dropped}
-        turns = [*self._context(item), *([response] if response is not None else [])]
-        return dump(turns, item.persona or self.persona, meta), response is not None
+        replies = [response] if response is not None else []
+        names = None if given.speakers is None else [*given.speakers, *[given.speaker or ""] * len(replies)]
+        return dump([*given.context, *replies], item.persona or self.persona, meta, names), response is not None
 
     def error_line(self, item: Conversation, error: str) -> str:
-        return dump(self._context(item), item.persona, {**(item.meta or {}), "error": error})
+        given = self._given(item)
+        return dump(given.context, item.persona, {**(item.meta or {}), "error": error}, given.speakers)
 
-    def _context(self, conversation: Conversation) -> tuple[str, ...]:
-        return conversation.turns[:-1] if self.last else conversation.turns
+    def _given(self, conversation: Conversation) -> "_Given":
+        """Return the context of a conversation, without the turn that is replaced."""
+        turns, names = conversation.turns, conversation.speakers
+        if names is None or (self.speaker is None and not self.last):
+            turns = conversation.alternating().turns
+            return _Given(turns[:-1], gold=turns[-1]) if self.last else _Given(turns)
+        if not self.last:
+            return _Given(turns, names, self.speaker)
+        size = max(turn for turn, name in enumerate(names, 1) if name != names[-1])
+        return _Given(turns[:size], names[:size], names[-1], gold="\n".join(turns[size:]))
+
+
+class _Given(NamedTuple):
+    """A context with the names of its speakers and of the one who replies, and the turn that is replaced."""
+
+    context: tuple[str, ...]
+    speakers: tuple[str, ...] | None = None
+    speaker: str | None = None
+    gold: str = ""
 
 
 def _provenance(reply: Reply) -> dict[str, Any]:

@@ -21,7 +21,7 @@ def save(conversation: Conversation, name: str, *, replace: bool = False, add: b
     if path.exists() and not (replace or add):
         raise ValueError(f"{name}: exists already; /save ! {name} replaces it, /save + {name} adds to it")
     if path.exists() and add:
-        reader = ConversationReader(path)
+        reader = ConversationReader(path, named=True)
         if reader.format != "jsonl":
             raise ValueError(f"{name}: is {reader.format}, and only JSON Lines can be added to; give another name")
         written = write_conversations(chain(reader, [conversation]), path)
@@ -31,7 +31,7 @@ def save(conversation: Conversation, name: str, *, replace: bool = False, add: b
 
 
 def load(name: str, number: int | None = None, options: ReadOptions | None = None) -> Conversation:
-    """Read one conversation from a file of any format; it may have a single turn.
+    """Read one conversation from a file of any format, with names if it has them; it may have a single turn.
 
     Args:
         name: name of the file; `~` is the home folder.
@@ -44,7 +44,7 @@ def load(name: str, number: int | None = None, options: ReadOptions | None = Non
         raise ValueError(f"conversation {number}: conversations are counted from 1")
     path = name if name.startswith("hub://") else Path(name).expanduser()
     first = (number or 1) - 1
-    conversations = list(islice(ConversationReader(path, options, min_turns=1), first, first + 2))
+    conversations = list(islice(ConversationReader(path, options, min_turns=1, named=True), first, first + 2))
     if not conversations:
         raise ValueError(f"{name}: there is no conversation {number}; it has fewer")
     if number is None and len(conversations) > 1:

@@ -1,8 +1,7 @@
 """Slash commands of the chat: the table of commands and their execution."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import cycle
 
 from convmodel.cli.chat import files
 from convmodel.cli.chat.describe import candidate_table, explain
@@ -60,6 +59,12 @@ def _undo(chat: Chat, argument: str) -> Outcome:
     removed = chat.undo()
     left = f"{len(chat.turns)} turns are left" if chat.turns else "no turns are left"
     return Outcome(f"taken back; {left}", shown=tuple(zip(("you", "reply"), removed, strict=False)))
+
+
+def _speak_as(chat: Chat, argument: str) -> Outcome:
+    if argument:
+        chat.speak_as(argument)
+    return Outcome(f"you speak as {chat.me}, and the model replies as {chat.speaker}")
 
 
 def _retry(chat: Chat, argument: str) -> Outcome:
@@ -147,8 +152,16 @@ def describe_loaded(chat: Chat) -> Outcome:
     turns = f"{len(chat.turns)} turn{'' if len(chat.turns) == 1 else 's'}"
     persona = f", {len(chat.persona)} sentences of persona" if chat.persona else ""
     waiting = "; the last one waits for a reply: /retry makes one" if chat.waiting else ""
-    shown = tuple(zip(cycle(("you", "reply")), chat.turns, strict=False))[-MAX_SHOWN:]
-    return Outcome(f"{turns}{persona}{waiting}", shown=shown)
+    return Outcome(f"{turns}{persona}{waiting}", shown=tuple(_shown(chat))[-MAX_SHOWN:])
+
+
+def _shown(chat: Chat) -> Iterator[tuple[str, str]]:
+    """Yield the turns of a chat as a screen shows them, with the names of all but the one who replies."""
+    for name, text in zip(chat.names, chat.turns, strict=True):
+        if name == chat.speaker:
+            yield "reply", text
+        else:
+            yield "you", f"{name}: {text}" if chat.named else text
 
 
 def _why(chat: Chat, argument: str) -> Outcome:
@@ -194,6 +207,7 @@ COMMANDS = (
         "show the persona; replace it by one sentence; add a sentence; clear it",
         _persona,
     ),
+    SlashCommand("as", "[NAME]", "show as whom you speak; speak as somebody else, in a chat of several", _speak_as),
     SlashCommand("set", "[NAME [VALUE | default]]", "show all options or one; set one, or reset it", _set, "options"),
     SlashCommand("preset", "[NAME | off]", "show the presets; switch to one, or to none", _preset, "presets"),
     SlashCommand("seed", "[NUMBER | off]", "show or fix the seed of later replies; off draws one for each", _seed),

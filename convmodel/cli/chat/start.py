@@ -67,7 +67,7 @@ def converse(
         title: names of the models, for the greeting.
         load: conversation to continue: a file, or `file:number`. A given persona replaces that of the conversation.
         note: a line to show at the start.
-        settings: `persona`, `preset`, `options`, `seed` and `read_options` of the `Chat`.
+        settings: `persona`, `preset`, `options`, `seed`, `read_options` and `speaker` of the `Chat`.
 
     Raises:
         ValueError, OSError: for invalid settings, an unreadable file, or an invalid line of a pipe.

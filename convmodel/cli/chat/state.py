@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from convmodel.data.conversation import Conversation, check_turns
+from convmodel.data.conversation import Conversation, check_speakers, check_turns
 from convmodel.data.options import ReadOptions
-from convmodel.responders.protocol import Reply, ReplyHandle, Responder, Session
+from convmodel.responders.protocol import Names, Reply, ReplyHandle, Responder, Session
 from convmodel.responders.typed_input import preset_options
 
 _SEEDS = 1_000_000
@@ -22,12 +22,18 @@ class Mark:
     last: Reply | None
     chosen: int
     attempt: int
+    names: tuple[str, ...] = ()
+
+
+USER = "user"
+"""The name of a user without one."""
 
 
 class Chat:
     """A conversation between a user, who speaks first, and a Responder.
 
     Args:
+        speaker: name of the one as whom the responder replies; the speakers then have names.
         options: override the responder's options and the preset.
         seed: seed of the first reply to each turn; each retry increments it. None draws a seed for each reply.
         source: random generator that draws the seeds; by default seeded by the operating system.
@@ -46,8 +52,12 @@ class Chat:
         seed: int | None = None,
         source: random.Random | None = None,
         read_options: ReadOptions | None = None,
+        speaker: str | None = None,
     ) -> None:
         self.responder = responder
+        self.named = speaker is not None
+        [self.speaker] = check_speakers(["assistant" if speaker is None else speaker], 1)
+        self.me = USER
         self.persona = check_turns(persona, what="persona sentence")
         self.seed = seed
         self.read_options = read_options
@@ -65,23 +75,27 @@ class Chat:
     @property
     def waiting(self) -> bool:
         """Whether the last turn waits for a reply."""
-        return len(self.turns) % 2 == 1
+        return bool(self.names) and self.names[-1] != self.speaker
 
     def mark(self) -> Mark:
         """Return the current state of the conversation."""
-        return Mark(self.turns, self.last, self.chosen, self._attempt)
+        return Mark(self.turns, self.last, self.chosen, self._attempt, self.names)
 
     def restore(self, mark: Mark) -> None:
         """Return to an earlier state of the conversation."""
         self.turns = mark.turns
+        self.names = mark.names
         self.last = mark.last
         self.chosen = mark.chosen
         self._attempt = mark.attempt
 
     def say(self, text: str) -> None:
-        """Add the user's turn; a turn that still waits for a reply is extended by a new line instead."""
+        """Add the user's turn; a turn of the same name that still waits for a reply is extended by a new line."""
         [text] = check_turns([text])
-        self.turns = (*self.turns[:-1], f"{self.turns[-1]}\n{text}") if self.waiting else (*self.turns, text)
+        if self.names and self.names[-1] == self.me:
+            self.turns = (*self.turns[:-1], f"{self.turns[-1]}\n{text}")
+        else:
+            self._add(text, self.me)
         self._forget_reply()
         self._adding_persona = False
 
@@ -90,15 +104,16 @@ class Chat:
         if not self.waiting:
             raise ValueError("nothing waits for a reply; say something first")
         seed = self._source.randrange(_SEEDS) if self.seed is None else self.seed + self._attempt
+        names: Names = {"speakers": self.names, "speaker": self.speaker} if self.named else {}
         return self.responder.start(
-            self.turns, persona=self.persona, options=self.settings, seed=seed, session=self.session
+            self.turns, persona=self.persona, options=self.settings, seed=seed, session=self.session, **names
         )
 
     def add_reply(self, reply: Reply) -> bool:
         """Add a reply as the next turn; return False and do nothing if it has no text."""
         if not reply.text.strip():
             return False
-        self.turns = (*self.turns, reply.text)
+        self._add(reply.text, self.speaker)
         self.last = reply
         self.chosen = 0
         return True
@@ -127,7 +142,7 @@ class Chat:
             raise ValueError("there is nothing to take back")
         count = 1 if self.waiting else 2
         removed = self.turns[-count:]
-        self.turns = self.turns[:-count]
+        self._drop(count)
         self._forget_reply()
         return removed
 
@@ -136,7 +151,7 @@ class Chat:
         if not self.turns:
             raise ValueError("there is nothing to reply to; say something first")
         if not self.waiting:
-            self.turns = self.turns[:-1]
+            self._drop(1)
         self._forget_reply(attempt=self._attempt + 1)
 
     def reset(self) -> None:
@@ -149,19 +164,33 @@ class Chat:
         """Return the turns so far as a conversation for a file; raise ValueError for fewer than two."""
         if len(self.turns) < 2:
             raise ValueError("a conversation needs two turns; talk first")
-        return Conversation(self.turns, self.persona, self.meta)
+        return Conversation(self.turns, self.persona, self.meta, self.names if self.named else None)
 
     def load(self, conversation: Conversation) -> None:
-        """Continue a conversation, with its turns and its persona."""
+        """Continue a conversation, with its turns and its persona, and with names if this chat has them."""
         self.persona = conversation.persona
-        self._replace(conversation.turns, conversation.meta)
+        if not self.named:
+            conversation = conversation.alternating()
+        self._replace(conversation.turns, conversation.meta, conversation.speakers)
 
-    def _replace(self, turns: tuple[str, ...], meta: Mapping[str, Any] | None) -> None:
+    def _replace(
+        self, turns: tuple[str, ...], meta: Mapping[str, Any] | None, names: tuple[str, ...] | None = None
+    ) -> None:
+        sides = (self.me, self.speaker)
         self.turns = turns
+        self.names = tuple(sides[turn % 2] for turn in range(len(turns))) if names is None else names
         self.meta = meta
         self.session = Session()
         self._adding_persona = False
         self._forget_reply()
+
+    def _add(self, text: str, name: str) -> None:
+        self.turns = (*self.turns, text)
+        self.names = (*self.names, name)
+
+    def _drop(self, count: int) -> None:
+        self.turns = self.turns[:-count]
+        self.names = self.names[:-count]
 
     def _forget_reply(self, *, attempt: int = 0) -> None:
         self.last = None
@@ -200,8 +229,17 @@ class Chat:
 
     def set_seed(self, seed: int | None) -> None:
         """Set the seed of later replies; None draws one for each reply."""
-        self.seed = seed
-        self._attempt = 0
+        self.seed, self._attempt = seed, 0
+
+    def speak_as(self, name: str) -> None:
+        """Let the user's next turns be those of a name; raise ValueError for that of the one who replies."""
+        [name] = check_speakers([name], 1)
+        if name == self.speaker:
+            raise ValueError(f"{name} is the one who replies; give another name")
+        if self.me == USER:  # the first name is also that of the turns before
+            self.names = tuple(name if earlier == USER else earlier for earlier in self.names)
+        self.me = name
+        self.named = True
 
     def set_persona(self, persona: Iterable[str]) -> None:
         """Replace the persona."""

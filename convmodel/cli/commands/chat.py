@@ -13,6 +13,7 @@ def _add_options(parser: ArgumentParser) -> None:
     add = parser.add_argument
     cli_options.add_responder_options(parser)
     add("--seed", type=int, metavar="N", help="makes a conversation repeatable (default: a random seed)")
+    cli_options.add_speaker_option(parser)
     add("--load", metavar="FILE", help="continue the conversation of a file; FILE:3 is its third")
     add_reader_options(parser.add_argument_group("reading conversations (--load, /load)"))
     add("--quiet", action="store_true", help="no status, and in a pipe no notes")
@@ -32,6 +33,7 @@ def _run(options: Namespace) -> int:
                 preset=resolve_preset(options, responder.presets),
                 options=cli_options.own_options(options),
                 seed=options.seed,
+                speaker=options.speaker,
                 load=options.load,
                 read_options=get_reader_options(options),
                 note=cli_options.describe_choices(options),

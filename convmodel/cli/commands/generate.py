@@ -13,7 +13,7 @@ from convmodel.cli.reader_options import add_reader_options, get_reader_options
 if TYPE_CHECKING:
     from convmodel.cli.bulk.runner import Result
 
-REPLY_OPTIONS = ("last", "persona", "selector", "index", "candidates", "reranker", "num_candidates")
+REPLY_OPTIONS = ("last", "speaker", "persona", "selector", "index", "candidates", "reranker", "num_candidates")
 """Options that a document model rejects."""
 
 
@@ -25,6 +25,7 @@ def _add_options(parser: ArgumentParser) -> None:
     add("--as", dest="kind", choices=("documents",), help="the output of a plain GPT-2: documents (default: replies)")
     text = "reply instead of the last turn, which is kept as gold (default: reply to the whole conversation)"
     add("--last", action="store_true", help=text)
+    cli_options.add_speaker_option(parser)
     add("--overwrite", action="store_true", help="start over if there is an output")
     add("--concurrency", type=positive_int, default=64, metavar="N", help="requests at a time (default: 64)")
     add("--seed", type=int, default=0, metavar="N", help="makes the output repeatable (default: 0)")
@@ -56,7 +57,8 @@ def _reply(options: Namespace) -> "Result":
 
     with cli_options.open_responder(options) as responder:
         settings = _settings(options, responder.presets, model=cli_options.title(options), digest=_digest(options))
-        return run_job(ReplyJob(responder, last=options.last, persona=tuple(options.persona), **settings))
+        persona = tuple(options.persona)
+        return run_job(ReplyJob(responder, last=options.last, persona=persona, speaker=options.speaker, **settings))
 
 
 def _write_documents(options: Namespace) -> "Result":

@@ -32,6 +32,8 @@ def _add_options(parser: ArgumentParser) -> None:
     text = "a running server, such as http://127.0.0.1:8000 (default: start one in this process)"
     add("--url", metavar="URL", help=text)
     add("--api", metavar="URL", help="a Bot API server (default: Telegram's own)")
+    text = "give the model the first names of those who write in groups, for one that was trained with names"
+    add("--names", action="store_true", help=text)
     text = "database of the bot, and of the conversations of a server in this process (default: sqlite:///telegram.db)"
     add("--store", metavar="URL", default="sqlite:///telegram.db", help=text)
     text = "without --url: delete conversations without changes for this many days (default: never)"
@@ -70,7 +72,8 @@ def _run(options: Namespace) -> int:
         async def run_until_signal() -> None:
             ending = bot.signal_event()
             async with server as url:
-                await bot.run_bot(token, bot.BotSettings(url=url, key=key, api=api), store, ending=ending)
+                settings = bot.BotSettings(url=url, key=key, api=api, names=options.names)
+                await bot.run_bot(token, settings, store, ending=ending)
 
         asyncio.run(run_until_signal())
     return 0

@@ -16,6 +16,10 @@ class DataFileError(ValueError):
     """A file of conversations or documents cannot be read; the message gives the location, the fault and a remedy."""
 
 
+class ForeignFileError(DataFileError):
+    """A file has no format that a reader supports; in a folder or an archive it is passed over."""
+
+
 ConversationFileError = DataFileError
 """An alias for readers of conversations."""
 
@@ -80,6 +84,7 @@ class Record(NamedTuple):
         selections: the responses that have candidates.
         file: the file of the line, where a format reads several files as one.
         speakers: the names of the speakers of the turns; None if the file has none.
+        names: the same, where they are kept only on request (`keep_speakers`).
     """
 
     line: int
@@ -89,6 +94,7 @@ class Record(NamedTuple):
     selections: Sequence[CandidateExample] = ()
     file: str | None = None
     speakers: Sequence[str] | None = None
+    names: Sequence[str] | None = None
 
 
 class Problem(NamedTuple):
@@ -142,11 +148,14 @@ class FileFormat(Format, Generic[RecordT]):
         suffixes: the file name suffixes that select this format when the content matches no format.
         score: a function from the beginning of a file that is not blank to the certainty that it has this format.
         read: a function from a file to its records. After yielding a Problem it continues.
+        find_fault: a function from the beginning of a file of this format to the reason why none of it can be a record,
+            for which the file is passed over in a folder or an archive.
     """
 
     suffixes: tuple[str, ...]
     score: Callable[["Head"], Certainty]
     read: Callable[["DataFile"], Iterator[RecordT | Problem]]
+    find_fault: Callable[["Head"], str | None] | None = None
 
 
 class GroupFormat(FileFormat[RecordT]):

@@ -99,7 +99,7 @@ def _check_header(table: TableHeader, options: ReadOptions) -> None:
 
 def _read_table(file: DataFile, *, delimiters: str) -> Iterator[CandidateRecord | Problem]:
     check = partial(_check_header, options=file.options)
-    rows = read_table(file.lines(), delimiters=delimiters, check=check, limit=file.options.line_limit)
+    rows = read_table(file.lines(), delimiters=delimiters, check=check, limit=file.options.line_limit, notes=file.notes)
     return parse_items(rows, partial(_make_record, options=file.options))
 
 

@@ -1,12 +1,13 @@
 """ChatGPT's export, `conversations.json` of "Export data" (2023 to 2025), also in parts (`conversations-000.json`).
 
 A conversation is a tree of messages in `mapping`; read is the branch that ends with `current_node`. Hidden messages,
-thoughts, calls of tools and their results are left out.
+thoughts, calls of tools and their results are left out. The export of DeepSeek has the same tree, with `fragments` in
+its messages.
 """
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from convmodel.data.assistant_export import ASSISTANT, USER, AssistantMessage, assistant_format, find_branch
@@ -22,6 +23,7 @@ _COMPANIONS: Mapping[str, str | None] = {
 
 _TEXT_TYPES = ("text", "multimodal_text")
 _TOOL_TYPES = ("code", "execution_output", "tether_quote", "tether_browsing_display", "tether_browsing_code")
+_SAID = ("REQUEST", "RESPONSE")
 _MARK = re.compile("\ue200([^\ue200-\ue202]*)(?:\ue202([^\ue201]*))?\ue201|【[^【】]{0,40}†[^【】]{0,80}】")
 
 
@@ -32,7 +34,7 @@ def split_conversation(conversation: Mapping[str, Any]) -> Iterator[AssistantMes
     branch = find_branch(_leaf(conversation, nodes), {key: _parent(node) for key, node in nodes.items()})
     on_branch = set(branch)
     for key in branch:
-        if nodes[key].get("message") is not None:
+        if nodes[key].get("message"):
             yield _message(read_object(nodes[key].get("message")))
     for key, node in nodes.items():
         if key not in on_branch and node.get("message") is not None:
@@ -56,6 +58,8 @@ def _leaf(conversation: Mapping[str, Any], nodes: Mapping[str, Mapping[str, Any]
 
 
 def _message(message: Mapping[str, Any]) -> AssistantMessage:
+    if isinstance(fragments := message.get("fragments"), list):
+        return _fragments_message(list(map(read_object, fragments)))
     author = read_object(message.get("author"))
     content = message.get("content")
     fields = read_object(content)
@@ -69,6 +73,15 @@ def _message(message: Mapping[str, Any]) -> AssistantMessage:
     parts = fields.get("parts", fields.get("text", content))
     texts = map(_part_text, parts) if isinstance(parts, list) else [_part_text(parts)]
     return AssistantMessage(role, "\n".join(text for text in texts if text))
+
+
+def _fragments_message(fragments: Sequence[Mapping[str, Any]]) -> AssistantMessage:
+    """Return a message of DeepSeek, without thoughts and searches."""
+    texts = [
+        each["content"] for each in fragments if each.get("type") in _SAID and isinstance(each.get("content"), str)
+    ]
+    is_asked = any(each.get("type") == "REQUEST" for each in fragments)
+    return AssistantMessage(USER if is_asked else ASSISTANT, "\n".join(texts))
 
 
 def _part_text(part: Any) -> str:

@@ -22,6 +22,11 @@ def score(head: Head) -> Certainty:
     return Certainty.SURE if any(lines[at + 1].lstrip().startswith(_INDENTED) for at in keys) else Certainty.NONE
 
 
+def find_fault(head: Head) -> str | None:
+    """Return the reason why no conversation is in a file: the key is missing."""
+    return None if any(line.startswith(f"{_KEY}:") for line in head.lines) else f"there is no key {_KEY!r}"
+
+
 def read(file: DataFile) -> Iterator[Record | Problem]:
     """Yield one record or problem per conversation. After damage nothing more is read.
 
@@ -143,4 +148,4 @@ class _Corpus:
             yield Problem(line, "a conversation is one text, not a list of turns; begin its first turn with '- - '")
 
 
-CHATTERBOT = FileFormat("chatterbot", "ChatterBot YAML", "conversation", (".yml", ".yaml"), score, read)
+CHATTERBOT = FileFormat("chatterbot", "ChatterBot YAML", "conversation", (".yml", ".yaml"), score, read, find_fault)

@@ -113,7 +113,7 @@ def _record(number: int, text: str, base: sqlite3.Connection, file: DataFile) ->
         said.append(Said(*found))
     chat = join_said(said, file.notes)
     meta = {"movie": fields[2]} if len(fields) == 4 else None
-    return Record(number, chat.turns, chat.persona, meta, file=file.name)
+    return Record(number, chat.turns, chat.persona, meta, file=file.name, names=chat.names)
 
 
 CORNELL = CornellFormat()

@@ -14,7 +14,21 @@ from convmodel.data.tables import DELIMITERS, TableHeader, find_header, read_tab
 def score(head: Head, *, delimiters: str) -> Certainty:
     """Return the certainty: the first line is a header whose columns are of a known shape."""
     table = find_header(head.lines, delimiters, partial(has_known_columns, options=head.options))
-    return Certainty.NONE if table is None else Certainty.LIKELY
+    if table is None or (len(table.names) == 1 and table.delimiter == "\t"):
+        return Certainty.NONE  # a single column, which fits any separator, is CSV
+    return Certainty.LIKELY
+
+
+def find_fault(head: Head, *, delimiters: str) -> str | None:
+    """Return the reason why no conversation is in a table: its columns are of no known shape."""
+    table = find_header(head.lines, delimiters, lambda names: len(names) > 1)
+    if table is None or score(head, delimiters=delimiters):
+        return None
+    try:
+        check_columns(table.names, head.options, texts=True)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def has_known_columns(names: Sequence[str], options: ReadOptions) -> bool:
@@ -50,13 +64,14 @@ def read(file: DataFile, *, delimiters: str) -> Iterator[Record | Problem]:
         if table.delimiter not in (",", "\t"):
             file.notes.add(f"separated by {DELIMITERS.get(table.delimiter, repr(table.delimiter))}s")
 
-    rows = read_table(file.lines(), delimiters=delimiters, check=check, limit=file.options.line_limit)
+    rows = read_table(file.lines(), delimiters=delimiters, check=check, limit=file.options.line_limit, notes=file.notes)
     return read_items(rows, file.options, file.notes, cells=True, unit="row")
 
 
 def _table(name: str, suffixes: tuple[str, ...], delimiters: str) -> FileFormat[Record]:
     scored = partial(score, delimiters=delimiters)
-    return FileFormat(name, name.upper(), "row", suffixes, scored, partial(read, delimiters=delimiters))
+    faulty = partial(find_fault, delimiters=delimiters)
+    return FileFormat(name, name.upper(), "row", suffixes, scored, partial(read, delimiters=delimiters), faulty)
 
 
 CSV = _table("csv", (".csv",), ",;|")

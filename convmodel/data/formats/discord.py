@@ -5,14 +5,24 @@ out, unless the model is to reply as the bot.
 """
 
 import re
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from convmodel.data.chat import ChatMessage
-from convmodel.data.chat_fields import choose_name, first_object, parse_form, parse_time, read_object, read_text
+from convmodel.data.chat_dates import find_order
+from convmodel.data.chat_fields import (
+    choose_name,
+    first_object,
+    parse_form,
+    parse_time,
+    read_object,
+    read_text,
+    read_time,
+    refuse_time,
+)
 from convmodel.data.chat_format import ChatFormat, Messages, make_messages, sort_files
-from convmodel.data.data_file import DataFile, Head
+from convmodel.data.chat_stamps import Order, parse_date_time
+from convmodel.data.data_file import DataFile, Head, Notes
 from convmodel.data.formats.base import Certainty, Item
 from convmodel.data.json_stream import Path
 from convmodel.data.people import is_same_person
@@ -23,7 +33,8 @@ _TEXT_TYPES = ("Default", "Reply", "0", "19")
 _EMOJI = re.compile(r"<a?(:\w+:)\d+>")
 _MENTION = re.compile(r"<@!?(\d+)>")
 _TAG = re.compile(r"#\d{4}$")
-_CSV_TIMES = ("%d-%b-%y %I:%M %p", "%d-%b-%y %H:%M", "%d.%m.%Y %H:%M", "%m/%d/%Y %I:%M %p", "%d/%m/%Y %H:%M")
+_CSV_TIMES = ("%d-%b-%y %I:%M %p", "%d-%b-%y %H:%M")
+"""Times of older versions. Newer ones write those of a region, or of ISO."""
 
 
 def score(head: Head) -> Certainty:
@@ -43,10 +54,8 @@ def score(head: Head) -> Certainty:
 def read_messages(file: DataFile) -> Messages:
     """Yield the messages of one file."""
     head = file.head
-    if not head.lines or head.lines[0].lstrip().startswith("{"):
-        return _read_json(file)
-    rows = read_table(file.lines(), delimiters=",", check=_check_columns, limit=file.options.line_limit)
-    return make_messages(rows, partial(_csv_message, file))
+    is_json = not head.lines or head.lines[0].lstrip().startswith("{")
+    return _read_json(file) if is_json else _read_csv(file)
 
 
 def _read_json(file: DataFile) -> Messages:
@@ -74,7 +83,7 @@ def _json_message(item: Item, channel: str, file: DataFile) -> ChatMessage | Non
         return None
     forwarded = read_object(fields.get("forwardedMessage"))
     text = _clean(read_text(fields.get("content")) or read_text(forwarded.get("content")), fields)
-    message = ChatMessage(item.number, channel, parse_time(fields.get("timestamp")), sender, text)
+    message = ChatMessage(item.number, channel, read_time(fields.get("timestamp")), sender, text)
     if str(fields.get("type", "Default")) not in _TEXT_TYPES:
         return message._replace(kind="system")
     return message if text.strip() else message._replace(kind="media")
@@ -93,14 +102,29 @@ def _clean(text: str, fields: Mapping[str, Any]) -> str:
     return _EMOJI.sub(r"\1", _MENTION.sub(name, text))
 
 
-def _csv_message(file: DataFile, row: Item) -> ChatMessage:
-    fields = {name.lower(): value for name, value in row.value.items()}
+def _read_csv(file: DataFile) -> Messages:
+    stamps = (parse_date_time(_fields(row)["date"]) for row in _rows(file) if row.problem is None)
+    order, is_guessed = find_order(stamp for stamp in stamps if stamp is not None)
+    if is_guessed:
+        file.notes.add(f"dates taken to begin with the {order}")
+    return make_messages(_rows(file, file.notes), lambda row: _csv_message(row, order, file))
+
+
+def _rows(file: DataFile, notes: Notes | None = None) -> Iterator[Item]:
+    limit = file.options.line_limit
+    return read_table(file.lines(), delimiters=",", check=_check_columns, limit=limit, notes=notes)
+
+
+def _fields(row: Item) -> dict[str, str]:
+    return {name.lower(): value for name, value in row.value.items()}
+
+
+def _csv_message(row: Item, order: Order, file: DataFile) -> ChatMessage:
+    fields = _fields(row)
     author = fields["author"]
     sender = choose_name([_TAG.sub("", author), author, fields.get("authorid")], file.options.me)
     text = _clean(fields["content"], {})
-    date = fields["date"]
-    time = parse_time(date)
-    message = ChatMessage(row.number, file.name, parse_form(date, *_CSV_TIMES) if time is None else time, sender, text)
+    message = ChatMessage(row.number, file.name, _csv_time(fields["date"], order), sender, text)
     return message if text.strip() else message._replace(kind="media")
 
 
@@ -113,6 +137,20 @@ def _check_columns(table: TableHeader) -> None:
     missing = _COLUMNS - {name.lower() for name in table.names}
     if missing:
         raise ValueError(f"the header has no column {min(missing)!r}; export the channel again as CSV or JSON")
+
+
+def _csv_time(text: str, order: Order) -> float | None:
+    time = parse_time(text)
+    stamp = parse_date_time(text)
+    if time is not None or not text.strip():
+        return time
+    if stamp is not None:
+        try:
+            return stamp.time(order)
+        except ValueError:
+            refuse_time(text)
+    time = parse_form(text, *_CSV_TIMES)
+    return refuse_time(text) if time is None else time
 
 
 DISCORD = ChatFormat("discord", "Discord export", score, read_messages, combine=sort_files)

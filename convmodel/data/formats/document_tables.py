@@ -29,7 +29,8 @@ def _check_header(table: TableHeader) -> None:
 
 def _read_table(file: DataFile, *, delimiters: str) -> Iterator[DocumentRecord | Problem]:
     limit = file.options.line_limit
-    return parse_items(read_table(file.lines(), delimiters=delimiters, check=_check_header, limit=limit), make_record)
+    rows = read_table(file.lines(), delimiters=delimiters, check=_check_header, limit=limit, notes=file.notes)
+    return parse_items(rows, make_record)
 
 
 def _score_table(head: Head, *, suffixes: tuple[str, ...], delimiters: str) -> Certainty:

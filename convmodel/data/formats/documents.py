@@ -9,7 +9,6 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from convmodel.data.containers import InputFile
 from convmodel.data.data_file import Head
 from convmodel.data.formats.base import Certainty, FileFormat, RecordT, from_lines
 from convmodel.data.formats.document_record import WANTED, DocumentRecord, make_record
@@ -21,7 +20,7 @@ from convmodel.data.formats.registry import FormatRegistry
 from convmodel.data.json_text import encode_json, parse_json
 from convmodel.data.lines import parse_lines
 from convmodel.data.options import name_option
-from convmodel.data.sources import list_files
+from convmodel.data.sources import SourceFiles, list_files
 
 
 def score_jsonl(head: Head) -> Certainty:
@@ -131,7 +130,7 @@ FILE_FORMATS: dict[str, FileFormat[DocumentRecord]] = {
 class DocumentFormatRegistry(FormatRegistry[DocumentRecord]):
     """The formats of documents, which may also be read from a folder of text files."""
 
-    def list_files(self, source: str, name: str | None) -> list[InputFile]:
+    def list_files(self, source: str, name: str | None) -> SourceFiles:
         """Return the files of a path, a glob or a folder; of a folder its text files if there are any."""
         if os.path.isdir(source) and name in (None, TEXT.name, FILE.name):
             with suppress(IsADirectoryError):

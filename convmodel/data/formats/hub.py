@@ -147,8 +147,8 @@ def _record(number: int, row: Mapping[str, Any], address: HubAddress) -> Record:
         return build_record(Fields(number, roles, values, Notes(), cells=True))
     value = row[str(address.column)]
     if isinstance(value, list) and value and isinstance(value[0], dict):
-        chat = read_turns(value, Notes())
-        return Record(number, chat.turns, chat.persona)
+        chat = read_turns(value, Notes(), named=True)
+        return Record(number, chat.turns, chat.persona, speakers=chat.speakers, names=chat.names)
     if not isinstance(value, list):
         raise ValueError(f"the column holds {describe_type(value)}; needed is a list of strings or of messages")
     return Record(number, value)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from convmodel.data.chat import ChatMessage
-from convmodel.data.chat_fields import UNKNOWN, parse_form, read_name
+from convmodel.data.chat_fields import UNKNOWN, parse_form, read_name, refuse_time
 from convmodel.data.chat_format import ChatFormat
 from convmodel.data.chat_lines import read_lines
 from convmodel.data.data_file import DataFile, Head
@@ -49,10 +49,15 @@ def read_messages(file: DataFile) -> Iterator[ChatMessage | Problem]:
         match = _BEGIN.fullmatch(text) if not last.strip() else None
         if match is None:
             return None
-        message = ChatMessage(number, file.name, parse_form(match["time"], "%b %d, %Y %I:%M:%S %p"), "", "")
+        message = ChatMessage(number, file.name, _parse(match["time"]), "", "")
         return message._replace(kind="system") if match["remark"] else message
 
     return read_lines(file, begin, _finish)
+
+
+def _parse(text: str) -> float | None:
+    time = parse_form(text, "%b %d, %Y %I:%M:%S %p")
+    return refuse_time(text) if time is None else time
 
 
 def _finish(message: ChatMessage) -> ChatMessage:

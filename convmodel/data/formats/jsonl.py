@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from convmodel.data.data_file import DataFile, Head
-from convmodel.data.formats.base import Certainty, FileFormat, Item, Problem, Record
+from convmodel.data.data_file import MARKS_NOTE, DataFile, Head
+from convmodel.data.encodings import MARK
+from convmodel.data.formats.base import Certainty, FileFormat, Item, Problem, Record, quote_names
 from convmodel.data.formats.json import holds_several, looks_like_json
-from convmodel.data.json_text import decode_json, encode_json, parse_json
+from convmodel.data.json_text import MARK_FAULT, decode_json, encode_json, parse_json
 from convmodel.data.shapes.reading import WANTED, read_items
+from convmodel.data.shapes.registry import fits_shape
 
 _OWN_KEYS = frozenset({"turns", "persona", "meta", "speakers"})
 
@@ -24,6 +26,15 @@ def score(head: Head) -> Certainty:
         return Certainty.WEAK if is_whole else Certainty.LIKELY
     # A first line that begins like a list and is none may begin a list of several lines.
     return Certainty.LIKELY if 2 * len(values) >= len(head.lines) + begins[0] else Certainty.WEAK
+
+
+def find_fault(head: Head) -> str | None:
+    """Return the reason why no conversation is in a file, as far as its first lines tell."""
+    values = [value for line in head.lines if (value := head.line_value(line)) is not None]
+    if not values or holds_several(head) or any(fits_shape(value, head.options) for value in values):
+        return None
+    keys = f" (keys: {quote_names(values[0])})" if isinstance(values[0], dict) else ""
+    return f"no conversation is in its first lines{keys}"
 
 
 def read(file: DataFile) -> Iterator[Record | Problem]:
@@ -72,10 +83,22 @@ def _items(file: DataFile) -> Iterator[Item]:
         if problem is not None:
             yield Item(number, None, problem)
         elif text and not text.isspace():
-            try:
-                yield Item(number, parse_json(text, noun=file.noun, wanted=WANTED))
-            except ValueError as error:
-                yield Item(number, None, str(error))
+            yield from _parse(number, text, file)
 
 
-JSONL = FileFormat("jsonl", "JSON Lines", "line", (".jsonl", ".ndjson"), score, read)
+def _parse(number: int, text: str, file: DataFile) -> list[Item]:
+    """Return the value of a line; several of a line of files that were joined without line ends."""
+    try:
+        return [Item(number, parse_json(text, noun=file.noun, wanted=WANTED))]
+    except ValueError as error:
+        if MARK not in text:
+            return [Item(number, None, str(error))]
+    try:
+        items = [Item(number, parse_json(part, noun=file.noun, wanted=WANTED)) for part in text.split(MARK)]
+    except ValueError:
+        return [Item(number, None, f"not JSON: a {MARK_FAULT}")]
+    file.notes.add(MARKS_NOTE)
+    return items
+
+
+JSONL = FileFormat("jsonl", "JSON Lines", "line", (".jsonl", ".ndjson"), score, read, find_fault)

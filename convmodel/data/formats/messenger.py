@@ -12,7 +12,7 @@ from pathlib import PurePath
 from typing import Any
 
 from convmodel.data.chat import ChatMessage
-from convmodel.data.chat_fields import choose_name, first_object, is_companion, parse_time, read_object, read_text
+from convmodel.data.chat_fields import choose_name, first_object, is_companion, read_object, read_text, read_time
 from convmodel.data.chat_format import ChatFormat, Messages, ReadMessages, chain_files, make_messages
 from convmodel.data.chat_order import sort_messages
 from convmodel.data.data_file import DataFile, Head
@@ -125,7 +125,7 @@ def _message(chat: str, me: str | None, item: Item) -> ChatMessage | None:
     if not _is_message(item.path):
         return None
     fields = read_object(item.value)
-    time = next((parse_time(fields[key]) for key in _TIMES if key in fields), None)
+    time = read_time(*map(fields.get, _TIMES))
     sender = choose_name([mend(read_text(fields.get(key))) for key in _SENDERS], me)
     text = mend(read_text(fields.get("content", fields.get("text"))))
     message = ChatMessage(item.number, f"{chat} {item.path[0]}", time, sender, text)

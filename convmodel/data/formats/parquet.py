@@ -20,7 +20,7 @@ _BLOCK = 2**20
 
 def score(head: Head) -> Certainty:
     """Return the certainty: the file begins with the mark of the format."""
-    return Certainty.SURE if head.magic == b"PAR1" else Certainty.NONE
+    return Certainty.SURE if head.magic.startswith(b"PAR1") else Certainty.NONE
 
 
 def read(file: DataFile) -> Iterator[Record | Problem]:

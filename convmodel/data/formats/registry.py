@@ -1,20 +1,30 @@
 """Recognising the format of a file among the formats that a reader supports."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic
 
 from convmodel.data.containers import InputFile
 from convmodel.data.data_file import Head
-from convmodel.data.formats.base import Certainty, DataFileError, FileFormat, Format, Problem, RecordT, shorten
+from convmodel.data.foreign_files import find_foreign_kind, find_wide_encoding
+from convmodel.data.formats.base import (
+    Certainty,
+    DataFileError,
+    FileFormat,
+    ForeignFileError,
+    Format,
+    Problem,
+    RecordT,
+    shorten,
+)
 from convmodel.data.formats.hub import SCHEME, HubFormat, parse_address, read_hub
 from convmodel.data.json_file import LFS_FAULT, LFS_POINTER
 from convmodel.data.options import CHAT_OPTIONS, ReadOptions, name_option
-from convmodel.data.sources import list_files
+from convmodel.data.sources import SourceFiles, list_files
 
-_UTF_16 = re.compile(r"\0[^\0]\0[^\0]|[^\0]\0[^\0]\0")
-_HTML = re.compile(r"\s*<(?:!doctype html|html|head|meta)\b", re.IGNORECASE)
+_MARKUP = re.compile(r"\s*<(?:!doctype html|html|head|meta|(\?xml))\b", re.IGNORECASE)
+_TELL = "of which conversations are not read; export it again as JSON, or as text"
 
 
 @dataclass(frozen=True)
@@ -49,7 +59,7 @@ class FormatRegistry(Generic[RecordT]):
         if name is not None and name not in allowed:
             raise ValueError(f"{name_option('format', name)}: allowed are {', '.join(allowed)}")
 
-    def list_sources(self, source: str, name: str | None) -> list[InputFile]:
+    def list_sources(self, source: str, name: str | None) -> SourceFiles:
         """Return the files of a source; none for a Hub address.
 
         Args:
@@ -65,12 +75,12 @@ class FormatRegistry(Generic[RecordT]):
             if name not in (None, self.hub.name):
                 given = name_option("format", name)
                 raise ValueError(f"{source}: {given} does not go with a Hub address; leave it out")
-            return []
+            return SourceFiles([], [], is_named=True)
         if name == self.hub.name:
             raise ValueError(f"{source}: is not a Hub address; write {self.hub.example}")
         return self.list_files(source, name)
 
-    def list_files(self, source: str, name: str | None) -> list[InputFile]:
+    def list_files(self, source: str, name: str | None) -> SourceFiles:
         """Return the files of a path, a glob or a folder."""
         return list_files(source, noun=self.noun, suffixes=self.suffixes)
 
@@ -85,20 +95,32 @@ class FormatRegistry(Generic[RecordT]):
         if options.format is not None:
             return options.format
         head = Head(file, options)
+        self._refuse_foreign(head)
         scores = {name: self._score(format, head) for name, format in self.files.items()}
         best = max(scores.values())
         found = [name for name, score in scores.items() if score == best]
         by_name = [name for name in found if file.suffix in self.files[name].suffixes]
         if best == Certainty.NONE and not head.lines:
             return self._format_of_nothing(options)
-        first = "".join(head.lines[:1])
-        is_page = "text" in found and _HTML.match(first)  # is a document too
-        if best == Certainty.NONE or (best == Certainty.NAME and not is_page and _find_fault(first)):
-            raise self._unrecognised(file, head)
+        markup = None if "text" in found else _describe_markup(head.lines)  # is a document too
+        if best == Certainty.NONE or (best == Certainty.NAME and markup):
+            raise self._unrecognised(head, markup)
         if len(found) > 1 and len(by_name) != 1:
             names = " or ".join(f"{self.files[name].human_name} ({name})" for name in found)
             raise DataFileError(f"{file.name}:1: may be {names}; say which with {name_option('format')}")
         return (by_name or found)[0]
+
+    def _refuse_foreign(self, head: Head) -> None:
+        """Raise an error for a file that holds no text, or text in an encoding that was not given."""
+        kind = find_foreign_kind(head.magic)
+        if kind is not None:
+            raise ForeignFileError(f"{head.file.name}:1: is {kind}")
+        encoding = find_wide_encoding(head.magic) if head.options.encoding is None else None
+        if encoding is not None:
+            fault = f"is not text, or {encoding[:6].upper()} without a mark"
+            raise DataFileError(f"{head.file.name}:1: {fault}; read it with {name_option('encoding', encoding)}")
+        if head.lines and head.lines[0].startswith(LFS_POINTER.decode()):
+            raise DataFileError(f"{head.file.name}:1: is {LFS_FAULT}")
 
     def _format_of_nothing(self, options: ReadOptions) -> str:
         """Return the format of an empty file: any will do that has the options, as the reader reports the file."""
@@ -109,15 +131,11 @@ class FormatRegistry(Generic[RecordT]):
         by_name = Certainty.NAME if head.file.suffix in format.suffixes else Certainty.NONE
         return max(by_name, format.score(head)) if head.lines else by_name
 
-    def _unrecognised(self, file: InputFile, head: Head) -> DataFileError:
-        first = head.lines[0]
-        fault = _find_fault(first)
-        if fault is None and "\0" in first:
-            fault = f"is not text, or UTF-16 without a mark; read it with {name_option('encoding', 'utf-16-le')}"
-        if fault is not None:
-            return DataFileError(f"{file.name}:1: {fault}")
-        return DataFileError(
-            f"{file.name}:1: the format cannot be recognised from its beginning, {shorten(first)!r}; "
+    def _unrecognised(self, head: Head, markup: str | None) -> DataFileError:
+        if markup is not None:
+            return ForeignFileError(f"{head.file.name}:1: {markup}")
+        return ForeignFileError(
+            f"{head.file.name}:1: the format cannot be recognised from its beginning, {shorten(head.lines[0])!r}; "
             f"known are {', '.join(self.files)}: say which with {name_option('format')}"
         )
 
@@ -133,13 +151,9 @@ class FormatRegistry(Generic[RecordT]):
         return read_hub(source, self.hub, options.roles)
 
 
-def _find_fault(first: str) -> str | None:
-    """Return what is wrong with a file whatever its name promises, as its first line tells, and the remedy."""
-    if _UTF_16.match(first):
-        encoding = "utf-16-be" if first.startswith("\0") else "utf-16-le"
-        return f"is not text, or UTF-16 without a mark; read it with {name_option('encoding', encoding)}"
-    if _HTML.match(first):
-        return "is a page of HTML, of which conversations are not read; export it again as JSON, or as text"
-    if first.startswith(LFS_POINTER.decode()):
-        return f"is {LFS_FAULT}"
-    return None
+def _describe_markup(lines: Sequence[str]) -> str | None:
+    """Return what is wrong with a page of HTML or with XML, and the remedy; None for other text."""
+    match = _MARKUP.match(lines[0]) if lines else None
+    if match is None:
+        return None
+    return f"is XML, {_TELL}" if match[1] else f"is a page of HTML, {_TELL}"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from convmodel.data.chat import ChatMessage
-from convmodel.data.chat_fields import choose_name, first_object, parse_time, read_object, read_text
+from convmodel.data.chat_fields import choose_name, first_object, read_object, read_text, read_time
 from convmodel.data.chat_format import ChatFormat, Messages, make_messages, sort_files
 from convmodel.data.data_file import DataFile, Head
 from convmodel.data.formats.base import Certainty, Item
@@ -117,7 +117,8 @@ class SignalReader:
         sender = choose_name([envelope.get("sourceName"), _address(envelope)], self._me)
         stamp = data.get("timestamp", envelope.get("timestamp"))
         text = self._changes.get((_address(envelope), str(stamp)), read_text(data.get("message")))
-        message = self._message(item, str(chat), parse_time(stamp), sender, text, data.get("sticker"))
+        time = read_time(stamp, envelope.get("timestamp"))
+        message = self._message(item, str(chat), time, sender, text, data.get("sticker"))
         return message._replace(kind="system") if text is None else message
 
     def read_frame(self, item: Item) -> ChatMessage | None:
@@ -127,7 +128,7 @@ class SignalReader:
         standard = read_object(fields.get("standardMessage") or fields.get("directStoryReplyMessage"))
         text = read_object(read_object(standard.get("textReply") or standard).get("text")).get("body")
         sticker = read_object(fields.get("stickerMessage")).get("sticker")
-        time = parse_time(fields.get("dateSent"))
+        time = read_time(fields.get("dateSent"))
         message = self._message(item, f"chat {fields.get('chatId')}", time, sender, text, sticker)
         is_remark = "updateMessage" in fields or "remoteDeletedMessage" in fields
         return message._replace(kind="system") if is_remark else message
@@ -137,7 +138,7 @@ class SignalReader:
         fields = item.value
         sender = choose_name([fields["sender"]], self._me)
         message = self._message(
-            item, self._file.name, parse_time(fields["date"]), sender, fields["body"], fields.get("sticker")
+            item, self._file.name, read_time(fields["date"]), sender, fields["body"], fields.get("sticker")
         )
         if fields.get("deleted") is True:
             return message._replace(kind="system")
@@ -148,7 +149,7 @@ class SignalReader:
         fields = item.value
         names = [fields.get(key) for key in _ROW_NAMES]
         sender = ME if fields.get("type") == "outgoing" else choose_name(names, self._me)
-        time = parse_time(fields.get("sent_at") or fields.get("timestamp"))
+        time = read_time(fields.get("sent_at") or None, fields.get("timestamp"))
         chat = f"{self._file.name} {fields['conversationId']}"
         message = self._message(item, chat, time, sender, fields.get("body"), fields.get("sticker"))
         is_said = fields.get("type") in _DATABASE_TYPES and not fields.get("deletedForEveryone")

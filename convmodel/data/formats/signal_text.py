@@ -1,8 +1,8 @@
-"""Signal chats as text, in the forms of signal-export (`chat.md`) and of sigtop (`-f text` and `-f text-short`).
+"""Signal chats as text, in the forms of signal-export (`chat.md`), signalbackup-tools (`--exporttxt`) and sigtop.
 
-In the first and the last, each message begins with date, time and name, and a text may go over several lines. In
-sigtop's long form a message has fields (`From`, `Type`, `Sent`), an empty line and the text; quoted lines begin with
-`>`, the versions of an edited message with `|`, the last version first.
+In all but sigtop's `-f text`, each message begins with date, time and name, and a text may go over several lines. In
+that one a message has fields (`From`, `Type`, `Sent`), an empty line and the text; quoted lines begin with `>`, the
+versions of an edited message with `|`, the last version first.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from email.utils import parsedate_to_datetime
 
 from convmodel.data.chat import ChatMessage
-from convmodel.data.chat_fields import UNKNOWN, parse_time, read_name
+from convmodel.data.chat_fields import UNKNOWN, parse_form, read_name, read_time, refuse_time
 from convmodel.data.chat_format import ChatFormat
 from convmodel.data.chat_lines import read_lines
 from convmodel.data.data_file import DataFile, Head
@@ -18,10 +18,17 @@ from convmodel.data.formats.base import Certainty, Problem, TextLine
 
 _MARKDOWN = re.compile(r"\[(\d{4}-\d\d-\d\d,? \d\d:\d\d(?::\d\d)?)\] ([^:\n]{1,100}):(?: (.*))?", re.DOTALL)
 _SHORT = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d) ([^:\n]{1,100}):(?: (.*))?", re.DOTALL)
+_BACKUP = re.compile(
+    r"\[([A-Z][a-z]{2} \d\d, \d{4} \d\d:\d\d:\d\d)\] (?:\*\*\* (?P<remark>.*)|<(?P<name>[^<>\n]{1,100})> (?P<text>.*))",
+    re.DOTALL,
+)
 _FIELD = re.compile(r"(From|Type|Sent|Received|Attachment|Reaction|Edited): ?(.*)")
 _NUMBER = re.compile(r" \([^()]*\)$")
 
 _REACTIONS = re.compile(r"\n\(- .* -\)")
+_BACKUP_REACTIONS = re.compile(r" \((?:[^();:\n]{1,60}: [^\x00-\x7f]{1,12}(?:; (?!\))|(?=\))))+\)\Z")
+_BACKUP_POLL = re.compile(r"Poll: [^\n]*(?:\n +\[\d+\] [^\n]*)+")
+_BACKUP_FILE = re.compile(r"<[^<>\n]{1,100}> sent file\b.*")
 _STICKER = re.compile(r"\(\( (.*?) \)\)|\[([^\]\n]*)\]\(\.\./exported_stickers/[^)\n]*\)")
 _ATTACHMENT = re.compile(r"!?\[[^\]\n]*\]\(\./[^)\n]*\)\s*")
 _QUOTE = re.compile(r"\s*(?:>[^\n]*(?:\n|$))+\n")
@@ -39,7 +46,7 @@ def score(head: Head) -> Certainty:
     first = head.lines[0]
     if first.startswith("Conversation: ") and any(line.startswith("Type: ") for line in head.lines):
         return Certainty.SURE
-    if _SHORT.match(first):
+    if _SHORT.match(first) or _BACKUP.match(first):
         return Certainty.SURE
     is_own = head.file.suffix == ".md" or any("] Me:" in line for line in head.lines)
     return Certainty.SURE if _MARKDOWN.match(first) and is_own else Certainty.NONE
@@ -50,16 +57,40 @@ def read_messages(file: DataFile) -> Iterator[ChatMessage | Problem]:
     first = file.head.lines[0] if file.head.lines else ""
     if first.startswith("Conversation: "):
         return _read_fields(file)
+    if _BACKUP.match(first):
+        return read_lines(file, lambda number, text, last: _begin_backup(number, text, file.name), _classify_backup)
     is_short = _SHORT.match(first) is not None
 
     def begin(number: int, text: str, last: str) -> ChatMessage | None:
         match = (_SHORT if is_short else _MARKDOWN).match(text)
         if match is None:
             return None
-        time = parse_time(match[1].replace(",", ""))
+        time = read_time(match[1].replace(",", ""))
         return ChatMessage(number, file.name, time, read_name(match[2]), match[3] or "")
 
     return read_lines(file, begin, _classify_short if is_short else _classify_markdown)
+
+
+def _begin_backup(number: int, text: str, chat: str) -> ChatMessage | None:
+    match = _BACKUP.match(text)
+    if match is None:
+        return None
+    time = parse_form(match[1], "%b %d, %Y %H:%M:%S")
+    if time is None:
+        refuse_time(match[1])
+    message = ChatMessage(number, chat, time, "", match["remark"] or "", "system")
+    if match["name"] is not None:
+        return message._replace(sender=read_name(match["name"]), text=match["text"], kind="text")
+    return message._replace(kind="media") if _BACKUP_FILE.match(message.text) else message
+
+
+def _classify_backup(message: ChatMessage) -> ChatMessage:
+    """Return a message of signalbackup-tools without its reactions."""
+    if message.kind != "text":
+        return message
+    if _BACKUP_POLL.fullmatch(message.text):
+        return message._replace(kind="media")
+    return _with_text(message, _BACKUP_REACTIONS.sub("", message.text))
 
 
 def _classify_markdown(message: ChatMessage) -> ChatMessage:
@@ -92,13 +123,20 @@ def _read_fields(file: DataFile) -> Iterator[ChatMessage | Problem]:
             continue
         if _begins(line.text, following, last):
             if entry is not None:
-                yield entry.finish(file.name)
+                yield _finish(entry, file.name)
             entry = _Entry(line.number, file.options.line_limit)
         if entry is not None:
             entry.add(line.text)
         last = line.text
     if entry is not None:
-        yield entry.finish(file.name)
+        yield _finish(entry, file.name)
+
+
+def _finish(entry: "_Entry", chat: str) -> ChatMessage | Problem:
+    try:
+        return entry.finish(chat)
+    except ValueError as error:
+        return Problem(entry.number, str(error))
 
 
 def _with_next(lines: Iterable[TextLine]) -> Iterator[tuple[TextLine, str]]:
@@ -128,7 +166,7 @@ class _Entry:
     """
 
     def __init__(self, number: int, limit: int) -> None:
-        self._number = number
+        self.number = number
         self._fields: dict[str, str] = {}
         self._body: list[str] | None = None
         self._room = limit
@@ -145,21 +183,24 @@ class _Entry:
             self._body.append(line)
 
     def finish(self, chat: str) -> ChatMessage:
-        """Return the message."""
+        """Return the message; raise ValueError if its time cannot be read."""
         body = self._body or []
         text = "\n".join(_last_version(body) if "Edited" in self._fields else body)
         sender = read_name(_NUMBER.sub("", self._fields.get("From", ""))) or UNKNOWN
-        message = ChatMessage(self._number, chat, self._time(), sender, "")
+        message = ChatMessage(self.number, chat, self._time(), sender, "")
         if self._fields.get("Type") not in _SAID:
             return message._replace(kind="system")
         return _with_text(message, _QUOTE.sub("", text + "\n", count=1))
 
     def _time(self) -> float | None:
-        try:
-            moment = parsedate_to_datetime(self._fields.get("Sent") or self._fields.get("Received", ""))
-        except ValueError:
+        text = self._fields.get("Sent") or self._fields.get("Received") or ""
+        if not text.strip():
             return None
-        return parse_time(moment.isoformat())
+        try:
+            moment = parsedate_to_datetime(text)
+        except ValueError:
+            refuse_time(text)
+        return read_time(moment.isoformat())
 
 
 def _last_version(lines: Iterable[str]) -> list[str]:

@@ -13,7 +13,7 @@ from pathlib import PurePath
 from typing import Any
 
 from convmodel.data.chat import ChatMessage
-from convmodel.data.chat_fields import choose_name, first_object, is_companion, parse_time, read_object, read_text
+from convmodel.data.chat_fields import choose_name, first_object, is_companion, read_object, read_text, read_time
 from convmodel.data.chat_format import ChatFormat, Messages, ReadMessages, chain_files, make_messages
 from convmodel.data.chat_order import sort_messages
 from convmodel.data.data_file import DataFile, Head
@@ -95,7 +95,7 @@ def _message(file: DataFile, names: Names, item: Item) -> ChatMessage | None:
     channel = PurePath(file.name).parent.as_posix()
     chat = channel if thread is None else f"{channel} {thread}"
     text = _clean(read_text(fields.get("text")) or "".join(_block_texts(fields.get("blocks"))), names)
-    message = ChatMessage(item.number, chat, parse_time(fields.get("ts")), sender, text)
+    message = ChatMessage(item.number, chat, read_time(fields.get("ts")), sender, text)
     if fields.get("subtype") not in _TEXT_TYPES or fields.get("hidden") is True:
         return message._replace(kind="system")
     return message if text.strip() else message._replace(kind="media")

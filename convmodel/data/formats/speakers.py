@@ -1,4 +1,4 @@
-"""Text with the name of the speaker before each turn: `A: Hello`, a line or more each.
+"""Text with the name of the speaker before each turn: `A: Hello`, perhaps with a time, a line or more each.
 
 Blank lines, lines of dashes and headings (`Conversation 2`) divide conversations. Where the beginning of a file has a
 blank line between all turns, two blank lines divide them. A line without a name continues the turn before it.
@@ -15,19 +15,9 @@ from convmodel.data.formats.json import looks_like_json
 from convmodel.data.options import name_option
 from convmodel.data.shapes.base import OpenConversation
 from convmodel.data.shapes.speakers import Said, join_said
+from convmodel.data.speaker_lines import parse_speaker
 
-_NAME = r"(?P<name>[^\W\d_](?:[\w.'’()&/-]| (?! )){0,39}?)"
-_LINE = re.compile(rf"\s*(?:\*\*|__|\[)?{_NAME}(?:\*\*|__|\])?\s?[:：](?!//)(?:\*\*|__)?\s*(?P<text>.*)$")
 _RULE = re.compile(r"\s*(?:([-=*_#~])\1{2,}|#* ?(?:conversation|dialogue|dialog|chat) #?\d+:?)\s*", re.IGNORECASE)
-_MAX_WORDS = 4
-
-
-def parse_speaker(line: str) -> Said | None:
-    """Return the speaker and the text of a line; None if it does not begin with a name and a colon."""
-    match = _LINE.match(line)
-    if match is None or len(match["name"].split()) > _MAX_WORDS:
-        return None
-    return Said(match["name"].strip(), match["text"].strip())
 
 
 def score(head: Head) -> Certainty:
@@ -102,7 +92,7 @@ class _Spoken(OpenConversation):
 
     def _conversations(self, number: int) -> Iterable[Record]:
         chat = join_said(self._said, self._notes)
-        return [Record(number, chat.turns, chat.persona)]
+        return [Record(number, chat.turns, chat.persona, names=chat.names)]
 
 
 SPEAKERS = FileFormat("speakers", "lines of speakers", "conversation", (), score, read)

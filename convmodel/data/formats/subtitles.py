@@ -8,13 +8,16 @@ are left out and counted, as are cues that nothing answers.
 
 import html
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import NamedTuple
 
 from convmodel.data.data_file import DataFile, Head, Notes
 from convmodel.data.formats.base import Certainty, FileFormat, Problem, Record
 from convmodel.data.messages import join_turns
 from convmodel.data.options import name_option
+from convmodel.data.speaker_lines import parse_speaker
 
 _GAP = 5.0
 _TIME = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{2})[,.](\d{1,3})"
@@ -24,6 +27,7 @@ _VOICE = re.compile(r"<v(?:\.[^\s>]*)?\s+([^<>]*)>")
 _TAG = re.compile(r"</?[a-zA-Z0-9][^<>]*>|\{\\[^{}]*\}")
 _SOUND = re.compile(r"\[[^\[\]]*\]|\([^()]*\)|[♪♫].*")
 _DASH = re.compile(r"\s*[-–‐]\s?(?![-–‐\s])")
+_NEXT_DASH = re.compile(r"(?<=[.!?…\"”])\s+(?=[-–‐]\s?[^-–‐\s])")
 _NAME = re.compile(r"\s*([^\W\d_a-z][^\Wa-z]*(?:[ .'-]+[^\Wa-z]+){0,3}):\s+(?=\S)")
 _OPEN_END = re.compile(r"(?:\.\.\.|…|[^.!?…])[\"'”’)]*$")
 
@@ -52,7 +56,7 @@ def score(head: Head) -> Certainty:
 
 def read(file: DataFile) -> Iterator[Record | Problem]:
     """Yield the conversations."""
-    dialogue = _Dialogue(file.notes)
+    dialogue = _Dialogue(file.notes, has_names=_has_names(file.head.text))
     last: _Cue | None = None
     length = 0
     for cue in _read_cues(file):
@@ -67,6 +71,14 @@ def read(file: DataFile) -> Iterator[Record | Problem]:
         dialogue.add(cue)
         last = cue
     yield from dialogue.finish()
+
+
+def _has_names(text: str) -> bool:
+    """Return whether names stand before half of the cues at the beginning of a text, as in those of meetings."""
+    lines = text.splitlines()
+    cues = [lines[at + 1] for at, line in enumerate(lines[:-1]) if _CUE.fullmatch(line)]
+    names = Counter(said.speaker for said in map(parse_speaker, cues) if said is not None)
+    return len(cues) > 2 and 2 * names.total() >= len(cues) and names.total() > len(names)
 
 
 def _read_cues(file: DataFile) -> Iterator[_Cue | Problem]:
@@ -112,15 +124,22 @@ def _seconds(parts: Iterable[str | None]) -> float:
     return int(hours) * 3600 + int(minutes) * 60 + int(seconds) + float(f"0.{fraction}")
 
 
+def _split_dashes(line: str) -> list[str]:
+    """Return the parts of a line that begins with a dash and has another one after a sentence."""
+    return _NEXT_DASH.split(line) if _DASH.match(_TAG.sub("", line)) else [line]
+
+
 class _Dialogue:
     """The turns of a conversation that is not yet complete.
 
     Args:
         notes: the remarks on this pass.
+        has_names: whether names that are not in capitals stand before what people say.
     """
 
-    def __init__(self, notes: Notes) -> None:
+    def __init__(self, notes: Notes, *, has_names: bool = False) -> None:
         self._notes = notes
+        self._has_names = has_names
         self._begin()
 
     def _begin(self) -> None:
@@ -134,7 +153,7 @@ class _Dialogue:
         """Add the text of a cue."""
         self._cues += 1
         is_first = True
-        for line in cue.lines:
+        for line in chain.from_iterable(map(_split_dashes, cue.lines)):
             speaker, text = self._parse(line)
             if not text:
                 continue
@@ -161,6 +180,9 @@ class _Dialogue:
         dash = _DASH.match(kept)
         kept = kept[dash.end() :] if dash else kept
         name = _NAME.match(kept)
+        said = parse_speaker(kept) if self._has_names and not name else None
+        if said is not None:
+            return said.speaker, said.text
         kept = kept[name.end() :] if name else kept
         if name or voice:
             return (name[1] if name else voice[1] if voice else "").strip(), kept

@@ -8,7 +8,7 @@ The export of one chat is one object with `messages`; the export of an account h
 from functools import partial
 
 from convmodel.data.chat import ChatMessage
-from convmodel.data.chat_fields import choose_name, first_object, parse_time, read_object, read_text
+from convmodel.data.chat_fields import choose_name, first_object, read_object, read_text, read_time
 from convmodel.data.chat_format import ChatFormat, Messages, make_messages
 from convmodel.data.data_file import DataFile, Head
 from convmodel.data.formats.base import Certainty, Item
@@ -46,9 +46,7 @@ def _message(file: DataFile, item: Item) -> ChatMessage | None:
         return None
     chat = "/".join(map(str, (file.name, *item.path[:-2])))
     fields = read_object(item.value)
-    time = parse_time(fields.get("date"))
-    if time is None:
-        time = parse_time(fields.get("date_unixtime"))
+    time = read_time(fields.get("date"), fields.get("date_unixtime"))
     sender = choose_name([fields.get("from"), fields.get("from_id")], file.options.me)
     text = read_text(fields.get("text")) or read_text(fields.get("text_entities"))
     if not text.strip():

@@ -35,7 +35,9 @@ def score(head: Head) -> Certainty:
 
 def read(file: DataFile) -> Iterator[Record | Problem]:
     """Yield one record or problem per row. Rows with the label 0 are skipped: their utterance is not the response."""
-    rows = read_table(file.lines(), delimiters=",", check=_check_header, limit=file.options.line_limit)
+    rows = read_table(
+        file.lines(), delimiters=",", check=_check_header, limit=file.options.line_limit, notes=file.notes
+    )
     for number, row, problem, _ in rows:
         if problem is not None:
             yield Problem(number, problem)

@@ -14,16 +14,22 @@ from convmodel.data.chat_lines import read_lines
 from convmodel.data.chat_remarks import classify
 from convmodel.data.chat_stamps import parse_stamp
 from convmodel.data.data_file import DataFile, Head
-from convmodel.data.formats.base import Certainty, Problem
+from convmodel.data.formats.base import Certainty, Problem, shorten
 from convmodel.data.people import is_same_person, strip_marks
 
 _SENDER = re.compile(r"[~\s]*(?P<sender>[^:\n]{1,100}):(?: (?P<text>.*)|)", re.DOTALL)
+_OTHER = re.compile(r"<[^<>:]+> |\*\*\* ")
+"""Beginnings of messages and remarks that other programs write after a date."""
+
 _QUOTES = ('""', "“”", "„“", "«»", "「」", "»«")
 
 
 def score(head: Head) -> Certainty:
     """Return the certainty: the lines begin with date and time. No program writes `.md`, but others do."""
-    if parse_stamp(head.lines[0]) is None:  # perhaps cut off from a longer chat
+    first = parse_stamp(head.lines[0])
+    if first is not None and _OTHER.match(first[1]):
+        return Certainty.NONE
+    if first is None:  # perhaps cut off from a longer chat
         stamped = sum(parse_stamp(line) is not None for line in head.lines)
         return Certainty.LIKELY if 2 * stamped >= max(len(head.lines), 4) else Certainty.NONE
     return Certainty.LIKELY if head.file.suffix == ".md" else Certainty.SURE
@@ -40,10 +46,14 @@ def read_messages(file: DataFile) -> Iterator[ChatMessage | Problem]:
         parsed = parse_stamp(text)
         if parsed is None:
             return None
+        stamp, rest = parsed
         try:
-            message = ChatMessage(number, file.name, parsed[0].time(order), "", parsed[1])
+            message = ChatMessage(number, file.name, stamp.time(order), "", rest)
         except ValueError as error:
-            raise ValueError(f"the line has no valid date ({error}); correct it, or remove the message") from None
+            fault = f"{shorten(stamp.text)!r} is no valid date ({error})"
+            raise ValueError(f"{fault}; correct it, or remove the message") from None
+        if stamp.is_short_thai(order):
+            file.notes.add("years of two digits taken for Thai ones")
         return _split_sender(message, file.options.me)
 
     return read_lines(file, begin, _classify)
@@ -67,6 +77,7 @@ def _split_sender(message: ChatMessage, me: str | None) -> ChatMessage:
 def _is_sentence(sender: str) -> bool:
     """Return whether a name begins a remark: it opens a quotation, or goes beyond the end of a sentence."""
     is_open = any(sender.count(pair[0]) != sender.count(pair[1]) for pair in _QUOTES if pair[0] != pair[1])
+    is_open = is_open or sender.count("‘") > sender.count("’")  # which is an apostrophe too
     return is_open or sender.count('"') % 2 == 1 or (len(sender.split()) > 6 and ". " in sender)
 
 

@@ -7,8 +7,16 @@ from typing import Any, NamedTuple
 
 from convmodel.data.data_file import Notes
 from convmodel.data.formats.base import CandidateExample, Problem, Record
+from convmodel.data.json_text import parse_json
 from convmodel.data.messages import ChatTurns, split_messages, split_persona
-from convmodel.data.shapes.speakers import count_tools, holds_utterances, join_said, read_utterances
+from convmodel.data.shapes.speakers import (
+    count_tools,
+    has_roles_as_keys,
+    holds_utterances,
+    join_said,
+    read_utterances,
+)
+from convmodel.data.speaker_lines import read_transcript
 
 
 class Fields(NamedTuple):
@@ -114,28 +122,55 @@ def build_record(fields: Fields) -> Record:
     Raises:
         ValueError: when a message is invalid.
     """
+    _decode_lists(fields)
     persona = fields.pop("persona")
     if persona is None:
         persona = []
     elif isinstance(persona, str) and fields.cells:
         persona = split_persona(persona)
-    if isinstance(system := fields.pop("system"), str) and isinstance(persona, list):
-        persona = [*persona, *split_persona(system)]
+    for name in ("system", "system_prompt"):
+        if (system := _system_text(fields.pop(name))) and isinstance(persona, list):
+            persona = [*persona, *split_persona(system)]
     context: Any = None
     response: Any = None
-    speakers: list[str] | None = None
+    chat: ChatTurns | None = None
     role = next((role for role in ("turns", "messages") if role in fields.roles), None)
     if role is not None:
         turns = context = fields.pop(role)
         if role == "messages" or isinstance(turns, dict) or _is_messages(turns):
             chat = read_turns(turns, fields.notes, named=True)
             turns = context = chat.turns
-            speakers = chat.speakers
             # A persona of the wrong type is passed on: the error is raised when the record is validated.
             persona = [*persona, *chat.persona] if isinstance(persona, list) else persona
     else:
         context, response, turns, persona = _pair(fields, persona)
-    return _finish(fields, turns, persona, _selections(fields, context, response), speakers)
+    named = (None, None) if chat is None else (chat.speakers, chat.names)
+    return _finish(fields, turns, persona, _selections(fields, context, response), *named)
+
+
+def _decode_lists(fields: Fields) -> None:
+    """Replace lists that are given as a text, as in the cells of tables: in JSON, or turns as lines of speakers.
+
+    Raises:
+        ValueError: when a text begins like a list, but is not JSON.
+    """
+    for role in ("turns", "messages", "history"):
+        key = fields.roles.get(role, "")
+        value = fields.values.get(key)
+        if isinstance(value, str) and value.lstrip().startswith("["):
+            fields.values[key] = parse_json(value, noun="list", wanted=f'write {role} as ["...", "..."]')
+        elif isinstance(value, str) and role == "turns" and (said := read_transcript(value)):
+            fields.values[key] = [{"speaker": speaker, "text": text} for speaker, text in said]
+
+
+def _system_text(value: Any) -> str:
+    """Return the text of a system message, which may be a list or an object of parts; "" for anything else."""
+    if isinstance(value, Mapping):
+        value = value.get("parts")
+    if isinstance(value, list):
+        texts = [part.get("text") for part in value if isinstance(part, Mapping)]
+        return "\n".join(text for text in texts if isinstance(text, str))
+    return value if isinstance(value, str) else ""
 
 
 def read_turns(value: Any, notes: Notes, *, named: bool = False) -> ChatTurns:
@@ -146,7 +181,7 @@ def read_turns(value: Any, notes: Notes, *, named: bool = False) -> ChatTurns:
     """
     if isinstance(value, list) and value and all(isinstance(turn, str) for turn in value):
         return ChatTurns(value, [])
-    if holds_utterances(value):
+    if holds_utterances(value) or (isinstance(value, list) and value and all(map(has_roles_as_keys, value))):
         return join_said(read_utterances(value), notes)
     return count_tools(split_messages(value, named=named), notes)
 
@@ -158,6 +193,9 @@ def _pair(fields: Fields, persona: Any) -> tuple[Any, Any, list[Any], Any]:
     extra = fields.pop("input")
     if isinstance(extra, str) and extra.strip() and isinstance(context, str):
         context = f"{context}\n{extra}"
+    history = _history(fields)
+    if history:
+        context = [*history, *(context if isinstance(context, list) else [context])]
     if _is_messages(context) or _is_messages(response):
         # A pair of lists of messages; a string stands for one message.
         messages = [*_as_messages(context, "user"), *_as_messages(response, "assistant")]
@@ -167,6 +205,18 @@ def _pair(fields: Fields, persona: Any) -> tuple[Any, Any, list[Any], Any]:
     context = context if isinstance(context, list) else [context]
     turns = [*context, response]
     return context, "" if response is None else response, turns, persona  # a null response is an error, not a candidate
+
+
+def _history(fields: Fields) -> list[str]:
+    """Return the turns before the context: a list of them, or of pairs. Anything else stays in the meta."""
+    value = fields.values.get(fields.roles.get("history", ""))
+    if not isinstance(value, list):
+        return []
+    turns = [turn for item in value for turn in (item if isinstance(item, list) else [item])]
+    if not all(isinstance(turn, str) for turn in turns):
+        return []
+    fields.pop("history")
+    return turns
 
 
 def _is_messages(value: Any) -> bool:
@@ -191,14 +241,15 @@ def _finish(
     turns: Any,
     persona: Any,
     selections: Sequence[CandidateExample],
-    speakers: list[str] | None = None,
+    speakers: list[str] | None,
+    names: list[str] | None,
 ) -> Record:
-    meta = fields.values
+    meta: Any = fields.values
     if speakers is None and not selections:
         speakers = _pop_speakers(meta, turns)
-    if meta.keys() == {"meta"} and (meta["meta"] is None or isinstance(meta["meta"], dict)):
-        return Record(fields.number, turns, persona, meta["meta"], selections, speakers=speakers)
-    return Record(fields.number, turns, persona, meta or None, selections, speakers=speakers)
+    is_whole = meta.keys() == {"meta"} and (meta["meta"] is None or isinstance(meta["meta"], dict))
+    meta = meta["meta"] if is_whole else meta or None
+    return Record(fields.number, turns, persona, meta, selections, speakers=speakers, names=names)
 
 
 def _pop_speakers(values: dict[str, Any], turns: Any) -> list[str] | None:

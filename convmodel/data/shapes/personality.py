@@ -1,14 +1,15 @@
 """The form of PersonaChat in transfer-learning-conv-ai (`personachat_self_original.json`).
 
 A dialogue has a `personality`, and an utterance for each of its replies, with the `history` before it and the
-`candidates`, the last of which is the reply.
+`candidates`, the last of which is the reply. On the Hub each utterance is a row of its own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from convmodel.data.formats.base import CandidateExample, Record, describe_type
-from convmodel.data.shapes.base import Fields, Shape
+from convmodel.data.data_file import Notes
+from convmodel.data.formats.base import CandidateExample, Problem, Record, describe_type
+from convmodel.data.shapes.base import Fields, RowGroup, Shape
 
 _SILENCE = ("__ SILENCE __", "__SILENCE__")  # the reply begins the dialogue
 
@@ -39,6 +40,41 @@ def build_personality(fields: Fields) -> Record:
     return Record(fields.number, [*history, candidates[-1]], persona, fields.values or None, selections)
 
 
+def _is_row(values: Mapping[str, Any], roles: Mapping[str, str]) -> bool:
+    return all(isinstance(values.get(roles[role]), list) for role in ("history", "candidates"))
+
+
+class PersonalityGroup(RowGroup):
+    """The rows of a dialogue, one for each of its replies, of which the last one has the whole history.
+
+    Args:
+        notes: the remarks on this pass.
+    """
+
+    def __init__(self, notes: Notes) -> None:
+        super().__init__(notes)
+        self._identity: Any = None
+        self._selections: list[CandidateExample] = []
+
+    def add(self, fields: Fields) -> Iterator[Record | Problem]:
+        """Add a row; yield the dialogue before it if it begins another one."""
+        identity = fields.values.get(fields.roles.get("id", ""))
+        if self._first is None or identity is None or identity != self._identity:
+            yield from self.finish()
+            self._selections = []
+        history, candidates = _exchange({role: fields.pop(role) for role in ("history", "candidates")}, 1)
+        if history and len(candidates) > 1:
+            self._selections.append(CandidateExample(fields.number, history, candidates[-1], candidates))
+        self._turns = [*history, candidates[-1]]
+        self._first = fields.number
+        self._fields = fields
+        self._identity = identity
+
+    def _conversations(self, number: int) -> Iterable[Record]:
+        persona = self._fields.pop("persona")
+        return [Record(number, self._turns, persona, self._fields.values or None, self._selections)]
+
+
 def _exchange(utterance: Any, number: int) -> tuple[list[Any], list[Any]]:
     """Return the history and the candidates of an utterance."""
     parts = utterance if isinstance(utterance, Mapping) else {}
@@ -56,4 +92,11 @@ PERSONALITY = Shape(
     {},
     _has_histories,
     build_personality,
+)
+PERSONALITY_ROW = Shape(
+    "personality, history and candidates",
+    {"persona": "personality", "history": "history", "candidates": "candidates"},
+    {"id": "conv_id"},
+    _is_row,
+    group=PersonalityGroup,
 )

@@ -1,7 +1,8 @@
 r"""Preference sets: a chosen and a rejected reply to one prompt, or two conversations that differ in their last reply.
 
 The forms: strings with `\n\nHuman: ...\n\nAssistant: ...` (hh-rlhf), lists of messages (UltraFeedback), and replies
-beside a prompt, a question, an instruction or a conversation (Orca pairs, DPO sets of LLaMA-Factory).
+beside a prompt, a question, an instruction or a conversation (Orca pairs, DPO sets of LLaMA-Factory). In sets of single
+replies (KTO) a label tells whether a completion is chosen.
 """
 
 import re
@@ -11,7 +12,7 @@ from typing import Any
 from convmodel.data.data_file import Notes
 from convmodel.data.formats.base import CandidateExample, Record, describe_type
 from convmodel.data.messages import ROLES, ChatTurns, split_persona
-from convmodel.data.shapes.base import Fields, Shape, read_turns
+from convmodel.data.shapes.base import Fields, Shape, build_record, read_turns
 from convmodel.data.shapes.speakers import Said, join_said
 
 _MARK = re.compile(r"(?:\A\s*|\n\s*\n)(Human|Assistant|User|System):[ \t]*")
@@ -44,6 +45,15 @@ def build_preference(fields: Fields) -> Record:
     return Record(
         fields.number, chat.turns, persona, fields.values or None, _selections(fields, before, rejected, chat)
     )
+
+
+def build_labelled(fields: Fields) -> Record | list[Record]:
+    """Build a record from a prompt and a completion; none if a label `false` beside them rejects the completion."""
+    label = next((value for key, value in fields.values.items() if key.strip().lower() == "label"), None)
+    if label is False or (fields.cells and isinstance(label, str) and label.strip().lower() == "false"):
+        fields.notes.left_out["rejected answer"] += 1
+        return []
+    return build_record(fields)
 
 
 def _selections(fields: Fields, before: list[Any], rejected: Any, chosen: ChatTurns) -> list[CandidateExample]:

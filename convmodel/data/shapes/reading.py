@@ -131,4 +131,4 @@ def _list_record(number: int, value: list[Any], notes: Notes) -> Record:
         option = name_option("columns", f"id={key},speaker=NAME,text=NAME")
         raise ValueError(f"the list seems to hold several conversations, one for each {key!r}; read it with {option}")
     chat = read_turns(value, notes, named=True)
-    return Record(number, chat.turns, chat.persona, speakers=chat.speakers)
+    return Record(number, chat.turns, chat.persona, speakers=chat.speakers, names=chat.names)

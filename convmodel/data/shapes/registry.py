@@ -11,43 +11,48 @@ from typing import Any
 from convmodel.data.formats.base import quote_names, shorten
 from convmodel.data.options import ReadOptions, name_option
 from convmodel.data.shapes.base import Shape
-from convmodel.data.shapes.dialogs import DIALOGS
-from convmodel.data.shapes.personality import PERSONALITY
-from convmodel.data.shapes.preference import PREFERENCE
-from convmodel.data.shapes.speakers import names_speaker
+from convmodel.data.shapes.dialogs import DIALOGS, INTENT
+from convmodel.data.shapes.personality import PERSONALITY, PERSONALITY_ROW
+from convmodel.data.shapes.preference import PREFERENCE, build_labelled
+from convmodel.data.shapes.speakers import has_roles_as_keys, names_speaker
 from convmodel.data.shapes.trees import FLAT, ROOT, TREE
 from convmodel.data.shapes.utterances import UtteranceGroup
 
 _PERSONA = {"persona": "persona"}
-_SYSTEM = {"persona": "persona", "system": "system"}
+_SYSTEM = {"persona": "persona", "system": "system", "system_prompt": "system_prompt"}
+_PAIR = {**_SYSTEM, "history": "history"}
+
+
+def _has_list(values: Mapping[str, Any], roles: Mapping[str, str]) -> bool:
+    return isinstance(values.get(roles["messages"]), list)
+
 
 SHAPES: tuple[Shape, ...] = (
     Shape("", {"turns": "turns"}, _PERSONA),
     PREFERENCE,
     Shape("", {"messages": "messages"}, _SYSTEM),
     Shape("", {"messages": "conversations"}, _SYSTEM),
+    Shape("", {"messages": "contents"}, {**_SYSTEM, "system": "systeminstruction"}, _has_list),
     Shape(
         "instruction, context and response",
         {"context": "instruction", "response": "response", "input": "context"},
-        _SYSTEM,
+        _PAIR,
     ),
-    Shape("", {"context": "context", "response": "response"}, _PERSONA),
-    Shape("prompt and completion", {"context": "prompt", "response": "completion"}, _SYSTEM),
-    Shape("prompt and response", {"context": "prompt", "response": "response"}, _SYSTEM),
-    Shape(
-        "instruction and output",
-        {"context": "instruction", "response": "output"},
-        {**_SYSTEM, "input": "input"},
-    ),
-    Shape(
-        "instruction and response", {"context": "instruction", "response": "response"}, {**_SYSTEM, "input": "input"}
-    ),
-    Shape("question and answer", {"context": "question", "response": "answer"}, _SYSTEM),
-    Shape("query and response", {"context": "query", "response": "response"}, _SYSTEM),
-    Shape("input and output", {"context": "input", "response": "output"}, _SYSTEM),
-    Shape("user and assistant", {"context": "user", "response": "assistant"}, _SYSTEM),
+    Shape("", {"context": "context", "response": "response"}, {**_PERSONA, "history": "history"}),
+    Shape("prompt and completion", {"context": "prompt", "response": "completion"}, _PAIR, None, build_labelled),
+    Shape("prompt and response", {"context": "prompt", "response": "response"}, _PAIR),
+    Shape("instruction and output", {"context": "instruction", "response": "output"}, {**_PAIR, "input": "input"}),
+    Shape("instruction and response", {"context": "instruction", "response": "response"}, {**_PAIR, "input": "input"}),
+    Shape("question and answer", {"context": "question", "response": "answer"}, _PAIR),
+    Shape("question and response", {"context": "question", "response": "response"}, _PAIR),
+    Shape("query and response", {"context": "query", "response": "response"}, _PAIR),
+    Shape("input and output", {"context": "input", "response": "output"}, _PAIR),
+    Shape("user and assistant", {"context": "user", "response": "assistant"}, _PAIR),
+    Shape("history and response", {"context": "history", "response": "response"}, _SYSTEM),
     PERSONALITY,
+    PERSONALITY_ROW,
     *DIALOGS,
+    INTENT,
     TREE,
     ROOT,
 )
@@ -165,9 +170,16 @@ def fits_shape(value: Any, options: ReadOptions) -> bool:
     if not isinstance(value, dict):
         return False
     try:
-        return find_shape(value, match_shapes(value, options)) is not None
+        found = find_shape(value, match_shapes(value, options))
     except ValueError:
         return False
+    return found is not None and not _holds_several(value.get(found[1].get("messages", "")), options)
+
+
+def _holds_several(value: Any, options: ReadOptions) -> bool:
+    """Return whether a list in the place of messages holds whole conversations."""
+    first = value[0] if isinstance(value, list) and value else None
+    return isinstance(first, list) or (isinstance(first, dict) and not is_message(first) and fits_shape(first, options))
 
 
 def is_message(value: Any) -> bool:
@@ -176,7 +188,9 @@ def is_message(value: Any) -> bool:
         return False
     if any(isinstance(value.get(role), str) and text in value for role, text in _MESSAGE_KEYS):
         return True
+    if len(value) == 1 and has_roles_as_keys(value):
+        return True
     return names_speaker(value) and {_plain(name) for name in value}.isdisjoint((*_ID_NAMES, *_VAGUE_ID_NAMES))
 
 
-_MESSAGE_KEYS = (("role", "content"), ("from", "value"))
+_MESSAGE_KEYS = (("role", "content"), ("role", "parts"), ("from", "value"))

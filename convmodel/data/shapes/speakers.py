@@ -11,8 +11,11 @@ from convmodel.data.messages import ROLES, ChatTurns, join_turns, split_messages
 
 _SPEAKERS = (
     *("speaker", "speaker_id", "speaker_idx", "sender", "author", "agent", "user", "role", "from", "name", "id"),
-    *("speaker_role", "user_id", "character", "participant"),
+    *("speaker_role", "user_id", "character", "participant", "creator"),
 )
+_NAMES = ("name", "displayName", "display_name", "username", "id")
+"""Names of a speaker who is an object."""
+
 _TEXTS = ("text", "utterance", "message", "content", "value", "body", "sentence", "transcript", "line")
 _IDENTITY = re.compile(r"(?:id|idx|index|no|nr|num|number)$", re.IGNORECASE)
 _MESSAGE_ROLES = ("role", "from")
@@ -43,7 +46,9 @@ def join_said(said: Iterable[Said], notes: Notes) -> ChatTurns:
     roles = {ROLES.get(each.speaker.strip().lower()) if isinstance(each.speaker, str) else None for each in utterances}
     if "assistant" in roles and None not in roles:
         return count_tools(split_messages([{"role": speaker, "content": text} for speaker, text in utterances]), notes)
-    return ChatTurns([text for _, text in join_turns(utterances)], [])
+    joined = join_turns(utterances)
+    names = [" ".join(speaker.split()) if isinstance(speaker, str) else "" for speaker, _ in joined]
+    return ChatTurns([text for _, text in joined], [], names=names if all(names) else None)
 
 
 def count_tools(chat: ChatTurns, notes: Notes) -> ChatTurns:
@@ -93,18 +98,43 @@ def find_identity(value: Sequence[Any]) -> str | None:
 def read_utterances(value: Any) -> list[Said]:
     """Return the utterances of a list of strings or objects, of pairs of them, or of an object of lists.
 
+    Pairs of a number and a text are an utterance with its speaker, as in BlendedSkillTalk; an object with roles as keys
+    is an utterance for each.
+
     Raises:
         ValueError: when an utterance has no text; the message gives its number.
     """
     if isinstance(value, Mapping):
         value = _rows(value)
-    parts = [part for item in value for part in (item if isinstance(item, list) else [item])]
+    parts = [part for item in value for part in _split(item)]
     return [_read(part, number) for number, part in enumerate(parts, 1)]
+
+
+def _split(item: Any) -> list[Any]:
+    if has_roles_as_keys(item):
+        return [Said(role, text) for role, text in item.items()]
+    return item if isinstance(item, list) and not is_pair(item) else [item]
+
+
+def has_roles_as_keys(value: Any) -> bool:
+    """Return whether a value is an object of texts by the roles of their speakers: `{"user": "Hi", "bot": "Hello"}`."""
+    if not isinstance(value, Mapping) or not value:
+        return False
+    return all(key.strip().lower() in ROLES and isinstance(text, str) for key, text in value.items())
+
+
+def is_pair(value: Any) -> bool:
+    """Return whether a value is a pair of a speaker's number and a text."""
+    return isinstance(value, list) and len(value) == 2 and type(value[0]) is int and isinstance(value[1], str)
 
 
 def _read(value: Any, number: int) -> Said:
     if isinstance(value, str):
         return Said(number, value)
+    if isinstance(value, Said):
+        return value
+    if is_pair(value):
+        return Said(*value)
     if not isinstance(value, Mapping):
         raise ValueError(f"utterance {number} is {describe_type(value)}; write a string, or an object with a text")
     key = _find(value, _TEXTS)
@@ -112,6 +142,8 @@ def _read(value: Any, number: int) -> Said:
         fault = f"its {key} is {describe_type(value[key])}" if key in value else "there is none"
         raise ValueError(f"utterance {number} has no text ({fault}); give it one, or remove it")
     speaker = value.get(_find(value, _SPEAKERS))
+    if isinstance(speaker, Mapping):
+        speaker = speaker.get(_find(speaker, _NAMES))
     return Said(speaker if isinstance(speaker, str | int) else number, value[key])
 
 

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from convmodel.data.conversation import Conversation, ConversationReader
-from convmodel.tokens.turn_windows import TrainOn, target_turns
+from convmodel.data.sides import make_sides
+from convmodel.tokens.speakers import by_appearance
+from convmodel.tokens.turn_windows import TrainOn, target_turns, turns_of_speakers
 
 MINIMA = {
     **dict.fromkeys(("limit", "prompt_words", "overlap", "seed"), 0),
@@ -73,6 +75,7 @@ class ReplyExample:
         turn: index of the turn in the conversation, from 1.
         persona: persona sentences of the turn's speaker; empty for the other speaker, whom a persona does not describe.
         context: the turns before it, at least one.
+        speakers, speaker: the names of the context's speakers and of the turn's; None without names.
     """
 
     conversation: int
@@ -80,22 +83,59 @@ class ReplyExample:
     persona: tuple[str, ...]
     context: tuple[str, ...]
     gold: str
+    speakers: tuple[str, ...] | None = None
+    speaker: str | None = None
 
 
-def select_examples(conversations: Sequence[Conversation], *, turns: TrainOn, limit: int) -> list[ReplyExample]:
-    """Return the turns to reply to, in the order of the file; raise ValueError when there are none."""
-    examples = []
+def select_examples(
+    conversations: Sequence[Conversation], *, turns: TrainOn, limit: int, max_speakers: int = 2
+) -> list[ReplyExample]:
+    """Return the turns to reply to, in the order of the file; raise ValueError when there are none.
+
+    Where a model tells only two sides apart, the turns of named speakers are those of the sides.
+    """
+    examples: list[ReplyExample] = []
     for index in evenly_spaced(len(conversations), limit):
         conversation = conversations[index]
-        last = len(conversation.turns) - 1
-        for turn in target_turns(turns, last + 1):
-            if turn > 0:
-                persona = conversation.persona if (last - turn) % 2 == 0 else ()
-                context = conversation.turns[:turn]
-                examples.append(ReplyExample(index + 1, turn + 1, persona, context, conversation.turns[turn]))
+        if conversation.speakers is None:
+            examples += _of_unnamed(index + 1, conversation, turns)
+        else:
+            examples += (_of_sides if max_speakers == 2 else _of_speakers)(index + 1, conversation, turns)
     if not examples:
         raise ValueError(f"there is no turn to reply to with turns={turns}; choose other turns, such as last or all")
     return examples
+
+
+def _of_unnamed(number: int, conversation: Conversation, turns: TrainOn) -> Iterator[ReplyExample]:
+    last = len(conversation.turns) - 1
+    for turn in target_turns(turns, last + 1):
+        if turn > 0:
+            persona = conversation.persona if (last - turn) % 2 == 0 else ()
+            yield ReplyExample(number, turn + 1, persona, conversation.turns[:turn], conversation.turns[turn])
+
+
+def _of_speakers(number: int, conversation: Conversation, turns: TrainOn) -> Iterator[ReplyExample]:
+    names = conversation.speakers or ()
+    for turn in turns_of_speakers(turns, by_appearance(names)):
+        if turn > 0:
+            persona = conversation.persona if names[turn] == names[-1] else ()
+            given = (names[:turn], names[turn])
+            yield ReplyExample(number, turn + 1, persona, conversation.turns[:turn], conversation.turns[turn], *given)
+
+
+def _of_sides(number: int, conversation: Conversation, turns: TrainOn) -> Iterator[ReplyExample]:
+    """Yield the turns of two sides, of which only the last speaker's has one name to reply as."""
+    names = conversation.speakers or ()
+    sides = make_sides(conversation.turns, names, names[-1])
+    replies = [name == names[-1] for name in names]
+    starts = [turn for turn, is_reply in enumerate(replies) if not turn or is_reply != replies[turn - 1]]
+    for turn in target_turns(turns, len(sides)):
+        if turn and sides[turn].replies:
+            given = (names[: starts[turn]], names[-1])
+            context = conversation.turns[: starts[turn]]
+            yield ReplyExample(number, turn + 1, conversation.persona, context, sides[turn].said, *given)
+        elif turn:
+            yield ReplyExample(number, turn + 1, (), tuple(side.shown for side in sides[:turn]), sides[turn].shown)
 
 
 def evenly_spaced(count: int, limit: int) -> list[int]:
@@ -116,8 +156,8 @@ def conversation_facts(reader: ConversationReader, conversations: Sequence[Conve
 
 
 def fingerprint(conversations: Sequence[Conversation]) -> str:
-    """Return a digest of turns and personas, which does not depend on the format of the file."""
-    return digest([conversation.turns, conversation.persona] for conversation in conversations)
+    """Return a digest of turns, personas and names, which does not depend on the format of the file."""
+    return digest([c.turns, c.persona, *([c.speakers] if c.speakers else [])] for c in conversations)
 
 
 def digest(values: Iterable[Any]) -> str:

@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 
 from convmodel.data.conversation import Conversation
 from convmodel.data.document import Document
+from convmodel.data.sides import make_sides
 from convmodel.generation.causal_lm import compute_logits, embedding_rows, hidden_states
 from convmodel.metrics.repetition import in_last_n
 from convmodel.models.conversation_model import ConversationModel
@@ -106,22 +107,32 @@ def likelihoods(
         for batch in _batches(windows.lengths, tokens_per_batch):
             predicted = [(index, turn) for index, turns in map(windows.predicted, batch) for turn in turns]
             sums.update(zip(predicted, _turn_sums(model, windows, batch), strict=True))
-    return by_conversation(conversations, sums)
+    named = model.tokenizer.layout.max_speakers > 2
+    said = [conversation.turns if named else sides_said(conversation) for conversation in conversations]
+    return by_conversation(said, sums)
 
 
 def by_conversation(
-    conversations: Sequence[Conversation], sums: Mapping[tuple[int, int], tuple[float, int]]
+    said: Sequence[Sequence[str]], sums: Mapping[tuple[int, int], tuple[float, int]]
 ) -> list[Likelihoods]:
-    """Return nats and tokens of each turn, by the indices of conversation and turn, for each conversation."""
-    read = [Likelihoods(index, [], [], [], [], []) for index in range(1, len(conversations) + 1)]
+    """Return nats and tokens of each turn, by the indices of conversation and turn, for each conversation's texts."""
+    read = [Likelihoods(index, [], [], [], [], []) for index in range(1, len(said) + 1)]
     for (index, turn), (nats, tokens) in sorted(sums.items()):
-        text = conversations[index].turns[turn]
+        text = said[index][turn]
         read[index].turns.append(turn + 1)
         read[index].nats.append(nats)
         read[index].tokens.append(tokens)
         read[index].words.append(len(text.split()))
         read[index].characters.append(len(text))
     return read
+
+
+def sides_said(conversation: Conversation) -> Sequence[str]:
+    """Return what was said in the turns as a layout of two sides stores them, without names."""
+    names = conversation.speakers
+    if names is None:
+        return conversation.turns
+    return [side.said for side in make_sides(conversation.turns, names, names[-1])]
 
 
 def nothing_to_predict(predict: TrainOn) -> str:

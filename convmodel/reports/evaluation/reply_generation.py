@@ -44,12 +44,14 @@ class ReplyGeneration(EvaluationTask):
     def run(self, request: RunRequest) -> RunResult:
         """Load the model in float32, read every conversation and reply to the selected turns."""
         options = request.options
-        reader = ConversationReader(request.data, request.read_options)
+        reader = ConversationReader(request.data, request.read_options, named=True)
         conversations = list(reader)
-        examples = select_examples(conversations, turns=options.turns, limit=options.limit or 0)
+        turns: dict[str, Any] = {"turns": options.turns, "limit": options.limit or 0}
+        select_examples(conversations, **turns)  # what is wrong must be reported before the work, not after it
         check_names(options.decoding)
-        Bleu(options.bleu_tokenize)  # a missing tokenizer must be reported before the work, not after it
+        Bleu(options.bleu_tokenize)
         loaded = ConversationModel.from_pretrained(request.model, request.device, "float32", base=request.base)
+        examples = select_examples(conversations, **turns, max_speakers=loaded.tokenizer.layout.max_speakers)
         decoding = effective_options(decoding_of(loaded, options.decoding))
         read = _read(loaded, conversations, options)
         lines: Lines = {REPLIES: list(_replies(loaded, examples, read, options)), LIKELIHOODS: read}
@@ -110,6 +112,8 @@ def _replies(
         return model.generate_batch(
             [example.context for example in group],
             personas=[example.persona for example in group],
+            speakers=[example.speakers for example in group],
+            speaker=[example.speaker for example in group],
             seeds=[seeds[example] for example in group],
             scorer="likelihood" if several else None,
             **options.decoding,
@@ -133,7 +137,7 @@ def _result(example: ReplyExample, seed: int, output: ConversationModelOutput, r
         conversation=example.conversation,
         turn=example.turn,
         persona=list(example.persona),
-        context=list(example.context),
+        context=output.context,
         gold=gold,
         reply=reply,
         seed=seed,

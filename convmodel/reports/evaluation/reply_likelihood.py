@@ -7,7 +7,13 @@ from tqdm.auto import tqdm
 
 from convmodel.data.conversation import Conversation
 from convmodel.models.conversation_model import ConversationModel
-from convmodel.reports.evaluation.likelihood import Likelihoods, by_conversation, checked_nats, nothing_to_predict
+from convmodel.reports.evaluation.likelihood import (
+    Likelihoods,
+    by_conversation,
+    checked_nats,
+    nothing_to_predict,
+    sides_said,
+)
 from convmodel.tokens.turn_windows import TrainOn, target_turns
 
 
@@ -26,7 +32,8 @@ def reply_likelihoods(
         ValueError: when there is no reply to predict, or the losses are not finite.
     """
     sums: dict[tuple[int, int], tuple[float, int]] = {}
-    for index, conversation in enumerate(tqdm(conversations, desc="Perplexity", disable=None, leave=False)):
+    for index, named in enumerate(tqdm(conversations, desc="Perplexity", disable=None, leave=False)):
+        conversation = named.alternating()
         last = len(conversation.turns) - 1
         for turn in target_turns(predict, last + 1):
             if turn:
@@ -37,4 +44,4 @@ def reply_likelihoods(
                 sums[index, turn] = (nats, scores.num_tokens[0])
     if not sums:
         raise ValueError(nothing_to_predict(predict))
-    return by_conversation(conversations, sums)
+    return by_conversation(list(map(sides_said, conversations)), sums)

@@ -64,6 +64,7 @@ _REMARKS = {
     "one_sided": ("conversation", "with one speaker saying nearly all", "the other teaches little"),
     "monotone": ("conversation", "with a speaker always saying the same", "three turns or more, all equal"),
     "odd_script": ("conversation", "in a script rare in this file", "strays from another data set?"),
+    "other_file": ("file", "passed over", "no conversation is in them"),
 }
 """The unit, the title and the advice of each kind."""
 

@@ -144,7 +144,7 @@ class _Fix:
 
     def kept(self, progress: Callable[[int], object]) -> Iterator[Conversation]:
         """Yield the conversations to write."""
-        reader = ConversationReader(self.report.source, self._read_options, on_error="skip")
+        reader = ConversationReader(self.report.source, self._read_options, on_error="skip", named=True)
         for chunk in read_chunks(reader):
             mended, found_as = self._mend_chunk(chunk)
             if len(mended.conversations):
@@ -161,7 +161,8 @@ class _Fix:
         lines = []
         conversations = []
         found_as = []
-        rows = zip(chunk.lines.tolist(), chunk.conversations, conversation_hashes(chunk).tolist(), strict=True)
+        digests = conversation_hashes(_sides(chunk)).tolist()
+        rows = zip(chunk.lines.tolist(), chunk.conversations, digests, strict=True)
         for line, conversation, digest in rows:
             texts = [*conversation.persona, *conversation.turns]
             if any(_SUSPICIOUS.search(text) for text in texts):
@@ -173,7 +174,8 @@ class _Fix:
             else:
                 first = len(conversation.persona)
                 lines.append(line)
-                conversations.append(Conversation(texts[first:], texts[:first], conversation.meta))
+                mended = Conversation(texts[first:], texts[:first], conversation.meta, conversation.speakers)
+                conversations.append(mended)
                 found_as.append(digest)
         return Chunk(conversations, np.array(lines, dtype=np.int64)), found_as
 
@@ -188,10 +190,11 @@ class _Fix:
     def _without_repeats(self, chunk: Chunk, found_as: list[int]) -> Iterator[Conversation]:
         """Yield the conversations of a chunk that repeat none and have room for a turn beside their persona."""
         roomless: set[int] = set()
-        if chunk.personas.any():
-            roomless.update(WindowTally(self._ruler.max_length).add(chunk, self._ruler.count(chunk.texts)))
+        sides = _sides(chunk)
+        if sides.personas.any():
+            roomless.update(WindowTally(self._ruler.max_length).add(sides, self._ruler.count(sides.texts)))
         new: set[int] = set()
-        rows = zip(chunk.conversations, conversation_hashes(chunk).tolist(), found_as, strict=True)
+        rows = zip(chunk.conversations, conversation_hashes(sides).tolist(), found_as, strict=True)
         for row, (conversation, digest, original) in enumerate(rows):
             reason = "long_persona" if row in roomless else self._reason_to_drop(digest, original, new)
             if reason is None:
@@ -207,3 +210,8 @@ class _Fix:
         if any(digest in seen for seen in self._earlier_files):
             return "leak"
         return "near_leak" if original in self._near_leaks else None
+
+
+def _sides(chunk: Chunk) -> Chunk:
+    """Return a chunk whose conversations have two sides, as it was inspected."""
+    return Chunk([conversation.alternating() for conversation in chunk.conversations], chunk.lines)

@@ -147,11 +147,15 @@ class FileScan:
         rare, first = self._scripts.rare()
         examples = [FindingExample(self._reader.location(line), text) for line, text in first]
         self._tally.add_counted("odd_script", rare, examples)
+        others = read.notes.other_files
+        examples = [FindingExample(*_split_location(other, read.source)) for other in others[:EXAMPLES]]
+        self._tally.add_counted("other_file", len(others), examples)
         totals = {
             "line": read.conversations + read.skipped,
             "conversation": read.conversations,
             "turn": self._turns.total,
             "text": self._segments,
+            "file": read.notes.files + len(others),
         }
         return self._tally.findings(read.source, totals)
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from convmodel.data.conversation import alternate
 from convmodel.data.messages import ROLES, ChatTurns, MessageError, split_messages, split_persona
+from convmodel.data.sides import alternate
 from convmodel.errors import PersonaTooLong
-from convmodel.responders.protocol import BoundedGenerator
+from convmodel.responders.protocol import BoundedGenerator, Names
 from convmodel.serving.document_jobs import CheckedDocuments
 from convmodel.serving.errors import APIError
 from convmodel.serving.ignored_fields import Report
@@ -74,7 +74,10 @@ def convert_request(
     given = [*(body.persona or ()), *messages.persona] or service.persona
     sentences = [line for text in given for line in split_persona(text)]
     persona = _newest_sentences(sentences, service.settings.persona_chars, report)
-    return [ReplyRequest(messages.turns, persona, options, seed) for seed in choice_seeds(body, draw)]
+    names: Names = {}
+    if messages.speakers is not None:
+        names = {"speakers": messages.speakers, "speaker": body.speaker or _assistant_name(body.messages)}
+    return [ReplyRequest(messages.turns, persona, options, seed, names=names) for seed in choice_seeds(body, draw)]
 
 
 def _newest_sentences(persona: Sequence[str], max_chars: int, report: Report) -> tuple[str, ...]:
@@ -120,8 +123,8 @@ def choice_seeds(body: DecodingFields, draw: Callable[[int], int]) -> range:
 def turns_of(messages: Sequence[Message], *, speaker: str | None, report: Report) -> ChatTurns:
     """Return the turns and the persona of messages, by the rules of `convmodel.data.messages`.
 
-    A group, of more than two names, is made two sides: the assistant named `speaker` (by default as in its last
-    message), and all others. In a chat of two, names change nothing, and are reported.
+    A group, of more than two names, keeps them; the assistant named `speaker` replies, by default as in its last
+    message. In a chat of two, names change nothing, and are reported.
 
     Raises:
         APIError: 400 for an invalid message, and if there is no turn to reply to.
@@ -138,8 +141,10 @@ def turns_of(messages: Sequence[Message], *, speaker: str | None, report: Report
         named = [f"messages[{index}].name" for index, message in enumerate(messages) if message.name]
         report([*named[:1], *(["speaker"] if speaker else [])])
         return turns
-    sides = alternate(turns.turns, turns.speakers, speaker or _assistant_name(messages))
-    return turns._replace(turns=[*sides], speakers=None)
+    reply_as = speaker or _assistant_name(messages)
+    if turns.speakers[-1] != reply_as:
+        return turns
+    return turns._replace(turns=[*alternate(turns.turns, turns.speakers, reply_as)], speakers=None)
 
 
 def _named_fields(messages: Sequence[Message], speaker: str | None) -> list[dict[str, Any]]:

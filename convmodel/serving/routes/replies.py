@@ -15,8 +15,7 @@ from convmodel.serving.request_options import (
     check_persona,
     check_turns,
     resolve_options,
-    sides_of,
-    split_context,
+    split_group,
 )
 from convmodel.serving.service import Owner, TheService, require_replies
 from convmodel.serving.sse import cancel_on_disconnect, respond
@@ -72,13 +71,14 @@ async def reply(body: ReplyRequestBody, request: Request, service: TheService, o
     """
     require_replies(service)
     service = service.named(body.model)
-    turns = sides_of(body.context, body.speakers, body.speaker)
-    context, persona = split_context(turns, service.persona if body.persona is None else body.persona)
+    replies = require_replies(service)
+    sentences = service.persona if body.persona is None else body.persona
+    context, persona, names = split_group(body.context, sentences, body.speakers, body.speaker)
     check_turns(service, context)
     check_persona(service, persona)
     options = resolve_options(service, body.preset, None if body.options is None else body.options.given())
-    reply_request = ReplyRequest(context, persona, options, body.seed)
-    [job] = await require_replies(service).start([reply_request], owner=owner, pieces=body.stream)
+    reply_request = ReplyRequest(context, persona, options, body.seed, names=names)
+    [job] = await replies.start([reply_request], owner=owner, pieces=body.stream)
 
     async def result() -> schemas.ReplyBody:
         return schemas.ReplyBody.of(await job.result())

@@ -40,6 +40,7 @@ class BotSettings:
         url: base URL of the convmodel server.
         key: API key of the server; None if it requires none.
         api: URL of a Bot API server; None uses Telegram's own.
+        names: whether turns in groups begin with the first names of their writers.
         poll_seconds: long-polling timeout.
         gap, group_gap, per_second: see `rate_limit.RateLimiter`.
         grace: seconds to wait at shutdown for tasks in progress.
@@ -48,6 +49,7 @@ class BotSettings:
     url: str
     key: str | None = None
     api: str | None = None
+    names: bool = False
     poll_seconds: int = 30
     gap: float = 1.0
     group_gap: float = 3.0
@@ -112,12 +114,13 @@ async def _run(token: str, settings: BotSettings, store: Store) -> None:
         characters = await _start(bot, server, settings.url)
         pace = RateLimiter(gap=settings.gap, group_gap=settings.group_gap, per_second=settings.per_second)
         chats = ChatWorkers(BotContext(state, server, Sender(bot, pace), characters))
-        poller = asyncio.ensure_future(Poller(bot, state, chats, seconds=settings.poll_seconds).run())
+        poller = Poller(bot, state, chats, seconds=settings.poll_seconds, names=settings.names)
+        polling = asyncio.ensure_future(poller.run())
         try:
-            await asyncio.gather(poller, chats.refused)
+            await asyncio.gather(polling, chats.refused)
         finally:
-            poller.cancel()
-            await asyncio.gather(poller, return_exceptions=True)
+            polling.cancel()
+            await asyncio.gather(polling, return_exceptions=True)
             await chats.close(grace=settings.grace)
 
 

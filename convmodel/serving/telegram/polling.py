@@ -33,13 +33,21 @@ class GetUpdates(TelegramMethod[list[Any]]):
 
 
 class Poller:
-    """Receives and stores updates, and wakes the workers of their chats; `seconds` is the long-polling timeout."""
+    """Receives and stores updates, and wakes the workers of their chats.
 
-    def __init__(self, bot: Bot, state: BotState, chats: ChatWorkers, *, seconds: int = 30) -> None:
+    Args:
+        seconds: the long-polling timeout.
+        names: see `parse_update`.
+    """
+
+    def __init__(
+        self, bot: Bot, state: BotState, chats: ChatWorkers, *, seconds: int = 30, names: bool = False
+    ) -> None:
         self._bot = bot
         self._state = state
         self._chats = chats
         self._seconds = seconds
+        self._names = names
         self._pruned = 0.0
 
     async def run(self) -> None:
@@ -99,7 +107,7 @@ class Poller:
         """Parse an update; log an invalid one and return None."""
         try:
             update = Update.model_validate(raw_update, context={"bot": self._bot})
-            request = await parse_update(update, bot=self._bot)
+            request = await parse_update(update, bot=self._bot, names=self._names)
             if request is None or request.is_storable:
                 return request
             problem = "OverflowError"

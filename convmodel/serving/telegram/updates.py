@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from aiogram import Bot
@@ -12,6 +12,8 @@ from aiogram.exceptions import AiogramError
 from aiogram.filters import Command
 from aiogram.types import ChatMemberUpdated, Message, MessageEntity, Update
 
+from convmodel.data.chat_fields import UNKNOWN
+from convmodel.data.sides import name_text
 from convmodel.serving.telegram.messages import clean
 from convmodel.serving.telegram.sending import TIMEOUT
 
@@ -71,8 +73,26 @@ class UpdateRequest:
         return all(id is None or -(2**63) <= id < 2**63 for id in ids)
 
 
-async def parse_update(update: Update, *, bot: Bot) -> UpdateRequest | None:
-    """Return the request of an update that is bound to the bot; None if the update contains none."""
+async def parse_update(update: Update, *, bot: Bot, names: bool = False) -> UpdateRequest | None:
+    """Return the request of an update that is bound to the bot; None if the update contains none.
+
+    With `names`, a turn in a group begins with the first name of its writer.
+    """
+    request = await _parse(update, bot)
+    message = update.message or update.edited_message
+    if names and message is not None and request is not None and request.group and request.kind in ("say", "edit"):
+        return replace(request, text=clean(name_text(_writer(message), request.text)))
+    return request
+
+
+def _writer(message: Message) -> str:
+    """Return the first name of a message's writer, or the title of the group or channel that writes."""
+    title = None if message.sender_chat is None else message.sender_chat.title
+    first_name = None if message.from_user is None else message.from_user.first_name
+    return " ".join((title or first_name or "").split()) or UNKNOWN
+
+
+async def _parse(update: Update, bot: Bot) -> UpdateRequest | None:
     if update.my_chat_member is not None:
         return await _member(update.my_chat_member, bot)
     if update.stopped_message_generation is not None:

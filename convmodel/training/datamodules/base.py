@@ -70,6 +70,7 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
         gap: In chat exports, the silence that ends a conversation, such as 90m or 2d; 6h if null.
         name_speakers: In chat exports, whether names are put before the messages of the others.
         mask: In chat exports, whether phone numbers, mail addresses, links and account numbers are replaced.
+        keep_speakers: In chat exports and lists of utterances, whether conversations name who speaks.
         cache_dir: Folder for cached tokens; `~/.cache/convmodel` (or $CONVMODEL_CACHE) if null.
     """
 
@@ -93,13 +94,14 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
         gap: str | float | None = None,
         name_speakers: bool | None = None,
         mask: bool | None = None,
+        keep_speakers: bool | None = None,
         cache_dir: str | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()  # those of the derived class
         self._files = {"train": train_file, "valid": valid_file, "test": test_file}
         with option_style("data"):
-            options = (format, columns, encoding, on_error, max_line_bytes, me, gap, name_speakers, mask)
+            options = (format, columns, encoding, on_error, max_line_bytes, me, gap, name_speakers, mask, keep_speakers)
             self._options = ReadOptions(*options)
         self._on_error: OnError = self._options.on_error or "stop"
         self._cache = TokenCache(cache_dir, self._on_error, self.to_segments)

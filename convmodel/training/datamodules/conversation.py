@@ -98,10 +98,7 @@ class ConversationDataModule(FilesDataModule[WindowSet, Batch]):
         return CorpusStats("conversations", windows.conversations, {"word": windows.words()})
 
     def _reader(self, file: Source) -> ConversationReader:
-        tokenizer = None if self._accepted is None else cast(ConversationTokenizer, self._accepted[0])
-        return ConversationReader(
-            file, self._options, named=tokenizer is not None and tokenizer.layout.max_speakers > 2
-        )
+        return ConversationReader(file, self._options, named=True)
 
     def _build_set(self, store: TokenStore, file: str) -> tuple[WindowSet, list[str]]:
         limit = window_length(self._max_length, self._inputs)

@@ -1,7 +1,7 @@
 """Vocabularies and tokens of files, cached on disk between runs."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from convmodel.data.atomic import atomic_folder, check_folder_writable, file_loc
 from convmodel.data.conversation import ConversationReader
 from convmodel.data.options import OnError
 from convmodel.data.reader import Reader
+from convmodel.data.sides import make_sides
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.store import Segments, TokenStore, store_key
 from convmodel.tokens.text_tokenizer import AnyTokenizer, TextTokenizer
@@ -49,7 +50,8 @@ class TokenCache:
                     lock.enter_context(file_lock(folder.parent, wait=True))
                 if not folder.is_dir():
                     rank_zero_info(f"Learning a vocabulary of {vocab_size:,} tokens from {reader.source}")
-                    learned = tokenizer_class.learn(self._vocabulary_texts(reader), vocab_size, **options)
+                    texts = self._vocabulary_texts(reader, sides="max_speakers" not in options)
+                    learned = tokenizer_class.learn(texts, vocab_size, **options)
                     with atomic_folder(folder) as temporary:
                         learned.save_pretrained(temporary)
         return tokenizer_class.from_pretrained(folder)
@@ -60,11 +62,16 @@ class TokenCache:
         except OSError as error:
             raise OSError(f"{error} (data.cache_dir, or $CONVMODEL_CACHE)") from None
 
-    def _vocabulary_texts(self, reader: Reader[Any, Any, Any]) -> Iterator[str]:
-        """Yield the texts from which a vocabulary is learned: distractors are left out."""
+    def _vocabulary_texts(self, reader: Reader[Any, Any, Any], *, sides: bool) -> Iterator[str]:
+        """Yield the texts from which a vocabulary is learned: distractors are left out.
+
+        With `sides`, they hold the names that a layout of two sides writes.
+        """
         for example in reader:
             prefix, turns, candidates = self._to_segments(example)
-            yield from (*prefix, *turns, *candidates[:1])
+            names = getattr(example, "speakers", None) if sides else None
+            said = turns if names is None else _with_names(turns, names)
+            yield from (*prefix, *said, *candidates[:1])
 
     def tokenise(self, reader: Reader[Any, Any, Any], tokenizer: TextTokenizer) -> TokenStore:
         """Return the token store of files."""
@@ -79,3 +86,9 @@ class TokenCache:
                 progress, tokenizer, folder, to_segments=self._to_segments, describe=lambda: reader.report.summary()
             )
         return TokenStore(folder)
+
+
+def _with_names(turns: Sequence[str], names: Sequence[str]) -> Iterator[str]:
+    """Yield the texts of the sides of named speakers, with all names."""
+    for side in make_sides(turns, names, names[-1]):
+        yield "".join(words + text for words, text in side.parts)

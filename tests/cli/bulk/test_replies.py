@@ -106,3 +106,31 @@ def test_a_line_has_the_sources_of_selected_candidates(tmp_path: Path) -> None:
 
 def _saved(tmp_path: Path, line: dict[str, Any]) -> Path:
     return write(tmp_path / "line.jsonl", [line])
+
+
+def test_the_reply_is_that_of_a_named_speaker(tmp_path: Path) -> None:
+    group = {"turns": ["a", "b", "c", "d"], "speakers": ["Ida", "Tom", "Eve", "Eve"]}
+    write(tmp_path / "in.jsonl", [group, ["e"]])
+    responder = FakeResponder()
+    run(tmp_path, responder, speaker="Tom")
+    assert [asked["context"] for asked in responder.requests] == [("Ida: a", "b", "Eve: c\nEve: d"), ("e",)]
+    named, plain = lines_of(tmp_path / "out.jsonl")
+    assert named["turns"] == [*group["turns"], named["responses"][0]] and "speakers" not in plain
+    assert named["speakers"] == [*group["speakers"], "Tom"]
+
+
+def test_the_last_turn_that_is_replaced_has_the_name_of_its_speaker(tmp_path: Path) -> None:
+    group = {"turns": ["a", "b", "c", "d"], "speakers": ["Ida", "Tom", "Eve", "Eve"]}
+    write(tmp_path / "in.jsonl", [group])
+    responder = FakeResponder()
+    run(tmp_path, responder, last=True)
+    [line] = lines_of(tmp_path / "out.jsonl")
+    assert responder.requests[0]["context"] == ("Ida: a\nTom: b",)
+    assert (line["speakers"], line["gold"]) == (["Ida", "Tom", "Eve"], "c\nd")
+
+
+def test_a_group_without_the_name_of_the_one_who_replies_has_two_sides(tmp_path: Path) -> None:
+    write(tmp_path / "in.jsonl", [{"turns": ["a", "b", "c"], "speakers": ["Ida", "Tom", "Eve"]}])
+    responder = FakeResponder()
+    run(tmp_path, responder)
+    assert responder.requests[0]["context"] == ("Ida: a\nTom: b", "c")

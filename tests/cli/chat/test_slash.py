@@ -156,3 +156,15 @@ def test_why_shows_the_candidates_and_takes_another(chat: Chat) -> None:
 
 
 # The Tab key
+
+
+def test_as_tells_and_changes_as_whom_the_user_speaks(tmp_path: Path) -> None:
+    chat = Chat(FakeResponder(), speaker="Tom", source=random.Random(0))
+    assert run_command(chat, "/as").text == "you speak as user, and the model replies as Tom"
+    assert run_command(chat, "/as Ida").text == "you speak as Ida, and the model replies as Tom"
+    reply = exchange(chat, "Hello")
+    run_command(chat, f"/save {tmp_path / 'talk.jsonl'}")
+    loaded = run_command(chat, f"/load {tmp_path / 'talk.jsonl'}")
+    assert loaded.shown == (("you", "Ida: Hello"), ("reply", reply))
+    run_command(chat, f"/save + {tmp_path / 'talk.jsonl'}")
+    assert (tmp_path / "talk.jsonl").read_text(encoding="utf-8").count('"speakers": ["Ida", "Tom"]') == 2

@@ -176,3 +176,45 @@ def test_a_chat_rejects_invalid_settings_at_its_start(responder: FakeResponder) 
         Chat(responder, preset="x")
     with pytest.raises(ValueError, match="no such option"):
         Chat(responder, options={"x": 1})
+
+
+# Names
+
+
+def test_a_chat_of_several_people_names_them(responder: FakeResponder) -> None:
+    chat = Chat(responder, speaker="Tom", source=random.Random(0))
+    first = exchange(chat, "Hello")
+    chat.speak_as("Ida")  # so does the turn before
+    assert chat.names == ("Ida", "Tom")
+    chat.say("Who comes?")
+    chat.speak_as("Eve")
+    second = exchange(chat, "I do.")
+    assert responder.requests[0]["context"] == ("Hello",)
+    assert responder.requests[1]["context"] == ("Ida: Hello", first, "Ida: Who comes?\nEve: I do.")
+    talk = chat.conversation()
+    assert talk.turns == ("Hello", first, "Who comes?", "I do.", second)
+    assert talk.speakers == ("Ida", "Tom", "Ida", "Eve", "Tom")
+    assert chat.undo() == ("I do.", second) and chat.names == ("Ida", "Tom", "Ida") and chat.waiting
+    with pytest.raises(ValueError, match="Tom is the one who replies; give another name"):
+        chat.speak_as("Tom")
+    with pytest.raises(ValueError, match="give a name of one line"):
+        chat.speak_as("I\nda")
+
+
+def test_a_loaded_group_keeps_its_names_or_has_two_sides(responder: FakeResponder) -> None:
+    group = Conversation(["a", "b", "c"], speakers=["Ida", "Tom", "Eve"])
+    chat = Chat(responder, speaker="Tom")
+    chat.load(group)
+    assert chat.waiting and chat.conversation() == group
+    plain = Chat(responder)
+    plain.load(group)
+    assert plain.turns == ("Ida: a\nTom: b", "c") and plain.conversation().speakers is None
+    assert not plain.waiting and plain.named is False
+
+
+def test_a_turn_that_fails_leaves_the_names_as_they_were(chat: Chat) -> None:
+    chat.speak_as("Ida")
+    mark = chat.mark()
+    chat.say("Hello")
+    chat.restore(mark)
+    assert chat.names == chat.turns == ()

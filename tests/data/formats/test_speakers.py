@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from convmodel.data.conversation import Conversation, ConversationFileError
-from convmodel.data.formats.speakers import parse_speaker
 
 
 def turns(made: Any) -> list[tuple[str, ...]]:
@@ -47,29 +46,6 @@ def test_a_text_before_the_first_name_costs_its_conversation(reader: Any) -> Non
 def test_a_conversation_without_an_end_does_not_fill_the_memory(reader: Any) -> None:
     made = reader("A: a\nB: b\n\n" + "A: a\nB: b\n" * 100, max_line_bytes=200, on_error="skip")
     assert len(turns(made)) == 1 and "the conversation is longer than max_line_bytes=200" in made.report.problems[0]
-
-
-@pytest.mark.parametrize(
-    ("line", "said"),
-    [
-        ("A: b", ("A", "b")),
-        ("Élodie D'Arc (home): b", ("Élodie D'Arc (home)", "b")),
-        ("小明：你好", ("小明", "你好")),
-        ("A:b", ("A", "b")),
-        ("A :", ("A", "")),
-        ("A:\tb", ("A", "b")),
-        ("**Ida Bo:** b", ("Ida Bo", "b")),
-        ("**Ida**: **b**", ("Ida", "**b**")),
-        ("[Ida]: b", ("Ida", "b")),
-        ("https://example.org", None),
-        ("10:30 is late", None),
-        ("a long sentence of many words: yes", None),
-        ("- a: b", None),
-        ("{a: b}", None),
-    ],
-)
-def test_a_name_is_short_and_begins_with_a_letter(line: str, said: Any) -> None:
-    assert parse_speaker(line) == said
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def test_time_does_not_run_backwards(tmp_path: Path) -> None:
 
 def test_a_date_that_does_not_exist_is_a_problem(tmp_path: Path) -> None:
     found = times(tmp_path, "01/02/2024, 10:00", "99/99/2024, 10:00", "31/04/2024, 25:61")
-    assert isinstance(found[0], float) and all("has no valid date" in each for each in found[1:])
+    assert isinstance(found[0], float) and all("is no valid date" in each for each in found[1:])
 
 
 @pytest.mark.parametrize(

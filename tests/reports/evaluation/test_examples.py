@@ -32,6 +32,22 @@ def test_only_the_last_speaker_has_the_persona_and_first_turns_are_no_replies() 
         select_examples(TALKS[1:], turns="first_speaker", limit=0)
 
 
+GROUP = Conversation(("a", "b", "c", "d", "e"), ("I am Tom.",), speakers=["Ida", "Tom", "Eve", "Ida", "Tom"])
+
+
+def test_turns_of_a_group_are_those_of_sides_or_of_speakers() -> None:
+    names = ("Ida", "Tom", "Eve", "Ida")
+    last = ReplyExample(1, 4, ("I am Tom.",), ("a", "b", "c", "d"), "e", names, "Tom")
+    assert select_examples([GROUP], turns="last", limit=0) == [last]
+    second = ReplyExample(1, 2, ("I am Tom.",), ("a",), "b", names[:1], "Tom")
+    others = ReplyExample(1, 3, (), ("Ida: a", "b"), "Eve: c\nIda: d")
+    assert select_examples([GROUP], turns="all", limit=0) == [second, others, last]
+    named = select_examples([GROUP], turns="all", limit=0, max_speakers=3)
+    assert [(example.turn, example.speaker) for example in named] == [(2, "Tom"), (3, "Eve"), (4, "Ida"), (5, "Tom")]
+    assert named[-1] == ReplyExample(1, 5, ("I am Tom.",), ("a", "b", "c", "d"), "e", names, "Tom")
+    assert fingerprint([GROUP]) != fingerprint([Conversation(GROUP.turns, GROUP.persona)])
+
+
 def test_a_limit_selects_evenly_spaced_indices() -> None:
     assert evenly_spaced(10, 5) == [0, 2, 4, 6, 8]
     assert evenly_spaced(3, 2) == [0, 1]

@@ -77,6 +77,17 @@ def test_a_persona_belongs_to_the_last_speaker() -> None:
     assert read.nats[1] == pytest.approx(-score.summed[0], rel=1e-4)
 
 
+@pytest.mark.parametrize("names", [["Ida", "Tom", "Eve", "Tom"], ["Ida", "Ida", "Eve", "Tom"], ["Ida", "Tom"] * 2])
+def test_the_likelihood_of_a_reply_in_a_group_is_its_score(names: list[str]) -> None:
+    model = small_model()
+    turns = ["Hello", "How are you?", "Fine", "And you? I like music."]
+    [read] = likelihoods(model, [Conversation(turns, ["I like rain."], speakers=names)])
+    given: dict[str, Any] = {"persona": ["I like rain."], "speakers": names[:-1], "speaker": names[-1]}
+    score = model.score(turns[:-1], [turns[-1]], **given)
+    assert read.nats[-1] == pytest.approx(-score.summed[0], rel=1e-4) and read.tokens[-1] == score.num_tokens[0]
+    assert sum(read.words) == len(" ".join(turns).split())
+
+
 @pytest.mark.parametrize("predict", ["all", "last", "first_speaker", "second_speaker", "last_speaker"])
 def test_every_target_is_predicted_once_even_where_windows_split(predict: TrainOn) -> None:
     conversations = some_conversations(1)

@@ -128,3 +128,15 @@ def test_of_several_conversations_of_a_line_only_the_reported_ones_are_dropped(
     reports = fix(inspect(train, test), tmp_path / "new")
     assert reports[1].dropped == {"near_leak": 1}
     assert [c.turns for c in read_conversations(reports[1].output)] == [tuple(own)]
+
+
+def test_names_of_speakers_are_kept_and_repeats_are_those_of_the_inspected_sides(
+    write: Write, inspect: Inspect, tmp_path: Path
+) -> None:
+    group = {"turns": ["a", "b", "caf\u00c3\u00a9", "d"], "speakers": ["Ida", "Tom", "Eve", "Tom"], "id": 7}
+    path = write("group.jsonl", [group, ["e", "f"], group])
+    [report] = fix(inspect(path), tmp_path / "out.jsonl")
+    mended = ("a", "b", "caf\u00e9", "d")
+    group_read, pair = read_conversations(tmp_path / "out.jsonl")
+    assert (group_read.turns, group_read.speakers) == (mended, ("Ida", "Tom", "Eve", "Tom")) and pair.speakers is None
+    assert report.dropped == {"duplicate": 1} and report.mended == {"mojibake": 2}

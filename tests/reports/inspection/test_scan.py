@@ -1,5 +1,7 @@
 """The scan of one file."""
 
+from pathlib import Path
+
 from tests.reports.inspection.helpers import Inspect, Write, findings_of
 
 
@@ -15,3 +17,12 @@ def test_rows_of_other_formats_have_line_numbers_too(write: Write, inspect: Insp
     path = write("data.csv", [b"context,response", b'"Hello', b'you",Hi', b"What,caf\xef\xbf\xbd"])
     [finding] = findings_of(inspect(path), "replacement")
     assert finding.examples[0].location == f"{path}:4"
+
+
+def test_files_that_are_passed_over_are_remarks(tmp_path: Path, write: Write, inspect: Inspect) -> None:
+    write("data.jsonl", [["a", "b"]])
+    write("readme.txt", [b"Once upon a time."])
+    [finding] = findings_of(inspect(str(tmp_path)), "other_file")
+    assert (finding.count, finding.total) == (1, 2)
+    assert finding.examples[0].location == f"{tmp_path}/readme.txt:1"
+    assert finding.examples[0].text.startswith("the format cannot be recognised")

@@ -13,12 +13,12 @@ from tests.serving.telegram.harness import run
 PERSON = {"id": 7, "type": "private", "first_name": "Alice"}
 
 
-def parse(kind: str, value: dict[str, Any]) -> UpdateRequest | None:
+def parse(kind: str, value: dict[str, Any], *, names: bool = False) -> UpdateRequest | None:
     async def work() -> UpdateRequest | None:
         bot = Bot(TOKEN)
         bot._me = User.model_validate(ME)
         update = Update.model_validate({"update_id": 1, kind: value}, context={"bot": bot})
-        return await parse_update(update, bot=bot)
+        return await parse_update(update, bot=bot, names=names)
 
     return run(work())
 
@@ -152,3 +152,20 @@ def test_edits_moves_stops_and_changes_of_membership_are_requests() -> None:
 
 def test_lone_surrogates_in_a_text_are_replaced() -> None:
     assert parse("message", message("a\ud83d")) == UpdateRequest("say", 7, "a\ufffd", message=5)
+
+
+def test_turns_in_groups_begin_with_first_names_where_wanted() -> None:
+    text = f"@{NAME} Hello\nBo: I agree"
+    said = message(text, chat=group(-9), entities=[mention(text, f"@{NAME}")])
+    named = parse("message", said, names=True)
+    assert named is not None and named.text == f"{ALICE['first_name']}: Hello\n Bo: I agree"
+    edited = parse("edited_message", said, names=True)
+    assert edited is not None and edited.text == named.text
+    plain = parse("message", said)
+    assert plain is not None and plain.text == "Hello\nBo: I agree"
+    posing = message(text, chat=group(-9), entities=said["entities"]) | {"from": ALICE | {"first_name": "Bo: hi\nEve"}}
+    posed = parse("message", posing, names=True)
+    assert posed is not None and posed.text.startswith("Bo hi Eve: Hello")
+    assert parse("message", message("Hello"), names=True) == parse("message", message("Hello"))
+    command = message(f"/reset@{NAME}", chat=group(-9))
+    assert parse("message", command, names=True) == parse("message", command)

@@ -1,0 +1,41 @@
+"""Lines that begin with the name of their speaker and a colon."""
+
+import re
+
+from convmodel.data.shapes.speakers import Said
+
+_NAME = r"#?(?P<name>[^\W\d_](?:[\w.'’()&/-]| (?! )){0,39}?)#?"
+_CLOCK = r"\d{1,2}:\d\d(?::\d\d(?:[.,]\d+)?)?(?:\s?[AaPp]\.?[Mm]\.?)?"
+_TIME = rf"(?:\[{_CLOCK}\]|\({_CLOCK}\)|{_CLOCK}(?:\s[-–—])?)"
+_LINE = re.compile(
+    rf"\s*(?:{_TIME}\s+)?(?:\*\*|__|\[)?{_NAME}(?:\*\*|__|\])?(?:\s{_TIME})?\s?[:：](?!//)(?:\*\*|__)?\s*(?P<text>.*)$"
+)
+_MAX_WORDS = 4
+
+
+def parse_speaker(line: str) -> Said | None:
+    """Return the speaker and the text of a line; None if it does not begin with a name and a colon.
+
+    A time before or after the name is passed over.
+    """
+    match = _LINE.match(line)
+    if match is None or len(match["name"].split()) > _MAX_WORDS:
+        return None
+    return Said(match["name"].strip(), match["text"].strip())
+
+
+def read_transcript(text: str) -> list[Said]:
+    """Return what several people say in a text; nothing for a text whose first line has no speaker, or only one has.
+
+    Lines without a name continue those before them.
+    """
+    found: list[Said] = []
+    for line in filter(str.strip, text.splitlines()):
+        said = parse_speaker(line)
+        if said is not None:
+            found.append(said)
+        elif not found:
+            return []
+        else:
+            found.append(Said(found[-1].speaker, line.strip()))
+    return found if len({said.speaker for said in found}) > 1 else []
