@@ -3,6 +3,7 @@
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, _ActionsContainer
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convmodel.cli.command import add_repeatable, number_parser, positive_int
@@ -24,8 +25,8 @@ PARTS = ("base", "selector", "index", "candidates", "reranker", "device", "dtype
 
 def add_responder_options(
     parser: ArgumentParser, *, preset: str = "balanced unless options are set; off for the model's own options"
-) -> None:
-    """Add the options of a responder; `preset` describes the default preset in the help."""
+) -> _ActionsContainer:
+    """Add the options of a responder, and return the group of models; `preset` describes the default in the help."""
     model = parser.add_argument_group("models")
     add = model.add_argument
     text = "the folder of a generative model, or a GGUF file (default: model, or none with --selector)"
@@ -55,6 +56,7 @@ def add_responder_options(
     text = "select N candidates and take the best (default: 10)"
     add("--num_candidates", type=positive_int, metavar="N", help=text)
     add_repeatable(decoding, "--persona", "TEXT", "a sentence about the replying side")
+    return model
 
 
 def add_speaker_option(parser: ArgumentParser) -> None:
@@ -67,6 +69,22 @@ def add_base_option(group: _ActionsContainer) -> None:
     """Add the option for the model under an adapter."""
     text = "if --model is the folder of a LoRA adapter: the model under it (default: the one that the adapter names)"
     group.add_argument("--base", metavar="DIR", help=text)
+
+
+def add_adapter_option(group: _ActionsContainer) -> None:
+    """Add the option for adapters that are served beside the model under them."""
+    text = "a LoRA adapter over --model, served beside it under this name; a folder alone gives it its own name"
+    add_repeatable(group, "--adapter", "NAME=DIR", text, dest="adapters", type=_parse_adapter)
+
+
+def _parse_adapter(text: str) -> tuple[str, str]:
+    """Return name and folder of an adapter."""
+    name, separator, folder = text.partition("=")
+    if not separator or Path(text).is_dir():
+        name, folder = Path(text).resolve().name, text
+    if not text or not name.strip() or not folder:
+        raise ArgumentTypeError(f"{text!r}; give NAME=DIR, or the folder of an adapter")
+    return name, folder
 
 
 def add_fusion_option(group: _ActionsContainer) -> None:
@@ -100,7 +118,9 @@ def open_all(options: Namespace) -> "LoadedModels":
     """Load the models of the options for a server, which limits the requests; the result is a context manager."""
     from convmodel.responders import loading
 
-    return loading.load_all(writer_name(options), **_named(options, (*PARTS, "documents", "max_running", "max_kept")))
+    names = (*PARTS, "documents", "max_running", "max_kept")
+    adapters = dict(getattr(options, "adapters", ()))
+    return loading.load_all(writer_name(options), adapters=adapters, **_named(options, names))
 
 
 def describe_choices(options: Namespace, work: "Work | None" = None, *, dtype: str | None = None) -> str | None:

@@ -1,5 +1,7 @@
 """The parts of a language model of any architecture: its window, its embeddings, its states and its head."""
 
+import copy
+from itertools import chain
 from typing import Any, cast
 
 import torch
@@ -41,6 +43,13 @@ def reads_token_types(model: PreTrainedModel) -> bool:
 def type_reads_token_types(model_type: str) -> bool:
     """Return whether models of an architecture read token types; see `reads_token_types`."""
     return model_type == "gpt2"
+
+
+def shallow_twin(model: PreTrainedModel) -> PreTrainedModel:
+    """Return a model with the same weights and innermost layers, but with its own structure and configuration."""
+    leaves = [module for module in model.modules() if not any(True for _ in module.children())]
+    shared = {id(part): part for part in chain(leaves, model.parameters(), model.buffers())}
+    return copy.deepcopy(model, cast(Any, shared))
 
 
 def hidden_states(

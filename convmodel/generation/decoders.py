@@ -1,19 +1,19 @@
 """Decoders: causal language models that compute the concatenated tokens of many sequences at once."""
 
-import copy
 import inspect
 from collections.abc import Callable
 from functools import cache
-from itertools import chain
 from typing import Any, Protocol, cast
 
 from torch import Tensor, nn
 from transformers import AttentionInterface, GPT2LMHeadModel, PretrainedConfig, PreTrainedModel
 
+from convmodel.generation.adapters import LayerProducts
 from convmodel.generation.attention import Attend, AttentionLayer
+from convmodel.generation.causal_lm import shallow_twin
 from convmodel.generation.gpt2_layers import GPT2Decoder
 from convmodel.generation.llama_layers import LLAMA_LIKE, LlamaDecoder
-from convmodel.generation.products import make_product
+from convmodel.generation.products import Product
 
 IMPLEMENTATION = "convmodel_ragged"
 """Name of our attention in transformers' AttentionInterface. Without a mask function of that name, none is made."""
@@ -51,19 +51,22 @@ class Decoder(Protocol):
         """
 
 
-def make_decoder(model: PreTrainedModel, *, packed: bool = False) -> Decoder:
-    """Return a decoder of a model in evaluation mode, with the model's own weights; for `packed` see `make_product`.
+def make_decoder(model: PreTrainedModel, products: LayerProducts | None = None) -> Decoder:
+    """Return a decoder of a model in evaluation mode, with the model's own weights.
+
+    Args:
+        products: the products of its layers; by default those of the layers alone.
 
     Raises:
         ValueError: when the engine does not support the architecture.
     """
     if isinstance(model, GPT2LMHeadModel):
-        return GPT2Decoder(model, packed=packed)
+        return GPT2Decoder(model, products)
     if type(model) in LLAMA_LIKE:
-        return LlamaDecoder(model, packed=packed)
+        return LlamaDecoder(model, products)
     if not can_decode(model):
         raise ValueError(f"{type(model).__name__} is not supported by the engine; use the model's own `generate`")
-    return TransformersDecoder(model, packed=packed)
+    return TransformersDecoder(model, products)
 
 
 def can_decode(model: PreTrainedModel) -> bool:
@@ -106,10 +109,11 @@ class TransformersDecoder:
     It runs a copy of the model's structure, which shares all weights, so that the model itself keeps its own attention.
     """
 
-    def __init__(self, model: PreTrainedModel, *, packed: bool = False) -> None:
-        self._twin = _shallow_twin(model)
-        if packed:
-            _pack(self._twin)
+    def __init__(self, model: PreTrainedModel, products: LayerProducts | None = None) -> None:
+        self._twin = shallow_twin(model)
+        self._twin.set_attn_implementation(IMPLEMENTATION)
+        if products is not None:
+            _replace_layers(self._twin, products)
 
     def __call__(
         self, ids: Tensor, types: Tensor | None, positions: Tensor, attend: Attend, *, wanted: Tensor | None = None
@@ -131,33 +135,24 @@ class TransformersDecoder:
         return logits[0].float()
 
 
-def _shallow_twin(model: PreTrainedModel) -> PreTrainedModel:
-    """Return a model with the same weights and innermost layers, but with its own structure and configuration."""
-    leaves = [module for module in model.modules() if not any(True for _ in module.children())]
-    shared = {id(part): part for part in chain(leaves, model.parameters(), model.buffers())}
-    twin = copy.deepcopy(model, cast(Any, shared))
-    twin.set_attn_implementation(IMPLEMENTATION)
-    return twin
+class _ProductLayer(nn.Module):
+    """A linear layer that is computed by a product of rows."""
 
-
-class _PackedLinear(nn.Module):
-    """A linear layer with its weights in the memory layout that a CPU reads fastest; see `make_product`."""
-
-    def __init__(self, layer: nn.Linear) -> None:
+    def __init__(self, product: Product) -> None:
         super().__init__()
-        self._product = make_product(layer, packed=True)
+        self._product = product
 
     def forward(self, x: Tensor) -> Tensor:
         product = self._product(x.flatten(0, -2))
         return product.view(*x.shape[:-1], product.shape[-1])
 
 
-def _pack(model: nn.Module) -> None:
-    """Replace the linear layers of a model."""
+def _replace_layers(model: nn.Module, products: LayerProducts) -> None:
+    """Replace the layers of a model that products compute in another way."""
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
-            if type(child) is nn.Linear:
-                setattr(module, name, _PackedLinear(child))
+            if products.replaces(child):
+                setattr(module, name, _ProductLayer(products.of(child)))
 
 
 def _attention(

@@ -8,6 +8,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from convmodel.errors import QueueFull
+from convmodel.generation.adapters import AdapterWeights
 from convmodel.generation.causal_lm import context_window, embedding_rows, reads_token_types
 from convmodel.generation.cuda_graphs import CUDAGraphRunner
 from convmodel.generation.kv_cache import KVCache
@@ -37,7 +38,8 @@ class Engine:
         max_kept: number of cache slots, including those of running requests, which bounds the memory (see `KVCache`).
         read_per_step: maximum number of context tokens that are read in a step.
         packed: see `products.make_product`: faster on a CPU, for a model whose weights do not change any more.
-        graphs: whether single tokens are read with CUDA graphs; by default on a GPU.
+        graphs: whether single tokens are read with CUDA graphs; by default on a GPU, if there are no adapters.
+        adapters: adapters over the model; each request names its own by its index. See `LayerProducts`.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Engine:
         read_per_step: int = 256,
         packed: bool = False,
         graphs: bool | None = None,
+        adapters: Sequence[AdapterWeights] = (),
     ) -> None:
         max_kept = max_running if max_kept is None else max_kept
         if not 1 <= max_running <= max_kept or (max_waiting or 0) < 0 or read_per_step < 1:
@@ -57,10 +60,13 @@ class Engine:
                 f"{max_running=}, {max_kept=}, {max_waiting=}, {read_per_step=}; allowed are "
                 "1 <= max_running <= max_kept, max_waiting >= 0 and read_per_step >= 1"
             )
-        self._runner = ModelRunner(model, packed=packed)
+        self._runner = ModelRunner(model, packed=packed, adapters=adapters)
+        self._adapters = range(len(adapters))
         self._n_positions = context_window(model.config)
         self._cache = KVCache(max_kept, self._n_positions, model.device)
-        use_graphs = self._cache.device.type == "cuda" if graphs is None else graphs
+        use_graphs = self._cache.device.type == "cuda" and not adapters if graphs is None else graphs
+        if use_graphs and adapters:
+            raise ValueError("graphs=True with adapters, whose rows differ in each step; leave graphs out")
         self._graphs = CUDAGraphRunner(self._runner, self._cache) if use_graphs else None
         self._vocab_size = embedding_rows(model)
         self._reads_types = reads_token_types(model)
@@ -91,6 +97,8 @@ class Engine:
             )
         if request.token_type_ids is not None and not self._reads_types:
             raise ValueError("token_type_ids: this model reads none; leave them out")
+        if request.adapter is not None and request.adapter not in self._adapters:
+            raise ValueError(f"adapter={request.adapter}; the engine has {len(self._adapters)}, from 0")
         if self._max_waiting is not None and len(self._waiting) >= self._max_waiting:
             raise QueueFull(f"{len(self._waiting)} requests are waiting, which is the maximum; try again later")
         sampler = SequenceSampler(request, self._cache.device)
@@ -230,6 +238,7 @@ class Engine:
             if slot is None:
                 return
             state = slot.state = self._waiting.popleft()
+            slot.adapter = request.adapter
             state.cached = len(slot.ids)
             self.context_tokens_cached += state.cached
             slot.pending_ids = list(request.input_ids[state.cached :])
@@ -255,16 +264,20 @@ class Engine:
         return target
 
     def _next_chunks(self) -> tuple[list[CacheSlot], list[SequenceChunk]]:
-        """Return the slots and chunks to read in this step: the next token of each reply, and contexts as they fit."""
-        slots = []
-        chunks = []
+        """Return the slots and chunks to read in this step: the next token of each reply, and contexts as they fit.
+
+        The chunks of an adapter follow each other.
+        """
+        pairs: list[tuple[CacheSlot, SequenceChunk]] = []
         budget = self._read_per_step
         for slot in self._running:
             count = len(slot.pending_ids) if slot.replying else min(budget, len(slot.pending_ids))
             if count:
                 budget -= 0 if slot.replying else count
-                slots.append(slot)
                 types = None if slot.pending_types[0] == NO_TYPE else slot.pending_types[:count]
                 needs_logits = count == len(slot.pending_ids)
-                chunks.append(SequenceChunk(slot.index, len(slot.ids), slot.pending_ids[:count], types, needs_logits))
-        return slots, chunks
+                ids = slot.pending_ids[:count]
+                chunk = SequenceChunk(slot.index, len(slot.ids), ids, types, needs_logits, slot.adapter)
+                pairs.append((slot, chunk))
+        pairs.sort(key=lambda pair: -1 if pair[0].adapter is None else pair[0].adapter)
+        return [slot for slot, _ in pairs], [chunk for _, chunk in pairs]

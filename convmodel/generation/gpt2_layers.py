@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import GPT2LMHeadModel, GPT2Model
 
+from convmodel.generation.adapters import LayerProducts
 from convmodel.generation.attention import Attend, AttentionLayer
-from convmodel.generation.products import Product, apply_layer_norm, make_activation, make_product
+from convmodel.generation.products import Product, apply_layer_norm, make_activation
 
 ROWS_AT_ONCE = 256
 """Rows of the wide feed-forward layers that fit in a CPU's cache; more would go to memory and back."""
@@ -20,10 +21,15 @@ class RaggedGPT2Layers:
     """Layers of a GPT-2 whose matrix products cover all tokens at once; only attention separates the sequences.
 
     The weights are the model's own modules, with whatever dtype, device or replaced layer they have, and gradients flow
-    back to them. In training mode its dropout is applied too. For `packed` see `make_product`.
+    back to them. In training mode its dropout is applied too.
+
+    Args:
+        products: the products of its layers; by default those of the layers alone.
     """
 
-    def __init__(self, transformer: GPT2Model, *, packed: bool = False) -> None:
+    def __init__(self, transformer: GPT2Model, products: LayerProducts | None = None) -> None:
+        products = products or LayerProducts(transformer)
+        self._splits = not products.has_adapters
         self._transformer = transformer
         config = transformer.config
         self._heads = config.n_head
@@ -31,11 +37,11 @@ class RaggedGPT2Layers:
         self._blocks = [
             _Block(
                 block,
-                make_product(block.attn.c_attn, packed=packed),
-                make_product(block.attn.c_proj, packed=packed),
-                make_product(block.mlp.c_fc, packed=packed),
+                products.of(block.attn.c_attn),
+                products.of(block.attn.c_proj),
+                products.of(block.mlp.c_fc),
                 make_activation(block.mlp.act),
-                make_product(block.mlp.c_proj, packed=packed),
+                products.of(block.mlp.c_proj),
                 AttentionLayer(index, scale / (index + 1 if config.scale_attn_by_inverse_layer_idx else 1)),
             )
             for index, block in enumerate(cast(Iterable[Any], transformer.h))
@@ -68,7 +74,8 @@ class RaggedGPT2Layers:
                 attended = attended[wanted]
                 hidden = hidden[wanted]
             hidden = hidden + apply_dropout(block.module.attn.resid_dropout, block.attention_out(attended))
-            if len(hidden) > ROWS_AT_ONCE and hidden.device.type == "cpu" and not torch.is_grad_enabled():
+            on_cpu = hidden.device.type == "cpu" and not torch.is_grad_enabled()
+            if len(hidden) > ROWS_AT_ONCE and on_cpu and self._splits:
                 hidden = torch.cat([block.inner(rows) for rows in hidden.split(ROWS_AT_ONCE)])
             else:
                 hidden = block.inner(hidden)
@@ -99,10 +106,11 @@ def apply_dropout(layer: nn.Dropout, x: Tensor) -> Tensor:
 class GPT2Decoder:
     """Decoder of a GPT-2; see `decoders.Decoder`. Its rows do not depend on each other on a CPU, bit for bit."""
 
-    def __init__(self, model: GPT2LMHeadModel, *, packed: bool = False) -> None:
-        self._layers = RaggedGPT2Layers(model.transformer, packed=packed)
+    def __init__(self, model: GPT2LMHeadModel, products: LayerProducts | None = None) -> None:
+        products = products or LayerProducts(model)
+        self._layers = RaggedGPT2Layers(model.transformer, products)
         self._norm = cast(nn.Module, model.transformer.ln_f)
-        self._head = make_product(model.lm_head, packed=packed)
+        self._head = products.of(model.lm_head)
 
     def __call__(
         self, ids: Tensor, types: Tensor | None, positions: Tensor, attend: Attend, *, wanted: Tensor | None = None

@@ -15,8 +15,9 @@ from transformers import (
     SmolLM3ForCausalLM,
 )
 
+from convmodel.generation.adapters import LayerProducts
 from convmodel.generation.attention import Attend, AttentionLayer
-from convmodel.generation.products import Product, make_activation, make_joint_product, make_product
+from convmodel.generation.products import Product, make_activation
 
 LLAMA_LIKE = (LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, SmolLM3ForCausalLM)
 """Models of rotary positions, RMS norms and gated feed-forward layers, which differ in biases, windows and norms."""
@@ -32,13 +33,14 @@ class LlamaDecoder:
     for both halves of the gated layer, fused norms, and a rotation that is the same in every layer.
     """
 
-    def __init__(self, model: PreTrainedModel, *, packed: bool = False) -> None:
+    def __init__(self, model: PreTrainedModel, products: LayerProducts | None = None) -> None:
+        products = products or LayerProducts(model)
         inner = cast(Any, model.base_model)
         self._embeddings = cast(nn.Embedding, model.get_input_embeddings())
         self._rotary = inner.rotary_emb
-        self._blocks = [_Block.of(block, model, packed=packed) for block in inner.layers]
+        self._blocks = [_Block.of(block, model, products) for block in inner.layers]
         self._norm = _Norm.of(inner.norm)
-        self._head = make_product(cast(nn.Module, model.get_output_embeddings()), packed=packed)
+        self._head = products.of(cast(nn.Module, model.get_output_embeddings()))
 
     def __call__(
         self, ids: Tensor, types: Tensor | None, positions: Tensor, attend: Attend, *, wanted: Tensor | None = None
@@ -108,7 +110,7 @@ class _Block:
     inner_out: Product
 
     @classmethod
-    def of(cls, block: Any, model: PreTrainedModel, *, packed: bool) -> "_Block":
+    def of(cls, block: Any, model: PreTrainedModel, products: LayerProducts) -> "_Block":
         attention = block.self_attn
         mlp = block.mlp
         config = model.config
@@ -118,15 +120,15 @@ class _Block:
         return cls(
             AttentionLayer(attention.layer_idx, attention.scaling, getattr(attention, "sliding_window", window)),
             _Norm.of(block.input_layernorm),
-            make_joint_product(projections, packed=packed),
+            products.of(*projections),
             None if norms is None else (_Norm.of(norms[0]), _Norm.of(norms[1])),
             (config.num_attention_heads, config.num_key_value_heads, config.num_key_value_heads),
             bool(getattr(attention, "use_rope", True)),
-            make_product(attention.o_proj, packed=packed),
+            products.of(attention.o_proj),
             _Norm.of(block.post_attention_layernorm),
-            make_joint_product((mlp.gate_proj, mlp.up_proj), packed=packed),
+            products.of(mlp.gate_proj, mlp.up_proj),
             make_activation(mlp.act_fn),
-            make_product(mlp.down_proj, packed=packed),
+            products.of(mlp.down_proj),
         )
 
     def attend(self, hidden: Tensor, rotation: Rotation, attend: Attend) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from convmodel.generation.adapters import AdapterWeights, LayerProducts
 from convmodel.generation.decoders import Decoder, make_decoder
 from convmodel.generation.kv_cache import KVCache
 from convmodel.generation.ragged_attention import RaggedAttention, SequenceChunk
@@ -19,14 +20,18 @@ class ModelRunner:
 
     Args:
         model: a model that `decoders.supports_engine`.
-        packed: see `products.make_product`. A GPT-2 or a Llama on a CPU then runs in a `CompiledDecoder`.
+        packed: see `products.make_product`. A GPT-2 or a Llama on a CPU then runs in a `CompiledDecoder`, if there are
+            no adapters.
+        adapters: see `LayerProducts`.
     """
 
-    def __init__(self, model: PreTrainedModel, *, packed: bool = False) -> None:
+    def __init__(
+        self, model: PreTrainedModel, *, packed: bool = False, adapters: Sequence[AdapterWeights] = ()
+    ) -> None:
         self._model = model
-        self._packed = packed
+        self._products = LayerProducts(model, packed=packed, adapters=adapters)
         self._compiled = None
-        if packed and model.device.type == "cpu":
+        if packed and model.device.type == "cpu" and not adapters:
             from convmodel.generation.compiled.decoder import CompiledDecoder  # numba takes half a second to import
             from convmodel.generation.compiled.weights import supports_compiled
 
@@ -51,7 +56,7 @@ class ModelRunner:
     @cached_property
     def decoder(self) -> Decoder:
         """The decoder of steps that are not compiled; see `decoders.make_decoder`."""
-        return make_decoder(self._model, packed=self._packed)
+        return make_decoder(self._model, self._products)
 
     @torch.inference_mode()
     def read(self, chunks: Sequence[SequenceChunk], cache: KVCache) -> Tensor:
@@ -72,6 +77,10 @@ class ModelRunner:
         positions = torch.tensor([position for row in ranges for position in row], device=device)
         last = [end - 1 for end, chunk in zip(accumulate(sizes), chunks, strict=True) if chunk.needs_logits]
         wanted = None if len(last) == len(ids) else torch.tensor(last, dtype=torch.long, device=device)
+        self._products.place_rows(
+            [(chunk.adapter, size) for chunk, size in zip(chunks, sizes, strict=True)],
+            [(chunk.adapter, 1) for chunk in chunks if chunk.needs_logits],
+        )
         if self._compiled is not None:
             slots = [chunk.slot for chunk, size in zip(chunks, sizes, strict=True) for _ in range(size)]
             return self._compiled.read(ids, types, positions, slots, cache, wanted)

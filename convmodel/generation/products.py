@@ -56,12 +56,17 @@ def make_joint_product(layers: Sequence[nn.Module], *, packed: bool = False) -> 
 def _join(layers: Sequence[nn.Linear]) -> nn.Linear:
     """Return a layer with the outputs of several layers, which all have biases, or none has."""
     biases: list[Tensor] = [layer.bias for layer in layers if layer.bias is not None]
+    return linear_layer(torch.cat([layer.weight for layer in layers]), torch.cat(biases) if biases else None)
+
+
+def linear_layer(weight: Tensor, bias: Tensor | None = None) -> nn.Linear:
+    """Return a layer with frozen weights (out, in) and a frozen bias (out,)."""
     with torch.device("meta"):
-        joint = nn.Linear(layers[0].in_features, sum(layer.out_features for layer in layers), bias=bool(biases))
-    joint.weight = nn.Parameter(torch.cat([layer.weight.detach() for layer in layers]), requires_grad=False)
-    if biases:
-        joint.bias = nn.Parameter(torch.cat(biases).detach(), requires_grad=False)
-    return joint
+        layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
+    layer.weight = nn.Parameter(weight.detach(), requires_grad=False)
+    if bias is not None:
+        layer.bias = nn.Parameter(bias.detach(), requires_grad=False)
+    return layer
 
 
 def _conv1d(layer: Conv1D, x: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ class SequenceChunk:
         start: number of tokens of the sequence that were read before.
         input_ids, token_type_ids: T new tokens, at least one, and their types; None to read them without types.
         needs_logits: whether the logits after the last token are needed.
+        adapter: index of the adapter with which the tokens are read; None for the model itself.
     """
 
     slot: int
@@ -27,6 +28,7 @@ class SequenceChunk:
     input_ids: Sequence[int]
     token_type_ids: Sequence[int] | None
     needs_logits: bool = True
+    adapter: int | None = None
 
 
 class RaggedAttention:

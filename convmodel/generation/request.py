@@ -40,6 +40,7 @@ class GenerationRequest:
         history_ids: token ids of each turn of the whole conversation, for the options of `penalties`.
         own_turn_ids: the subset of `history_ids` spoken by the replying side.
         prefix_ids: token ids of the text that the reply continues, if it is not a turn of its own.
+        adapter: index of the engine's adapter that generates the reply; None for the model itself.
     """
 
     input_ids: Sequence[int]
@@ -51,6 +52,7 @@ class GenerationRequest:
     history_ids: Sequence[Sequence[int]] = ()
     own_turn_ids: Sequence[Sequence[int]] = ()
     prefix_ids: Sequence[int] = ()
+    adapter: int | None = None
 
     @property
     def types(self) -> Sequence[int]:
@@ -95,6 +97,7 @@ class CacheSlot:
 
     Args:
         last_used: engine step in which the slot last read a token.
+        adapter: index of the adapter with which its tokens were read; keys and values of another are other ones.
         state: the request that runs in the slot; None while the slot is idle.
     """
 
@@ -104,6 +107,7 @@ class CacheSlot:
     pending_ids: list[int] = field(default_factory=list)
     pending_types: list[int] = field(default_factory=list)
     last_used: int = 0
+    adapter: int | None = None
     state: RequestState | None = None
 
     @property
@@ -113,12 +117,15 @@ class CacheSlot:
 
     def shared_length(self, request: GenerationRequest) -> int:
         """Return the number of leading tokens that a request can reuse; its last token is always read anew."""
+        if self.adapter != request.adapter:
+            return 0
         limit = min(len(self.ids), len(request.input_ids) - 1)
         return min(_common_length(self.ids, request.input_ids, limit), _common_length(self.types, request.types, limit))
 
     def future_shared_length(self, request: GenerationRequest) -> int:
         """Like `shared_length`, counting this slot's pending tokens as already cached."""
-        future = CacheSlot(self.index, self.ids + self.pending_ids, self.types + self.pending_types)
+        ids, types = self.ids + self.pending_ids, self.types + self.pending_types
+        future = CacheSlot(self.index, ids, types, adapter=self.adapter)
         return future.shared_length(request)
 
 

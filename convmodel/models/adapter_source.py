@@ -57,10 +57,8 @@ class AdapterSource(ModelSource):
 
         Raises:
             FileNotFoundError: when a file is missing.
-            ValueError: when peft is missing, or the adapter is no LoRA, a pickle or damaged.
+            ValueError: when the adapter is no LoRA, a pickle or damaged.
         """
-        if importlib.util.find_spec("peft") is None:
-            raise ValueError(f'{name}: reading an adapter needs peft: pip install "convmodel[train]"')
         folder = local_folder(name)
         options = read_json_object(folder / ADAPTER)
         if options.get("peft_type") != "LORA" or options.get("megatron_config"):
@@ -114,15 +112,21 @@ class AdapterSource(ModelSource):
         The embeddings are made `rows` before the adapter is read, if they are fewer.
 
         Raises:
-            FileNotFoundError, ValueError: as for the base model, and for an adapter of another base model.
+            FileNotFoundError, ValueError: as for the base model, for an adapter of another model, and without peft.
         """
+        if importlib.util.find_spec("peft") is None:
+            raise ValueError(f'{self.name}: merging an adapter needs peft: pip install "convmodel[train]"')
         model = self._base.load(config, dtype=torch.float32, rows=rows)
         merged = _merge_adapter(model, self.folder, title=self.name, base=self._base.name, rows=rows)
+        cast(nn.Module, merged).to(dtype=dtype)
+        return self.with_own_generation(merged)
+
+    def with_own_generation(self, model: PreTrainedModel) -> PreTrainedModel:
+        """Return the model with the decoding options of the adapter, if it has any."""
         if (self.folder / GENERATION).is_file():
             with naming(str(self.folder / GENERATION)):
-                merged.generation_config = GenerationConfig.from_pretrained(self.folder)
-        cast(nn.Module, merged).to(dtype=dtype)
-        return merged
+                model.generation_config = GenerationConfig.from_pretrained(self.folder)
+        return model
 
     def tokenizer(self, cls: type[AnyTokenizer]) -> AnyTokenizer:
         """Return the adapter's own tokenizer, or that of the base model."""

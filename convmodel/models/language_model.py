@@ -26,6 +26,7 @@ from convmodel.models.folder import CONVERSATION_FILE, DOCUMENT_FILE, naming, qu
 from convmodel.models.generation_file import GENERATION, check_token_ids, read_own_options
 from convmodel.models.loading import check_vocabulary
 from convmodel.models.lora import Adapter
+from convmodel.models.model_source import ModelSource
 from convmodel.models.source import open_source
 from convmodel.tokens.text_tokenizer import AnyTokenizer, TextTokenizer
 
@@ -76,13 +77,26 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
                 f"dtype='int8' is for models without an encoder, and {source.name} holds a {config.model_type!r}; use "
                 "float32 or bfloat16 (--dtype)"
             )
-        options = cls.read_extra_config(source.place_of(DOCUMENT_FILE, CONVERSATION_FILE))
-        own_options = read_own_options(source.place_of(GENERATION))
+        cls.read_extra_config(source.place_of(DOCUMENT_FILE, CONVERSATION_FILE))  # errors before the weights are read
+        read_own_options(source.place_of(GENERATION))
         target = torch.device(device) if device is not None else best_device()
         number_type = torch.float32 if dtype == "int8" else resolve_dtype(dtype, target, "replying")
         tokenizer = source.tokenizer(cls.tokenizer_class)
         hf_model = source.load(config, dtype=number_type, rows=len(tokenizer))
         cast(torch.nn.Module, hf_model).to(target)
+        model = cls.from_source(source, hf_model, tokenizer)
+        if dtype == "int8":
+            to_int8(hf_model)
+        return model
+
+    @classmethod
+    def from_source(
+        cls, source: ModelSource, hf_model: PreTrainedModel, tokenizer: TextTokenizer | None = None
+    ) -> Self:
+        """Return a model of loaded weights with tokenizer, layout and options of a source; see `from_pretrained`."""
+        options = cls.read_extra_config(source.place_of(DOCUMENT_FILE, CONVERSATION_FILE))
+        own_options = read_own_options(source.place_of(GENERATION))
+        tokenizer = tokenizer or source.tokenizer(cls.tokenizer_class)
         check_vocabulary(source.name, tokenizer.hf_tokenizer, embedding_rows(hf_model))
         check_token_ids(source.name, hf_model.generation_config, embedding_rows(hf_model))
         vars(hf_model.generation_config).update(own_options)
@@ -90,8 +104,6 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
             model = cls(hf_model.eval(), cast(AnyTokenizer, tokenizer), **options)
         with naming(f"{source.name}: {GENERATION}"):
             _ = model.decoding().uses_engine  # raises ValueError for default options that do not go together
-        if dtype == "int8":
-            to_int8(hf_model)
         return model
 
     @classmethod
@@ -193,6 +205,8 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
             )
             (fresh / "README.md").write_text(text, encoding="utf-8")
 
+
+AnyLanguageModel = TypeVar("AnyLanguageModel", bound=LanguageModel[Any])
 
 Value = TypeVar("Value")
 

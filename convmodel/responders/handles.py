@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from convmodel.generation.request import RequestState
+from convmodel.models.language_model import LanguageModel
 from convmodel.models.text_generation import GeneratedText, GenerationJob
 from convmodel.responders.protocol import Candidate, Reply, ReplyHandle
 
@@ -26,6 +27,8 @@ class GenerationHandle(Generic[ResultT]):
     """A `ReplyHandle` of a request to an `EngineWorker`.
 
     Args:
+        model: the model that generates the texts.
+        adapter: index of its adapter in the engine; None for the engine's own model.
         pieces: queue of the text's pieces; stays empty if there are several texts.
         on_end: called once at the end, from the engine's thread.
         to_result: converts the generated texts; called once, in the first thread that waits for the result.
@@ -37,11 +40,15 @@ class GenerationHandle(Generic[ResultT]):
         job: GenerationJob,
         pieces: Pieces,
         *,
+        model: LanguageModel[Any],
+        adapter: int | None,
         on_end: Callable[[], None],
         to_result: "ToResult[ResultT]",
         text_of: Callable[[ResultT], str],
     ) -> None:
         self.job = job
+        self.model = model
+        self.adapter = adapter
         self.states: list[RequestState] = []  # once the engine has the job's requests
         self.cancelled = False
         self.first_token_at: float | None = None  # by `time.perf_counter`

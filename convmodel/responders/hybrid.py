@@ -76,6 +76,7 @@ class Hybrid(ClosesOnExit):
             raise ValueError("there is nothing that replies; give a writer, a chooser, or both")
         self._writer = writer
         self._chooser = chooser
+        self._ranked_by = scorer
         self._scorer = _resolve_scorer(writer, chooser, scorer)
         self._defaults = {SELECTION_TEMPERATURE: DEFAULTS[SELECTION_TEMPERATURE], **drop_none(options or {})}
         self.check_options(self._defaults)
@@ -108,6 +109,18 @@ class Hybrid(ClosesOnExit):
         busiest = max((part.load for part in self._parts), key=lambda load: load.running + load.waiting)
         tokens = Load() if self._writer is None else self._writer.load
         return replace(tokens, running=busiest.running, waiting=busiest.waiting)
+
+    @property
+    def adapted(self) -> dict[str, "Hybrid"]:
+        """Hybrids of the writer's adapters with the same chooser, by name; see `EngineWorker.adapted`."""
+        writers: Mapping[str, Responder] = getattr(self._writer, "adapted", {})
+        others: dict[str, Any] = {"scorer": self._ranked_by, "options": self._defaults}
+        return {name: Hybrid(writer, self._chooser, **others) for name, writer in writers.items()}
+
+    @property
+    def context_length(self) -> int | None:
+        """Number of tokens that the writer's model reads at once, its reply included; None without a writer."""
+        return getattr(self._writer, "context_length", None)
 
     @property
     def searches(self) -> bool:

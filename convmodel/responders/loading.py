@@ -2,18 +2,21 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 
 from convmodel.data.candidates import distinct_candidates
+from convmodel.models.adapter_folder import load_adapter, open_adapter
+from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.folder import DOCUMENT_FILE, has_file
 from convmodel.models.rerankers import SelectorScorer
 from convmodel.models.selection.index.index import CandidateIndex
 from convmodel.models.selection.index.storage import INDEX
 from convmodel.models.selection.selector import Selector
+from convmodel.models.source import open_source
 from convmodel.responders.candidate_pool import Pool, make_pool
 from convmodel.responders.chooser import Chooser
 from convmodel.responders.hybrid import Hybrid, RankedBy
@@ -23,6 +26,8 @@ from convmodel.responders.writer import DocumentWriter, Writer
 
 Name = str | os.PathLike[str]
 Device = str | torch.device | None
+
+AnyResponder = Writer | Chooser | Hybrid
 
 RERANKERS = ("selector", "likelihood")
 """Names of rerankers that are no folders of further selectors."""
@@ -34,17 +39,19 @@ class LoadedModels(ClosesOnExit):
 
     Args:
         responder, documents: what replies and what writes documents.
+        adapters: what replies with each adapter over the model, by its name.
         selector: the selector, which also embeds texts.
         reranker: the other selector that ranks, or the same one.
     """
 
-    responder: Writer | Chooser | Hybrid | None
+    responder: AnyResponder | None
+    adapters: Mapping[str, AnyResponder] = field(default_factory=dict)
     documents: DocumentWriter | None = None
     selector: SelectorWorker | None = None
     reranker: SelectorWorker | None = None
 
     def close(self) -> None:
-        for generator in (self.responder, self.documents):
+        for generator in (self.responder, *self.adapters.values(), self.documents):
             if generator is not None:
                 generator.close()
 
@@ -59,6 +66,7 @@ def load_all(
     max_running: int = MAX_RUNNING,
     max_kept: int | None = None,
     reasoning: bool = False,
+    adapters: Mapping[str, Name] | None = None,
     fusion: bool = True,
     **others: Any,
 ) -> LoadedModels:
@@ -69,7 +77,7 @@ def load_all(
     Args:
         model: as for `open_responder`; or a document model.
         documents: a document model beside the responder. A plain GPT-2 can serve as one.
-        base, reasoning, fusion, others: as for `open_responder`.
+        base, reasoning, adapters, fusion, others: as for `open_responder`.
 
     Raises:
         FileNotFoundError, ValueError: as `open_responder`.
@@ -87,19 +95,24 @@ def load_all(
     replies = _replies(model, documents, others)
     if replies:
         _check(model, **others)
+    if adapters and model is None:
+        raise ValueError("there are adapters and no model that replies under them; give one (--model)")
     selectors = _load_selectors(others, device, dtype, fusion=fusion)
     shared: Mapping[str, Any] = {"device": device, "max_running": max_running, "max_waiting": None}
     responder = None
     if replies:
-        others |= {"base": base, "max_kept": max_kept, "reasoning": reasoning, **selectors}
+        others |= {"base": base, "max_kept": max_kept, "reasoning": reasoning, "adapters": adapters, **selectors}
         responder = open_responder(model, dtype=dtype, **shared, **others)
+    adapted = {} if responder is None or isinstance(responder, Chooser) else responder.adapted
     try:
         writer = None
         if documents is not None:
             writer = DocumentWriter.from_pretrained(documents, base=under, dtype=dtype, max_kept=max_kept, **shared)
-        return LoadedModels(responder, writer, **{name: SelectorWorker(part) for name, part in selectors.items()})
+        return LoadedModels(
+            responder, adapted, writer, **{name: SelectorWorker(part) for name, part in selectors.items()}
+        )
     except BaseException:
-        LoadedModels(responder).close()
+        LoadedModels(responder, adapted).close()
         raise
 
 
@@ -134,8 +147,9 @@ def open_responder(
     max_waiting: int | None = MAX_WAITING,
     max_kept: int | None = None,
     reasoning: bool = False,
+    adapters: Mapping[str, Name] | None = None,
     fusion: bool = True,
-) -> Writer | Chooser | Hybrid:
+) -> AnyResponder:
     """Load a responder that generates replies, selects them, or does both and returns the best.
 
     Args:
@@ -152,6 +166,7 @@ def open_responder(
         dtype: "auto" (float32 on a CPU), "float32", "bfloat16", or "int8" for the conversation model only.
         max_running, max_waiting, max_kept: see `EngineWorker`.
         reasoning: whether the conversation model may reason before it replies; see `LayoutOptions`.
+        adapters: folders of LoRA adapters over the model, by the names that they have in the responder's `adapted`.
         fusion: whether selectors use the features and weights of their `fusion.json`; see `Selector.from_pretrained`.
 
     Raises:
@@ -175,10 +190,11 @@ def open_responder(
         scorer = "likelihood"
     elif selector_model is not None and model is not None:
         scorer = SelectorScorer(selector_model)
-    sizes = {"max_running": max_running, "max_waiting": max_waiting, "max_kept": max_kept}
-    writer = None if model is None else Writer.from_pretrained(model, base=base, device=device, dtype=dtype, **sizes)
-    if reasoning and writer is not None:
-        _let_reason(writer)
+    writer = None
+    if model is not None:
+        how: dict[str, Any] = {"base": base, "device": device, "dtype": dtype, "reasoning": reasoning}
+        sizes: dict[str, Any] = {"max_running": max_running, "max_waiting": max_waiting, "max_kept": max_kept}
+        writer = _load_writer(model, adapters or {}, **how, **sizes)
     if writer is not None and (chooser is not None or scorer not in (None, "likelihood")):
         return Hybrid(writer, chooser, scorer=scorer)
     if chooser is not None and scorer is not None:
@@ -186,11 +202,30 @@ def open_responder(
     return cast(Writer | Chooser, writer or chooser)
 
 
-def _let_reason(writer: Writer) -> None:
+def _load_writer(
+    model: Name,
+    adapters: Mapping[str, Name],
+    *,
+    base: Name | None,
+    device: Device,
+    dtype: str,
+    reasoning: bool,
+    **sizes: Any,
+) -> Writer:
+    """Load a conversation model and the adapters over it, whose errors come before the model is loaded."""
+    source = open_source(model, base=base)
+    sources = {name: open_adapter(os.fspath(folder), source) for name, folder in adapters.items()}
+    loaded = ConversationModel.from_pretrained(model, device, dtype, base=base)
+    adapted = {name: load_adapter(loaded, each) for name, each in sources.items()}
+    for each in (loaded, *(other.model for other in adapted.values())) if reasoning else ():
+        _let_reason(each)
+    return Writer(loaded, adapters=adapted, **sizes)
+
+
+def _let_reason(model: ConversationModel) -> None:
     """Let a model reason before it replies; ValueError for one without a chat template."""
-    tokenizer = writer.model.tokenizer
+    tokenizer = model.tokenizer
     if tokenizer.layout.name != "chat_template":
-        writer.close()
         raise ValueError(
             f"reasoning=True, but the model's layout is {tokenizer.layout.name!r}, in which no model reasons; leave "
             "--reasoning out, or use a model with a chat template"

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
 from convmodel.generation.options import PRESETS
+from convmodel.models.adapter_folder import AdaptedModel
 from convmodel.models.conversation_inputs import ReplyInputs, rank_and_deduplicate
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.document_inputs import DocumentModelOutput
@@ -28,7 +29,7 @@ class Writer(EngineWorker[ConversationModel]):
         options: default options, on top of the model's `generation_config`.
         scorer: ranks several replies to one request.
         keep: share of the window that remains when turns are dropped; with 1, only as many turns as necessary go.
-        max_running, max_kept, max_waiting: see `EngineWorker`.
+        max_running, max_kept, max_waiting, adapters: see `EngineWorker`.
 
     Example:
         >>> with Writer.from_pretrained("model") as writer:
@@ -50,12 +51,14 @@ class Writer(EngineWorker[ConversationModel]):
         max_running: int = MAX_RUNNING,
         max_kept: int | None = None,
         max_waiting: int | None = MAX_WAITING,
+        adapters: Mapping[str, AdaptedModel[ConversationModel]] | None = None,
     ) -> None:
         if not 0 < keep <= 1:
             raise ValueError(f"keep={keep}; allowed are numbers above 0 and at most 1")
         self._scorer = scorer
         self._keep = keep
-        super().__init__(model, options=options, max_running=max_running, max_kept=max_kept, max_waiting=max_waiting)
+        sizes: dict[str, Any] = {"max_running": max_running, "max_kept": max_kept, "max_waiting": max_waiting}
+        super().__init__(model, options=options, adapters=adapters, **sizes)
 
     def start(
         self,

@@ -63,6 +63,7 @@ def file(name: str) -> Response:
 WITH_MODEL = (
     *("ChatRequest", "CompletionsRequest", "EmbeddingsRequest"),
     *("CountRequest", "MessagesRequest", "RerankRequest"),
+    *("ReplyRequestBody", "NewConversation", "ConversationChange"),
 )
 """Schemas with the name of the model."""
 
@@ -113,7 +114,7 @@ def _add_limits(schemas: dict[str, Any], service: Service) -> None:
         del options["num_beams"]
     for schema in WITH_MODEL:
         model = schemas[schema]["properties"]["model"]
-        model.get("anyOf", [model])[0]["enum"] = [service.model]
+        model.get("anyOf", [model])[0]["enum"] = [*service.models]
     for schema in ("ChatRequest", "CompletionsRequest"):
         schemas[schema]["properties"]["n"]["anyOf"][0]["maximum"] = settings.n
     if service.embeddings is not None:

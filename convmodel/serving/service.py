@@ -1,5 +1,6 @@
 """The service: all objects that requests share, and the dependencies that hand it to routes."""
 
+import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, InitVar, dataclass, field
@@ -33,6 +34,7 @@ class Service:
         reranker: ranks texts.
         title: the name of the model, or models, for people.
         model: the name of the model in /v1/models.
+        adapters: what replies with each adapter over the responder's model, by the name of the model in /v1/models.
         context_length: number of tokens that the model reads at once, its reply included; None if unknown.
         settings, keys: limits and switches; the API keys.
         policy: checks input and output; None allows everything.
@@ -48,6 +50,7 @@ class Service:
     writer: InitVar[DocumentGenerator | None] = None
     selector: InitVar[TextSelector | None] = None
     reranker: InitVar[TextSelector | None] = None
+    adapters: InitVar[Mapping[str, Responder] | None] = None
     title: str = "model"
     model: str = "model"
     context_length: int | None = None
@@ -66,6 +69,7 @@ class Service:
         writer: DocumentGenerator | None,
         selector: TextSelector | None,
         reranker: TextSelector | None,
+        adapters: Mapping[str, Responder] | None,
     ) -> None:
         self.created = int(time.time())
         self.rate = Rate(self.settings.requests_per_minute)
@@ -85,6 +89,31 @@ class Service:
         self.store = None if responder is None else self.store
         self.ready: Mapping[str, Callable[[], object]] = {} if self.store is None else {"store": self.store.check}
         """Readiness checks by name; each raises an exception on failure, and is called in a thread."""
+        self.parent: str | None = None
+        """The name of the model under the adapter with which this service replies; None without an adapter."""
+        self.models: dict[str, Service] = {self.model: self}
+        """The service of each model, by its name: they share everything but what replies. The first is the server's."""
+        for name, each in (adapters or {}).items():
+            self.models[name] = self._over(name, ReplyService(each, *parts))
+
+    def _over(self, name: str, replies: ReplyService) -> "Service":
+        """Return the service that replies with an adapter."""
+        service = copy.copy(self)
+        service.model = name
+        service.parent = self.model
+        service.replies = replies
+        service.documents = None
+        return service
+
+    def named(self, model: str | None) -> "Service":
+        """Return the service of a model; raise APIError 404 for another name. None means the server's own model."""
+        if model is None:
+            return self
+        if model not in self.models:
+            names = ", ".join(map(repr, self.models))
+            message = f"there is no model of this name; this server has {names}"
+            raise APIError(404, message, param="model", code="model_not_found")
+        return self.models[model]
 
     @property
     def talker(self) -> "Responder | DocumentGenerator | None":

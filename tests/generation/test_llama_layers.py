@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
+from convmodel.generation.adapters import LayerProducts
 from convmodel.generation.decoders import Decoder, TransformersDecoder, make_decoder
 from convmodel.generation.int8 import to_int8
 from convmodel.generation.kv_cache import KVCache
@@ -36,7 +37,8 @@ def test_logits_equal_those_of_transformers_own_forward(name: str, number: str) 
         to_int8(network)
     assert type(network) in LLAMA_LIKE and isinstance(make_decoder(network), LlamaDecoder)
     packed = number != "plain"
-    ours, theirs = LlamaDecoder(network, packed=packed), TransformersDecoder(network, packed=packed)
+    products = LayerProducts(network, packed=packed)
+    ours, theirs = LlamaDecoder(network, products), TransformersDecoder(network, products)
     for wanted in (None, torch.tensor([9, 3, len(IDS) - 1]), torch.tensor([], dtype=torch.long)):
         result = compute(ours, wanted)
         assert result.shape == (len(IDS) if wanted is None else len(wanted), 32)
@@ -48,7 +50,8 @@ def test_logits_equal_those_of_transformers_own_forward(name: str, number: str) 
 def test_in_bfloat16_it_is_as_near_to_fp32_as_transformers_own_forward(name: str) -> None:
     exact = compute(make_decoder(make_network(name)))
     network = make_network(name, torch.bfloat16)
-    ours, theirs = (compute(kind(network, packed=True)) for kind in (LlamaDecoder, TransformersDecoder))
+    products = LayerProducts(network, packed=True)
+    ours, theirs = (compute(kind(network, products)) for kind in (LlamaDecoder, TransformersDecoder))
     assert (ours - exact).pow(2).mean() <= 1.5 * (theirs - exact).pow(2).mean() + 0.01
 
 
@@ -69,7 +72,7 @@ def test_a_replaced_layer_is_called_by_its_own_forward() -> None:
         expected = network(input_ids=ids[None], use_cache=False).logits[0]
         chunks, cache = [SequenceChunk(0, 0, ids.tolist(), None)], KVCache(1, POSITIONS, network.device)
         for packed in (False, True):
-            result = make_decoder(network, packed=packed)(
+            result = make_decoder(network, LayerProducts(network, packed=packed))(
                 ids, None, torch.arange(10), RaggedAttention(chunks, cache), wanted=None
             )
             torch.testing.assert_close(result, expected, atol=1e-4, rtol=1e-4)

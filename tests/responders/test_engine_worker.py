@@ -88,7 +88,7 @@ def test_the_load_has_running_and_waiting_requests(small: ConversationModel, mon
     gate = Gate(monkeypatch, rows=2)
     with Writer(small, options=GREEDY, max_running=2) as writer:
         assert writer.load == Load()
-        with writer._changed:  # the worker gets all five at once
+        with writer._thread._changed:  # the worker gets all five at once
             begun = [writer.start([f"Hello {n}"]) for n in range(5)]
         wait_until(lambda: writer.load.running == 2)
         assert writer.load.waiting == 3

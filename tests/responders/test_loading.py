@@ -9,6 +9,7 @@ import pytest
 
 from convmodel.cli import options as cli_options
 from convmodel.data.candidates import CandidateText
+from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.selection.index.build import build_index
 from convmodel.models.selection.selector import Selector
 from convmodel.responders.chooser import Chooser
@@ -16,6 +17,7 @@ from convmodel.responders.hybrid import Hybrid
 from convmodel.responders.loading import LoadedModels, load_all, open_responder
 from convmodel.responders.protocol import DocumentGenerator
 from convmodel.responders.writer import DocumentWriter, Writer
+from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.document_tokenizer import DocumentTokenizer
 from tests.conftest import TEXTS, MakeModel, MakeSelector
 from tests.models.documents import make
@@ -168,7 +170,8 @@ def test_the_limits_are_passed_to_the_parts(parts: Path) -> None:
         assert isinstance(opened.responder, Hybrid) and opened.documents is not None
         for writer in (opened.responder._writer, opened.documents):
             assert isinstance(writer, Writer | DocumentWriter)
-            assert writer._max_open is None and writer._engine is not None and len(writer._engine._slots) == 4
+            engine = writer._thread._engine
+            assert writer._thread._max_open is None and engine is not None and len(engine._slots) == 4
         assert isinstance(opened.responder._chooser, Chooser)
         assert opened.responder._chooser._worker._max_waiting is None
 
@@ -210,3 +213,37 @@ def test_a_model_with_separators_does_not_reason(parts: Path) -> None:
         load_all("model", device="cpu", reasoning=True)
     with pytest.raises(ValueError, match="without a model that writes"):
         open_responder(selector="selector", candidates="list.txt", device="cpu", reasoning=True)
+
+
+# Adapters
+
+
+@pytest.mark.filterwarnings("ignore")  # peft uses what transformers will remove
+def test_adapters_reply_beside_their_base_and_in_a_hybrid(
+    tmp_path: Path, tokenizer: ConversationTokenizer, make_selector: MakeSelector
+) -> None:
+    pytest.importorskip("peft")
+    from tests.models.adapters import save_adapter, save_base
+
+    base = save_base(tmp_path / "base", tokenizer)
+    adapters = {name: save_adapter(tmp_path / name, base, seed=seed) for seed, name in enumerate(("a", "b"))}
+    greedy: dict[str, Any] = {"do_sample": False, "max_new_tokens": 6, "num_return_sequences": 1}
+    folders: list[tuple[str | None, Path]] = [(None, base), *adapters.items()]
+    with load_all(base, adapters=adapters, device="cpu") as models:
+        assert models.responder is not None and [*models.adapters] == ["a", "b"]
+        for name, folder in folders:
+            responder = models.responder if name is None else models.adapters[name]
+            expected = ConversationModel.from_pretrained(folder).generate(["Hello"], **greedy).responses[0]
+            assert responder.start(["Hello"], options=greedy).result().text == expected
+    make_selector().save_pretrained(tmp_path / "selector")
+    with load_all(base, adapters=adapters, selector=tmp_path / "selector", device="cpu") as models:
+        assert all(isinstance(each, Hybrid) for each in (models.responder, *models.adapters.values()))
+        assert isinstance(models.responder, Hybrid) and models.responder.context_length == 96
+        assert models.adapters["b"].start(["Hello"], options=greedy).result().ranked_by
+
+
+def test_adapters_need_a_model_that_replies(parts: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"there are adapters and no model that replies under them; give one \(--model\)"
+    ):
+        load_all("writer", adapters={"a": "a"}, device="cpu")

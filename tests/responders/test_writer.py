@@ -16,6 +16,7 @@ from convmodel.errors import QueueFull
 from convmodel.generation.engine import Engine
 from convmodel.generation.options import PRESETS
 from convmodel.models.conversation_model import ConversationModel
+from convmodel.responders.engine_thread import EngineThread
 from convmodel.responders.protocol import Reply, ReplyHandle, Responder, Session
 from convmodel.responders.writer import Writer
 from convmodel.tokens.separator_layout import SeparatorLayout
@@ -52,7 +53,8 @@ def wait_until(true: Callable[[], bool]) -> None:
 
 
 def idle(writer: Writer) -> bool:
-    return not writer._running and not writer._is_busy and not writer._arrived
+    thread = writer._thread
+    return not thread._running and not thread._is_busy and not thread._arrived
 
 
 def contexts(count: int) -> list[list[str]]:
@@ -512,7 +514,7 @@ def test_the_queue_is_bounded(small: ConversationModel, monkeypatch: pytest.Monk
     gate = Gate(monkeypatch)
     with Writer(small, options=GREEDY, max_running=2, max_waiting=3) as writer:
         taken = [writer.start(["Hello"])]
-        wait_until(lambda: not writer._arrived)
+        wait_until(lambda: not writer._thread._arrived)
         with pytest.raises(QueueFull, match="5 requests are open, the maximum; try again later"):
             for _ in range(50):
                 taken.append(writer.start(["Hello"]))
@@ -529,7 +531,7 @@ def test_an_error_in_a_step_fails_the_running_requests_and_the_writer_continues(
     gate.failing = 1
     with Writer(small, options=GREEDY, max_running=2) as writer:
         failed = [writer.start(["Hello"]) for _ in range(4)]
-        wait_until(lambda: len(writer._running) + len(writer._arrived) == 4)
+        wait_until(lambda: len(writer._thread._running) + len(writer._thread._arrived) == 4)
         gate.open.set()
         num_errors = 0
         for handle in failed:
@@ -551,12 +553,12 @@ def test_no_request_is_left_waiting_when_no_new_engine_can_be_created(
     gate = Gate(monkeypatch)
     gate.failing = 1
     writer = Writer(small, options=GREEDY)
-    monkeypatch.setattr(Writer, "_new_engine", lambda self: fail([]))
+    monkeypatch.setattr(EngineThread, "_new_engine", lambda self: fail([]))
     replying = writer.start(["Hello"])
     gate.open.set()
     with pytest.raises(RuntimeError, match="the device is gone"):
         replying.result()
-    writer._thread.join(10)
+    writer._thread._thread.join(10)
     with pytest.raises(RuntimeError, match="the writer is closed"):
         writer.start(["Hello"])
     writer.close()

@@ -55,4 +55,5 @@ def everything(folder: Path, **settings: Any) -> Service:
     """Return a service that replies, writes documents, searches candidates, embeds, ranks, and keeps conversations."""
     store = Store(f"sqlite:///{folder / 'store.db'}")
     parts: dict[str, Any] = {"writer": WillingDocuments(), "selector": FakeSelector()}
+    parts["adapters"] = {name: WillingResponder() for name in ("formal", "easy")}
     return Service(WillingResponder(), **parts, settings=Settings(**settings), store=store)

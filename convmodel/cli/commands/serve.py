@@ -4,6 +4,7 @@ import inspect
 import re
 import sys
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import fields
 from datetime import timedelta
@@ -49,7 +50,7 @@ OTHER_SETTINGS = ("hosts", "origins", "max_running", "max_waiting")
 
 
 def _add_options(parser: ArgumentParser) -> None:
-    cli_options.add_responder_options(parser)
+    cli_options.add_adapter_option(cli_options.add_responder_options(parser))
     cli_options.add_load_options(parser)
     cli_options.add_policy_options(parser)
     server = parser.add_argument_group("address and storage")
@@ -115,14 +116,17 @@ def _serve(options: Namespace, settings: Settings, bound: Any, store: "Store | N
     from convmodel.serving.auth import Keys
     from convmodel.serving.server import prepare_process, run
 
+    folder = cli_options.writer_name(options) or options.selector or options.documents
+    name = options.name or Path(folder).resolve().name
+    _check_names(name, [adapter for adapter, _ in options.adapters])
     prepare_process()
     cli_options.check_policy_options(options)
-    folder = cli_options.writer_name(options) or options.selector or options.documents
     with cli_options.open_all(options) as opened:
         service = make_service(
             options,
             opened,
-            model=options.name or Path(folder).resolve().name,
+            model=name,
+            adapters=opened.adapters,
             settings=settings,
             keys=Keys(None if store is None else store.digests, required=required),
             policy=cli_options.open_policy(options, device=options.device),
@@ -133,6 +137,13 @@ def _serve(options: Namespace, settings: Settings, bound: Any, store: "Store | N
         if service.talker is None:
             print(NO_REPLIES, file=sys.stderr, flush=True)
         return run(service, bound, started=lambda line: print(line, flush=True))
+
+
+def _check_names(model: str, adapters: Sequence[str]) -> None:
+    """Raise ValueError when two models of a server would have one name."""
+    for index, name in enumerate(adapters):
+        if name in (model, *adapters[:index]):
+            raise ValueError(f"--adapter {name}: another model has this name; give another one: --adapter NAME=DIR")
 
 
 def make_service(options: Namespace, opened: "LoadedModels", **others: Any) -> "Service":
@@ -148,7 +159,8 @@ def make_service(options: Namespace, opened: "LoadedModels", **others: Any) -> "
     own_options = cli_options.own_options(options)
     if generator is not None:
         preset = resolve_preset(options, generator.presets)
-        generator.check_options({**generator.presets.get(preset or "", {}), **own_options})
+        for each in (generator, *opened.adapters.values()):
+            each.check_options({**each.presets.get(preset or "", {}), **own_options})
     elif options.preset is not None or options.persona or own_options:
         raise ValueError(
             "nothing replies here, so leave out --preset, --persona, --set, --num_replies and --num_candidates; or "

@@ -54,6 +54,7 @@ async def create(body: schemas.MessagesRequest, request: Request, service: TheSe
     """Reply as Anthropic's messages do. Fields that change nothing are ignored and named in `X-Convmodel-Ignored`."""
     require_replies(service)
     report = report_fields(request, body)
+    service = service.named(body.model)
     requests = convert_request(service, to_chat_request(body), draw=secrets.randbelow, report=report)
     user = None if body.metadata is None else body.metadata.user_id
     [job] = await start_replies(service, requests, report=report, owner=owner, user=user, pieces=bool(body.stream))
@@ -74,8 +75,10 @@ async def create(body: schemas.MessagesRequest, request: Request, service: TheSe
 )
 async def count_tokens(body: schemas.CountRequest, request: Request, service: TheService) -> Response:
     """Return the number of tokens of messages, before any turn is dropped. 404 where replies are only selected."""
-    counter = require_replies(service).responder
+    require_replies(service)
     report = report_fields(request, body)
+    service = service.named(body.model)
+    counter = require_replies(service).responder
     [converted] = convert_request(service, to_chat_request(body), draw=secrets.randbelow, report=report)
     if not isinstance(counter, ContextCounter):
         raise APIError(404, "no model counts tokens here; start the server with --model", code="no_tokens")

@@ -10,6 +10,7 @@ from convmodel.serving.store.records import ConversationHeader, ConversationReco
 
 Title = Annotated[str, StringConstraints(max_length=500)]
 Preset = Annotated[str, StringConstraints(max_length=100)]
+ModelName = Annotated[str, StringConstraints(max_length=500)]
 Version = Annotated[
     int, Field(ge=1, le=MAX_SEED, description="newest version known to the client; any other is a conflict (409)")
 ]
@@ -22,6 +23,9 @@ class _Settings(RequestModel):
     title: Title | None = None
     persona: list[Text] | None = Field(
         None, description="sentences about the replying side; null uses the server's persona"
+    )
+    model: ModelName | None = Field(
+        None, description="name of the model that replies, see /v1/models; null uses the server's own"
     )
     preset: Preset | None = Field(
         None, description="name of a set of options, see /about; null uses the server's default preset"
@@ -107,6 +111,7 @@ class _About(ResponseModel):
     updated: str = Field(description="ISO 8601, UTC")
     version: int = Field(description="number of changes, from 1")
     persona: list[str]
+    model: str | None = Field(description="the model that replies; null means the server's own")
     preset: str | None
     options: dict[str, Any]
     seed: int | None

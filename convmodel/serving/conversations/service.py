@@ -15,7 +15,14 @@ from convmodel.serving.store import Store, conversations, idempotency
 from convmodel.serving.store.conversations import ConversationUpdate
 from convmodel.serving.store.errors import Conflict, KeyAlreadyUsed
 from convmodel.serving.store.idempotency import IdempotencyRecord
-from convmodel.serving.store.records import ConversationRecord, ConversationSettings, ConversationSummary, Turn, now
+from convmodel.serving.store.records import (
+    ConversationHeader,
+    ConversationRecord,
+    ConversationSettings,
+    ConversationSummary,
+    Turn,
+    now,
+)
 from convmodel.serving.thread_bridge import AsyncJob
 
 
@@ -176,6 +183,18 @@ class Conversations:
         if job is not None:
             job.cancel()
 
+    def service_of(self, conversation: ConversationHeader) -> Service:
+        """Return the service of a conversation's model; raise APIError 409 if the server does not have it any more."""
+        model = conversation.about.model
+        if model is not None and model not in self.service.models:
+            names = ", ".join(map(repr, self.service.models))
+            raise invalid_state(
+                f"the conversation's model is {model!r}, and this server has {names}; start it with this adapter, or "
+                "change the model of the conversation",
+                "no_model",
+            )
+        return self.service.named(model)
+
     async def _write(self, conversation: ConversationRecord, update: ConversationUpdate) -> ConversationRecord:
         """Apply changes to a conversation, and return it as it is afterwards; raise APIError 404, 409, 503."""
         try:
@@ -192,6 +211,8 @@ class Conversations:
             values["options"] = {} if body.options is None else body.options.given()
         if "persona" in values:
             values["persona"] = tuple(self.service.persona if body.persona is None else body.persona)
+        if values.get("model") == self.service.model:  # which may have another name when the server starts again
+            values["model"] = None
         return values
 
     async def _check(self, about: ConversationSettings, persona: Sequence[str], turns: Sequence[str]) -> None:
@@ -205,10 +226,11 @@ class Conversations:
             APIError: 400 for values over a limit, invalid options, or a blocked text.
         """
         check_persona(self.service, about.persona)
-        options = resolve_options(self.service, about.preset, about.options)
-        if self.service.replies is not None:
+        service = self.service.named(about.model)
+        options = resolve_options(service, about.preset, about.options)
+        if service.replies is not None:
             try:
-                self.service.replies.responder.check_options(options)
+                service.replies.responder.check_options(options)
             except ValueError as error:
                 raise APIError(400, str(error), param="options", code="invalid_value") from None
         policy = self.service.policy

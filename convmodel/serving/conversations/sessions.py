@@ -5,22 +5,25 @@ from collections import OrderedDict
 from convmodel.responders.protocol import Session
 from convmodel.serving.store.records import ConversationHeader
 
+State = tuple[int, str | None]
+"""The version of a conversation's turns, and its model, whose token ids a session holds."""
+
 
 class Sessions:
     """Sessions of the most recently used conversations. Not thread-safe: use from one event loop."""
 
     def __init__(self, max_sessions: int = 1_000) -> None:
         self._max_sessions = max_sessions
-        self._sessions: OrderedDict[str, tuple[int, Session]] = OrderedDict()
+        self._sessions: OrderedDict[str, tuple[State, Session]] = OrderedDict()
 
     def of(self, stored: ConversationHeader) -> Session:
-        """Return the session of a conversation, or a new session if the turns were changed by another server."""
-        version, session = self._sessions.get(stored.id, (0, Session()))
-        return session if version == stored.turns_version else Session()
+        """Return the session of a conversation; a new one if its turns were changed by another server, or its model."""
+        state, session = self._sessions.get(stored.id, (None, Session()))
+        return session if state == _state(stored) else Session()
 
     def keep(self, stored: ConversationHeader, session: Session) -> None:
         """Keep a session for the next reply; evict the least recently used sessions."""
-        self._sessions[stored.id] = (stored.turns_version, session)
+        self._sessions[stored.id] = (_state(stored), session)
         self._sessions.move_to_end(stored.id)
         while len(self._sessions) > self._max_sessions:
             self._sessions.popitem(last=False)
@@ -28,3 +31,7 @@ class Sessions:
     def drop(self, id: str) -> None:
         """Drop the session of a conversation, if present."""
         self._sessions.pop(id, None)
+
+
+def _state(stored: ConversationHeader) -> State:
+    return stored.turns_version, stored.about.model

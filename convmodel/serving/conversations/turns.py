@@ -92,13 +92,14 @@ class TurnService:
         return await self.conversations.find_repeated(request.owner, request.key, request.digest)
 
     async def _begin(self, request: TurnRequest, earlier: IdempotencyRecord | None = None) -> PendingReply:
-        replies = require_replies(self._service)
         with translate_store_errors():
             conversation = await self._store.aread(
                 conversations.load, request.owner, request.id, replies=request.action == "retry"
             )
         superseded = self._running.get(request.id) if earlier is None else None
-        plan = make_plan(self._service, conversation, request, earlier=earlier, running=superseded is not None)
+        service = self.conversations.service_of(conversation)
+        replies = require_replies(service)
+        plan = make_plan(service, conversation, request, earlier=earlier, running=superseded is not None)
         session = self.conversations.sessions.of(conversation)
         reply_request = replace(plan.reply_request, session=session)
         [job] = await replies.start([reply_request], owner=request.owner, pieces=request.body.stream)
@@ -176,7 +177,7 @@ class TurnService:
             stored, record = await self._store.awrite(change_once, request.owner, key, record, update, begun=begun)
         if plan.replaces or result.keep != plan.user_turn.number:
             self._store.unclean = True  # turns were deleted or replaced
-        if answer.blocked is None:
+        if answer.blocked is None and stored.about.model == plan.conversation.about.model:
             self.conversations.sessions.keep(stored, session)
         else:
             self.conversations.sessions.drop(request.id)

@@ -17,7 +17,7 @@ from convmodel.serving.ignored_fields import LenientModel, Report, report_fields
 from convmodel.serving.openai.embeddings import reject_token_ids
 from convmodel.serving.openai.routes import ChoiceStream
 from convmodel.serving.openai.schemas import DecodingFields, FinishReason, Usage
-from convmodel.serving.openai.translate import check_model, choice_seeds, convert_finish_reason, decoding_options
+from convmodel.serving.openai.translate import choice_seeds, convert_finish_reason, decoding_options
 from convmodel.serving.openai.unsupported import Empty, No, Only
 from convmodel.serving.reply_jobs import CheckedReply, ReplyRequest
 from convmodel.serving.request_options import check_count, check_texts, resolve_options
@@ -86,7 +86,7 @@ async def complete(body: CompletionsRequest, request: Request, service: TheServi
         message = "nothing writes here; start the server with --documents or --model; see /about"
         raise APIError(404, message, code="no_completions")
     report = report_fields(request, body)
-    check_model(service, body.model)
+    service = service.named(body.model)
     _check_counts(service, body)
     jobs = await _start(service, body, owner, report)
     return await TextStream(service, body, jobs).respond(request)

@@ -13,7 +13,6 @@ from starlette.responses import Response
 from convmodel.serving.errors import APIError
 from convmodel.serving.ignored_fields import LenientModel, report_fields
 from convmodel.serving.json_body import json_response
-from convmodel.serving.openai.translate import check_model
 from convmodel.serving.request_options import check_texts
 from convmodel.serving.schemas import JOB_STATUSES, ResponseModel, Text, UserId, error_responses, example
 from convmodel.serving.selector_jobs import SelectorService
@@ -94,7 +93,7 @@ async def embed(body: EmbeddingsRequest, request: Request, service: TheService, 
     """Return a vector for each text. 404 on a server without a bi-encoder or ConveRT (`--selector`)."""
     embeddings = _embeddings(service)
     report_fields(request, body)
-    check_model(service, body.model)
+    service = service.named(body.model)
     if body.dimensions not in (None, embeddings.selector.dimensions):
         message = f"dimensions={body.dimensions}; the vectors have {embeddings.selector.dimensions}; leave it out"
         raise APIError(400, message, param="dimensions", code="unsupported_parameter")

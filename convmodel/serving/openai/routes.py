@@ -18,7 +18,6 @@ from convmodel.serving.openai.translate import (
     build_extras,
     build_message,
     build_usage,
-    check_model,
     convert_finish_reason,
     convert_request,
     start_replies,
@@ -48,6 +47,7 @@ async def complete(body: schemas.ChatRequest, request: Request, service: TheServ
     """
     require_replies(service)
     report = report_fields(request, body)
+    service = service.named(body.model)
     requests = convert_request(service, body, draw=secrets.randbelow, report=report)
     others: dict[str, Any] = {"owner": owner, "user": body.user, "pieces": bool(body.stream)}
     jobs = await start_replies(service, requests, report=report, **others)
@@ -56,8 +56,8 @@ async def complete(body: schemas.ChatRequest, request: Request, service: TheServ
 
 @router.get("/models", summary="List models", response_model=schemas.ModelsBody, responses=error_responses())
 async def models(service: TheService) -> Response:
-    """Return the list of models, which has one entry."""
-    return json_response(schemas.ModelsBody(data=[_model(service)]))
+    """Return the list of models: the server's own, and each adapter over it."""
+    return json_response(schemas.ModelsBody(data=[_model(each) for each in service.models.values()]))
 
 
 @router.get(
@@ -65,13 +65,19 @@ async def models(service: TheService) -> Response:
 )
 async def one_model(model: str, service: TheService) -> Response:
     """Return the model of this name."""
-    check_model(service, model)
-    return json_response(_model(service))
+    return json_response(_model(service.named(model)))
 
 
 def _model(service: Service) -> schemas.ModelBody:
     length = service.context_length
-    return schemas.ModelBody(id=service.model, created=service.created, context_length=length, max_model_len=length)
+    return schemas.ModelBody(
+        id=service.model,
+        created=service.created,
+        root=service.model,
+        parent=service.parent,
+        context_length=length,
+        max_model_len=length,
+    )
 
 
 class ChoiceStream(ABC, Generic[CheckedTextT]):

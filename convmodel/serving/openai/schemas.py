@@ -237,12 +237,14 @@ class ModelBody(ResponseModel):
     object: Literal["model"] = "model"
     created: int
     owned_by: Literal["convmodel"] = "convmodel"
+    root: str = Field(description="the same as id")
+    parent: str | None = Field(description="the model under an adapter; null for the server's own model")
     context_length: int | None = Field(None, description="tokens that the model reads at once, its reply included")
     max_model_len: int | None = Field(None, description="the same, by another name")
 
 
 class ModelsBody(ResponseModel):
-    """The list of models, which has one entry."""
+    """The list of models."""
 
     object: Literal["list"] = "list"
     data: list[ModelBody]

@@ -62,9 +62,8 @@ def convert_request(
     """Return a reply request for each of the `n` choices, with consecutive seeds; `draw` draws one below its argument.
 
     Raises:
-        APIError: 400, with the name of the field; 404 for another model.
+        APIError: 400, with the name of the field.
     """
-    check_model(service, body.model)
     check_count("n", body.n or 1, service.settings.n)
     messages = turns_of(body.messages, speaker=body.speaker, report=report)
     if messages.skipped:
@@ -130,13 +129,6 @@ def choice_seeds(body: DecodingFields, draw: Callable[[int], int]) -> range:
     if first_seed + n - 1 > MAX_SEED:
         raise _invalid("seed", f"seed={first_seed}; with n={n} it may be {MAX_SEED - n + 1} at most")
     return range(first_seed, first_seed + n)
-
-
-def check_model(service: Service, name: str) -> None:
-    """Raise APIError 404 for a name that is not the model's."""
-    if name != service.model:
-        message = f"there is no model of this name; this server has {service.model!r}"
-        raise APIError(404, message, param="model", code="model_not_found")
 
 
 def turns_of(messages: Sequence[Message], *, speaker: str | None, report: Report) -> ChatTurns:

@@ -45,6 +45,7 @@ class ReplyRequestBody(schemas.RequestModel):
     speaker: schemas.Text | None = Field(
         None, description="the name of the one who replies; needed where `speakers` holds more than two names"
     )
+    model: str | None = Field(None, description="a name in /v1/models; null means the server's own model")
     persona: list[schemas.Text] | None = Field(None, description="sentences about the speaker of the reply, one a line")
     preset: str | None = Field(None, description="a set of options, see /about; null means the server's default")
     options: schemas.Options | None = Field(None, description="options on top of the preset")
@@ -68,6 +69,8 @@ async def reply(body: ReplyRequestBody, request: Request, service: TheService, o
     With `stream` the response is a stream of events: `piece` with `{"text"}`, any number of times, then `reply` with
     the complete reply, or `error`. The reply is cancelled when the client disconnects.
     """
+    require_replies(service)
+    service = service.named(body.model)
     replies = require_replies(service)
     check_turns(service, [text or "" for text in body.context])
     sentences = service.persona if body.persona is None else body.persona

@@ -12,7 +12,6 @@ from convmodel.responders.text_selector import TextScores
 from convmodel.serving.errors import APIError
 from convmodel.serving.ignored_fields import LenientModel, report_fields
 from convmodel.serving.json_body import json_response
-from convmodel.serving.openai.translate import check_model
 from convmodel.serving.openai.unsupported import Only
 from convmodel.serving.request_options import check_chars, check_texts
 from convmodel.serving.schemas import JOB_STATUSES, MessageErrorBody, ResponseModel, Text, error_responses, example
@@ -99,16 +98,16 @@ ROUTE: dict[str, Any] = {
 @router.post("/v1/rerank", summary="Rank documents", **ROUTE)
 async def rerank(body: RerankRequest, request: Request, service: TheService, owner: Owner) -> Response:
     """Rank documents as replies to a query. 404 on a server without a selector (`--selector` or `--reranker`)."""
-    if service.rankings is None:
+    rankings = service.rankings
+    if rankings is None:
         message = "nothing ranks texts here; start the server with a selector (--selector DIR, or --reranker DIR)"
         raise APIError(404, message, code="no_reranker")
     report_fields(request, body)
-    if body.model is not None:
-        check_model(service, body.model)
+    service = service.named(body.model)
     texts = body.texts()
     check_chars(body.query, service.settings.turn_chars, param="query")
     check_texts(service, texts, param="documents")
-    job = await service.rankings.rank(body.query, texts, owner=owner)
+    job = await rankings.rank(body.query, texts, owner=owner)
     output = await cancel_on_disconnect(request, job.result(), job.cancel)
     results = _results(output, texts, body)
     warnings = [] if not output.tokens_dropped else [f"{output.tokens_dropped} tokens of long documents were cut off"]

@@ -41,6 +41,7 @@ class AboutBody(ResponseModel):
 
     title: str
     model: str = Field(description="name in /v1/models")
+    models: list[str] = Field(description="all names in /v1/models: the model, and the adapters over it")
     version: str = Field(description="version of convmodel")
     writes: bool = Field(description="whether replies or documents are generated")
     chooses: bool = Field(description="whether replies are selected from candidates")
@@ -66,6 +67,7 @@ async def about(service: TheService) -> Response:
     body = AboutBody(
         title=service.title,
         model=service.model,
+        models=[*service.models],
         version=convmodel.__version__,
         writes="do_sample" in talker_options,
         chooses=service.searches,

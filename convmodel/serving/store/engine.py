@@ -10,7 +10,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from convmodel.data.atomic import check_file_writable
 from convmodel.serving.store.errors import StoreError
-from convmodel.serving.store.tables import METADATA, SCHEMA, VERSION
+from convmodel.serving.store.tables import CONVERSATIONS, METADATA, SCHEMA, VERSION
 
 EXAMPLES = "use sqlite:///convmodel.db or postgresql+psycopg://user:password@host/database"
 
@@ -132,8 +132,11 @@ def _make_tables(connection: Connection, shown: str) -> None:
         connection.execute(SCHEMA.insert().values(version=VERSION))
         return
     version = connection.execute(select(SCHEMA.c.version)).scalar_one_or_none()
-    if version != VERSION:
+    if version == 1:  # conversations had no model
+        connection.execute(text(f"ALTER TABLE {CONVERSATIONS.name} ADD COLUMN model TEXT"))
+        connection.execute(SCHEMA.update().values(version=VERSION))
+    elif version != VERSION:
         raise StoreError(
-            f"{shown}: its tables have version {version}, and this convmodel supports version {VERSION}; use the "
-            "convmodel release that created it, or a newer one"
+            f"{shown}: its tables have version {version}, and this convmodel supports up to version {VERSION}; "
+            "use the convmodel release that created it, or a newer one"
         )

@@ -35,6 +35,7 @@ class ConversationSettings:
 
     Args:
         persona: sentences about the replying side.
+        model: name of the model that replies; None means the server's own.
         preset: name of the responder's preset; None uses the server's default.
         options: decoding options that override the preset.
         seed: seed of first replies; None draws one for each.
@@ -43,6 +44,7 @@ class ConversationSettings:
 
     title: str | None = None
     persona: tuple[str, ...] = ()
+    model: str | None = None
     preset: str | None = None
     options: Mapping[str, Any] | None = None
     seed: int | None = None

@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy import Column, Dialect, ForeignKey, Index, MetaData, Table
 from sqlalchemy.types import BigInteger, Boolean, Integer, String, Text, TypeDecorator
 
-VERSION = 1
-"""Schema version. A store with any other version is rejected."""
+VERSION = 2
+"""Schema version. A store of an older version is brought to it when it is opened; a newer one is rejected."""
 
 
 class Json(TypeDecorator[Any]):
@@ -54,6 +54,7 @@ CONVERSATIONS = Table(
     Column("turns_version", BigInteger, nullable=False),
     Column("turn_count", Integer, nullable=False),
     Column("persona", Json, nullable=False),
+    Column("model", Json),
     Column("preset", Json),
     Column("options", Json, nullable=False),
     Column("seed", BigInteger),

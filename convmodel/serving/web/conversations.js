@@ -109,9 +109,10 @@ export async function look(entry) {
  * @param {string} title
  */
 export async function create(entry, title) {
-  const { persona, preset, options, seed } = entry.conversation;
+  const { persona, model, preset, options, seed } = entry.conversation;
   const body = { title };
   if (persona.length) body.persona = persona;
+  if (model !== null) body.model = model;
   if (preset !== null) body.preset = preset;
   if (Object.keys(options).length) body.options = options;
   if (seed !== null) body.seed = seed;
@@ -147,7 +148,7 @@ export function choose(entry, candidate) {
 }
 
 /**
- * Changes title, persona, preset, options or seed; of a conversation that is not on the server yet, here.
+ * Changes title, persona, model, preset, options or seed; of a conversation that is not on the server yet, here.
  * @param {import("./state.js").Entry} entry
  * @param {object|((now: import("./state.js").Conversation) => object)} wanted the changes, or what makes them of how
  *   the conversation stands when it is their turn.

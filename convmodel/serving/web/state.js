@@ -2,8 +2,8 @@
 
 /**
  * A conversation as the server tells it; `id` is null until it is there.
- * @typedef {{id: string|null, title: string|null, version: number, persona: string[], preset: string|null,
- *   options: Object<string, any>, seed: number|null, waiting: boolean, turns: Turn[]}} Conversation
+ * @typedef {{id: string|null, title: string|null, version: number, persona: string[], model: string|null,
+ *   preset: string|null, options: Object<string, any>, seed: number|null, waiting: boolean, turns: Turn[]}} Conversation
  * @typedef {{number: number, speaker: "user"|"model", text: string, reply: any, chosen: number, blocked: boolean}} Turn
  *
  * A reply that is being made. `phase`: "sending" until the server has the message, "writing", "paused" until `until`
@@ -30,6 +30,7 @@ export function newEntry() {
     title: null,
     version: 0,
     persona: [],
+    model: null,
     preset: null,
     options: {},
     seed: null,

@@ -1,4 +1,4 @@
-/** The conversation on the page in, a panel for its persona, preset, options and seed out. */
+/** The conversation on the page in, a panel for its persona, model, preset, options and seed out. */
 
 import { announce, byId, button, h } from "./dom.js";
 import { lines, showValue } from "./format.js";
@@ -59,8 +59,8 @@ function closed() {
 function draw(acts) {
   if (!state.about) return;
   fields ??= build(acts);
-  const { persona, preset, options, seed } = state.entry.conversation;
-  const now = JSON.stringify([persona, preset, options, seed]);
+  const { persona, model, preset, options, seed } = state.entry.conversation;
+  const now = JSON.stringify([persona, model, preset, options, seed]);
   if (now === shown && of === state.entry) return;
   shown = now;
   // What is being typed is not replaced, unless it is that of another conversation.
@@ -69,6 +69,7 @@ function draw(acts) {
   of = state.entry;
   if (other) fields.quiet();
   if (fields.persona !== typing) fields.persona.value = persona.join("\n");
+  fields.model.value = model ?? "";
   fields.preset.value = preset ?? "";
   fields.presetHelp.textContent = presetText(preset);
   if (fields.seed !== typing) fields.seed.value = seed ?? "";
@@ -80,11 +81,13 @@ function build(acts) {
   const saved = h("span", { class: "saved", role: "status" });
   const save = saver(acts, saved);
   const persona = h("textarea", { id: "persona", rows: 4, dir: "auto", "aria-describedby": "persona-help", placeholder: "I live in Rome.\nI like rain." });
+  const model = h("select", { id: "model" }, ...about.models.map((name, index) => h("option", { value: index ? name : "" }, name)));
   const preset = h("select", { id: "preset", "aria-describedby": "preset-help" }, ...presetChoices(about));
   const presetHelp = h("div", { class: "help", id: "preset-help" });
   const seed = h("input", { type: "text", id: "seed", inputmode: "numeric", autocomplete: "off", placeholder: "drawn for each reply", "aria-describedby": "seed-help" });
   const seedHelp = h("div", { class: "help", id: "seed-help" });
   persona.addEventListener("change", () => save({ persona: lines(persona.value) }));
+  model.addEventListener("change", () => save({ model: model.value || null }));
   preset.addEventListener("change", () => save({ preset: preset.value || null }));
   seed.addEventListener("change", () => {
     const wrong = !/^\d*$/.test(seed.value.trim());
@@ -112,13 +115,14 @@ function build(acts) {
       h("header", {}, h("h2", { id: "settings-title", tabindex: -1 }, "Persona & options"), saved, button("Close", hide, { icon: "close", only: true })),
       h("p", { class: "hint" }, "For this conversation, from the next reply on. Where nothing is set, the server decides."),
       group("persona", "Who replies", persona, h("div", { class: "help", id: "persona-help" }, "One sentence a line. It stays before the conversation however long that becomes.")),
+      about.models.length > 1 ? group("model", "Model", model) : null,
       Object.keys(about.presets).length ? group("preset", "Preset", preset, presetHelp) : null,
       group("seed", "Seed", seed, seedHelp),
       Object.keys(about.option_help).length ? h("h3", {}, "Options") : null,
       options.element,
     ),
   );
-  return { persona, preset, presetHelp, seed, options, quiet };
+  return { persona, model, preset, presetHelp, seed, options, quiet };
 }
 
 const SEED_HELP = "With the same seed the same conversation gets the same reply.";

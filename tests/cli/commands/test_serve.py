@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -49,3 +50,25 @@ def test_a_selector_alone_embeds_and_ranks(make_selector: MakeSelector) -> None:
     for option in (["--preset", "bold"], ["--persona", "I am old."], ["--num_replies", "2"], ["--set", "top_k=5"]):
         with pytest.raises(ValueError, match=f"nothing replies here, so leave out .*{option[0]}"):
             make_service(parser().parse_args(["--selector", "bi", *option]), opened)
+
+
+def test_adapters_have_the_name_that_is_given_or_that_of_their_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "a=b"
+    folder.mkdir()
+    given = ["--adapter", "formal=runs/1", "--adapter", "runs/casual", "--adapter", str(folder), "--adapter", "x=a/b=c"]
+    named = parser().parse_args(given).adapters
+    assert named == [("formal", "runs/1"), ("casual", "runs/casual"), ("a=b", str(folder)), ("x", "a/b=c")]
+
+
+@pytest.mark.parametrize("value", ["", "=runs/1", "name="])
+def test_an_adapter_without_name_or_folder_is_rejected(value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parser().parse_args(["--adapter", value])
+    assert "give NAME=DIR, or the folder of an adapter" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["a=x", "a=y"], ["model=x"]])
+def test_two_models_of_one_name_are_refused_before_anything_is_loaded(arguments: list[str]) -> None:
+    options = [part for value in arguments for part in ("--adapter", value)]
+    with pytest.raises(ValueError, match=r"--adapter \w+: another model has this name; give another one"):
+        COMMAND.execute(parser().parse_args(["--store", "none", "--port", "0", *options]))

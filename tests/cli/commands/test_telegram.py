@@ -72,7 +72,7 @@ def test_a_bot_with_a_model_in_the_same_process_answers_until_a_signal(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """The command runs in the main thread, which signals require, and the Bot API in another."""
-    opened = argparse.Namespace(responder=FakeResponder(), documents=None, selector=None, reranker=None)
+    opened = argparse.Namespace(responder=FakeResponder(), adapters={}, documents=None, selector=None, reranker=None)
     monkeypatch.setattr("convmodel.cli.options.open_all", lambda options: contextlib.nullcontext(opened))
     ready = threading.Event()
     api_url = [""]

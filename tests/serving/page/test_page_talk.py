@@ -194,6 +194,23 @@ def test_persona_preset_options_and_seed_are_used_and_only_what_is_set(new_site:
     assert site.responder.requests[-1]["options"] == {"temperature": 0.25}
 
 
+def test_the_model_that_is_chosen_replies(new_site: NewSite, new_page: NewPage) -> None:
+    formal = FakeResponder(lambda *_: "Good evening")
+    site = new_site(FakeResponder(lambda *_: "Hi"), adapters={"formal": formal}, model="plain")
+    person = Person(new_page(site.url))
+    person.talk("Hello")
+    person.opens_settings()
+    choice = person.page.get_by_label("Model", exact=True)
+    expect(choice.locator("option")).to_have_text(["plain", "formal"])
+    choice.select_option("formal")
+    expect(person.page.locator("#settings .saved")).to_have_text("Saved")
+    person.page.keyboard.press("Escape")
+    person.talk("Again")
+    person.page.reload()
+    person.sees("Hello", "Hi", "Again", "Good evening")
+    assert len(formal.requests) == len(site.responder.requests) == 1
+
+
 def test_what_the_window_holds_is_shown(new_site: NewSite, new_page: NewPage) -> None:
     person = Person(new_page(new_site(FakeResponder(lambda *_: "one two three")).url))
     person.talk("Hello there")

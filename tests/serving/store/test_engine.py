@@ -30,8 +30,20 @@ def test_stores_opened_at_the_same_time_create_their_tables_once(address: str) -
 def test_a_store_with_tables_of_another_version_is_rejected(address: str) -> None:
     with Store(address) as store:
         store.write(lambda connection: connection.execute(text("update convmodel_schema set version = 99")))
-    with pytest.raises(StoreError, match="its tables have version 99, and this convmodel supports version 1"):
+    with pytest.raises(StoreError, match="its tables have version 99, and this convmodel supports up to version 2"):
         Store(address)
+
+
+def test_a_store_of_the_first_version_is_brought_to_the_newest(address: str) -> None:
+    with Store(address) as store:
+        created = create(store, "anna", "Hello", "Hi")
+        store.write(
+            lambda connection: connection.execute(text("alter table convmodel_conversations drop column model"))
+        )
+        store.write(lambda connection: connection.execute(text("update convmodel_schema set version = 1")))
+    for _ in range(2):
+        with Store(address) as store:
+            assert load(store, created.id) == created and created.about.model is None
 
 
 def test_only_its_owner_can_read_a_new_file_and_a_commit_waits_for_the_disk(tmp_path: Path) -> None:

@@ -1,0 +1,142 @@
+"""Low-rank adapters (LoRA) of a model's layers: several over one copy of its weights. Source: arXiv:2106.09685."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import PreTrainedModel
+
+from convmodel.generation.causal_lm import shallow_twin
+from convmodel.generation.products import Product, linear_layer, make_joint_product, make_product
+
+
+@dataclass(frozen=True, slots=True)
+class LowRank:
+    """The adapter of a layer, which adds `x @ down.T @ up.T` to the layer's output.
+
+    Args:
+        down: (r, in) weights.
+        up: (out, r) weights, times the adapter's scale.
+    """
+
+    down: Tensor
+    up: Tensor
+
+
+AdapterWeights = Mapping[str, LowRank]
+"""The weights of an adapter: low-rank products by the names of their layers in the model."""
+
+
+class LayerProducts:
+    """Products of a model's layers; rows that belong to an adapter also get the adapter's own products.
+
+    The rows of an adapter are segments of the rows of a step, so nothing is padded, and a row's result is the same
+    beside rows of any other adapters.
+
+    Args:
+        model: the model, or the part of one, whose layers they are.
+        packed: see `products.make_product`.
+        adapters: adapters in the dtype in which the model computes, on its device.
+    """
+
+    def __init__(self, model: nn.Module, *, packed: bool = False, adapters: Sequence[AdapterWeights] = ()) -> None:
+        self._packed = packed
+        self._count = len(adapters)
+        self._parts: dict[nn.Module, list[LowRank | None]] = {}
+        for name, module in model.named_modules() if adapters else ():
+            if any(name in adapter for adapter in adapters):
+                self._parts[module] = [adapter.get(name) for adapter in adapters]
+        self._segments: dict[int, list[tuple[int, slice]]] = {}
+
+    @property
+    def has_adapters(self) -> bool:
+        """Whether rows may belong to an adapter; products then need all rows of a step at once."""
+        return self._count > 0
+
+    def place_rows(self, *layouts: Iterable[tuple[int | None, int]]) -> None:
+        """Set the rows of the next step, for each number of rows that its products may have.
+
+        Args:
+            layouts: the adapter (None for none) and the number of rows of each chunk, in the order of the rows.
+        """
+        self._segments = {}
+        for layout in layouts if self.has_adapters else ():
+            stop = 0
+            segments: list[tuple[int, slice]] = []
+            for adapter, group in groupby(layout, key=itemgetter(0)):
+                start = stop
+                stop += sum(count for _, count in group)
+                if adapter is not None:
+                    segments.append((adapter, slice(start, stop)))
+            self._segments[stop] = segments
+
+    def replaces(self, layer: nn.Module) -> bool:
+        """Return whether `of` computes a layer in another way than the layer itself."""
+        return layer in self._parts or (self._packed and type(layer) is nn.Linear)
+
+    def of(self, *layers: nn.Module) -> Product:
+        """Return the product of a layer, or of several layers of the same input, whose outputs are concatenated."""
+        if len(layers) == 1:
+            product = make_product(layers[0], packed=self._packed)
+        else:
+            product = make_joint_product(layers, packed=self._packed)
+        if not any(layer in self._parts for layer in layers):
+            return product
+        absent: list[LowRank | None] = [None] * self._count
+        by_adapter = zip(*(self._parts.get(layer, absent) for layer in layers), strict=True)
+        return partial(self._multiply, product, [self._low_rank_product(layers, parts) for parts in by_adapter])
+
+    def _low_rank_product(self, layers: Sequence[nn.Module], parts: Sequence[LowRank | None]) -> Product | None:
+        """Return the product of one adapter, as one product of low rank for all layers; None if it has none here."""
+        found = [part for part in parts if part is not None]
+        if not found:
+            return None
+        down = torch.cat([part.down for part in found])
+        blocks = [
+            down.new_zeros(cast(Any, layer).out_features, 0) if part is None else part.up
+            for layer, part in zip(layers, parts, strict=True)
+        ]
+        up = blocks[0] if len(blocks) == 1 else torch.block_diag(*blocks)
+        first, second = (make_product(linear_layer(weight), packed=self._packed) for weight in (down, up))
+        return lambda x: second(first(x))
+
+    def _multiply(self, product: Product, low_rank: Sequence[Product | None], x: Tensor) -> Tensor:
+        output = product(x)
+        for adapter, rows in self._segments[len(x)]:
+            added = low_rank[adapter]
+            if added is not None:
+                output[rows] += added(x[rows])
+        return output
+
+
+class AdaptedLayer(nn.Module):
+    """A linear layer of any kind with its adapter."""
+
+    down: Tensor
+    up: Tensor
+
+    def __init__(self, layer: nn.Module, low_rank: LowRank) -> None:
+        super().__init__()
+        self.layer = layer
+        self.register_buffer("down", low_rank.down, persistent=False)
+        self.register_buffer("up", low_rank.up, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (..., out) products of (..., in)."""
+        output: Tensor = self.layer(x)
+        return output + functional.linear(functional.linear(x, self.down), self.up)
+
+
+def with_adapter(model: PreTrainedModel, adapter: AdapterWeights) -> PreTrainedModel:
+    """Return a model with the same weights, and an adapter over them; the model itself stays as it is."""
+    twin = shallow_twin(model)
+    network = cast(nn.Module, twin)
+    for name, low_rank in adapter.items():
+        network.set_submodule(name, AdaptedLayer(network.get_submodule(name), low_rank))
+    return twin
