@@ -22,11 +22,15 @@ from benchmarks.common import (
     write_report,
 )
 from benchmarks.fine_tuning_aims import LABELS, PERPLEXITY, rates_cells, ratios, shown
-from benchmarks.fine_tuning_job import EXAMPLE, Found, Tuning, trained
+from benchmarks.fine_tuning_job import EXAMPLE, RATES, Found, Tuning, rates, train_minutes
 from benchmarks.fine_tuning_persona import persona_report
 from benchmarks.fine_tuning_talk import transcripts
 from benchmarks.quality import SIZES, tested
 from convmodel.models.conversation_model import ConversationModel
+from convmodel.reports.evaluation.examples import evenly_spaced
+
+TESTED = 400
+"""Conversations of the test file, evenly spaced, that every contender is tested on."""
 
 CONTENDERS = ("zero", "ours", "scratch", "trl")
 WAYS = [(kind, optimizer) for kind in ("gpt2", "llama") for optimizer in ("adamw", "muon")]
@@ -72,6 +76,10 @@ class Runs:
         self.options = options
         self.folder = folder
         self.files = {name: path.resolve() for name, path in files.items()}
+        lines = self.files["test"].read_text(encoding="utf-8").splitlines(keepends=True)
+        self.files["test"] = folder / "test.jsonl"
+        chosen = evenly_spaced(len(lines), min(len(lines), TESTED))
+        self.files["test"].write_text("".join(lines[n] for n in chosen), encoding="utf-8")
         self.model = str(options.model.resolve())
 
     def job(self, name: str, contender: str, given: tuple[str, ...] = (), file: Path | None = None) -> Tuning:
@@ -100,7 +108,7 @@ class Runs:
         """Train, unless the folder is there from an earlier part; return the rates."""
         report = Path(f"{job.output}.json")
         if not report.exists():
-            found = trained(job, minutes=self.options.minutes, smoke=self.options.smoke)
+            found = train_minutes(job, minutes=self.options.minutes, smoke=self.options.smoke)
             report.write_text(json.dumps(found), encoding="utf-8")
         found = json.loads(report.read_text(encoding="utf-8"))
         return found
@@ -109,9 +117,19 @@ class Runs:
         """Return the folder of a contender's model, and what its training reported."""
         if name == "zero":
             return self.model, {}
-        given = {"ours": tuning_options(self.model), "scratch": scratch_options("gpt2", "adamw", smoke=self.smoke)}
-        job = self.job(name, name, given.get(name, ()))
+        job = self.tuning(name)
         return job.output, self.train(job)
+
+    def tuning(self, name: str) -> Tuning:
+        """Return the job of a contender by its name."""
+        if name == "scratch":
+            return self.new_model(*WAYS[0])
+        return self.job(name, name, tuning_options(self.model) if name == "ours" else ())
+
+    def new_model(self, kind: str, optimizer: str) -> Tuning:
+        """Return the job of a model from scratch."""
+        name = "scratch" if (kind, optimizer) == WAYS[0] else f"{kind}-{optimizer}"
+        return self.job(name, "scratch", scratch_options(kind, optimizer, smoke=self.smoke))
 
     @property
     def smoke(self) -> bool:
@@ -119,8 +137,13 @@ class Runs:
         return bool(self.options.smoke)
 
     def test(self, folder: str) -> Found:
-        """Return the perplexities of an exported folder on the test file, by one code for all."""
-        return tested(ConversationModel.from_pretrained(folder, "cpu", "float32"), self.files["test"])
+        """Return the perplexities of an exported folder on the test file, unless an earlier part computed them."""
+        report = self.folder / f"{Path(folder).name}-test.json"
+        if not report.exists():
+            found = tested(ConversationModel.from_pretrained(folder, "cpu", "float32"), self.files["test"])
+            report.write_text(json.dumps(found), encoding="utf-8")
+        read: Found = json.loads(report.read_text(encoding="utf-8"))
+        return read
 
 
 def contenders_report(runs: Runs) -> tuple[Found, str]:
@@ -128,8 +151,8 @@ def contenders_report(runs: Runs) -> tuple[Found, str]:
     found: Found = {}
     for name in runs.options.only:
         tell(f"training and testing: {LABELS[name]}")
-        folder, rates = runs.contender(name)
-        found[name] = rates | runs.test(folder)
+        folder, trained = runs.contender(name)
+        found[name] = trained | runs.test(folder)
     return found, shown(found)
 
 
@@ -137,13 +160,11 @@ def four_ways_report(runs: Runs) -> tuple[Found, str]:
     """Train GPT-2 and Llama with AdamW and Muon at equal minutes and parameters."""
     found: Found = {}
     for kind, optimizer in WAYS:
-        name = "scratch" if (kind, optimizer) == WAYS[0] else f"{kind}-{optimizer}"
         tell(f"from scratch: {kind}, {optimizer}")
-        job = runs.job(name, "scratch", scratch_options(kind, optimizer, smoke=runs.smoke))
-        rates = runs.train(job)
-        model = ConversationModel.from_pretrained(job.output, "cpu", "float32")
-        parameters = {"parameters": model.hf_model.num_parameters()}
-        found[f"{kind}, {optimizer}"] = parameters | rates | tested(model, runs.files["test"])
+        job = runs.new_model(kind, optimizer)
+        trained = runs.train(job)
+        parameters = ConversationModel.from_pretrained(job.output, "cpu", "float32").hf_model.num_parameters()
+        found[f"{kind}, {optimizer}"] = {"parameters": parameters} | trained | runs.test(job.output)
     header = ["", "parameters", "perplexity per word", "steps", "minutes", "tokens read/s", "useful tokens/s"]
     rows = [
         [name, f"{one['parameters']:,}", f"{one[PERPLEXITY]:.2f}", *rates_cells(one)] for name, one in found.items()
@@ -168,7 +189,20 @@ def tuned_on_persona(runs: Runs) -> tuple[Found, str]:
     return persona_report(runs.options.data / "persona", runs.folder, runs.model, tune, smoke=runs.smoke)
 
 
+def rates_report(runs: Runs) -> tuple[Found, str]:
+    """Measure the rates of all contenders, which later parts turn into numbers of steps."""
+    found: Found = {}
+    for name in runs.options.only:
+        if name != "zero":
+            found[LABELS[name]] = rates(runs.tuning(name), smoke=runs.smoke)
+    for kind, optimizer in WAYS:
+        found[f"{kind}, {optimizer}"] = rates(runs.new_model(kind, optimizer), smoke=runs.smoke)
+    rows = [[name, *(f"{one[rate]:,.2f}" for rate in RATES)] for name, one in found.items()]
+    return found, table(["", *(rate.replace("_", " ") for rate in RATES)], rows)
+
+
 PARTS: dict[str, Callable[[Runs], tuple[Found, str]]] = {
+    "rates": rates_report,
     "contenders": contenders_report,
     "persona": tuned_on_persona,
     "four_ways": four_ways_report,
@@ -185,7 +219,7 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=20.0, help="of training for each (default: 20)")
     parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=CONTENDERS, help="some of the contenders")
     parser.add_argument("--work", type=Path, help="keeps the trained models, so that later runs need not train them")
-    for name in ("persona", "four_ways", "transcripts"):
+    for name in ("rates", "persona", "four_ways", "transcripts"):
         parser.add_argument(f"--{name}", action="append_const", dest="parts", const=name, help="this instead")
     return parser.parse_args(arguments)
 

@@ -21,9 +21,11 @@ from convmodel.tokens.conversation_layout import IGNORED
 EXAMPLE = ROOT / "examples" / "smollm2-lora.yaml"
 """Options of ours; TRL gets the same rank, rate, warm-up and tokens per batch."""
 
-TRIED_STEPS = 13
+TRIED_STEPS = 63
 WARM_UP = 3
 """Steps before the clock of a contender starts."""
+
+RATES = ("steps_per_second", "tokens_read_per_second", "useful_tokens_per_second")
 
 Found = dict[str, Any]
 
@@ -162,13 +164,27 @@ def in_own_process(job: Tuning) -> Found:
         return found
 
 
-def trained(job: Tuning, *, minutes: float, smoke: bool = False) -> Found:
-    """Train for some minutes: as many steps as the contender does in them at the rate of a short run before."""
+def rates(job: Tuning, *, smoke: bool = False) -> Found:
+    """Return the rates of a short run of a contender, unless an earlier part measured them."""
+    report = Path(f"{job.output}-rates.json")
+    if not report.exists():
+        found = in_own_process(replace(job, output=f"{job.output}-tried", steps=job.steps if smoke else TRIED_STEPS))
+        report.write_text(json.dumps({name: found[name] for name in RATES}), encoding="utf-8")
+    read: Found = json.loads(report.read_text(encoding="utf-8"))
+    return read
+
+
+def train_minutes(job: Tuning, *, minutes: float, smoke: bool = False) -> Found:
+    """Train as many steps as the contender does in some minutes at its measured rate; return steps and rates.
+
+    The number of steps is fixed before, so that what is learned does not depend on what else the machine does.
+    """
+    measured = rates(job, smoke=smoke)
     if not smoke:
-        rate = in_own_process(job)["steps_per_second"]
-        job = replace(job, steps=max(TRIED_STEPS, int(minutes * 60 * rate)))
+        job = replace(job, steps=max(TRIED_STEPS, int(minutes * 60 * measured["steps_per_second"])))
         tell(f"{Path(job.output).name}: {job.steps:,} steps in {minutes:g} minutes")
-    return in_own_process(job)
+    in_own_process(job)
+    return measured | {"steps": job.steps, "seconds": job.steps / measured["steps_per_second"]}
 
 
 def main() -> None:
