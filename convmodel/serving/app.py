@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
+from functools import partial
 
 from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -28,11 +29,13 @@ def create_app(service: Service, *, routers: Iterable[APIRouter] = ()) -> FastAP
     Without API keys it answers only requests to a host name of `service.settings.hosts`: a test client needs
     `base_url="http://localhost"`. The service is available as `app.state.service`, and closed with the application.
     """
-    app = FastAPI(title="convmodel", docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=_lifespan)
+    own = (status.router, conversations.router, replies.router, documents.router, rerank.router, anthropic.router)
+    every = (*own, openai.router, completions.router, embeddings.router, page_router(), *routers, openapi.router)
+    lifespan = partial(_lifespan, every)
+    app = FastAPI(title="convmodel", docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan)
     app.state.service = service
     app.state.turns = None if service.store is None else TurnService(Conversations(service.store, service))
-    own = (status.router, conversations.router, replies.router, documents.router, rerank.router, anthropic.router)
-    for router in (*own, openai.router, completions.router, embeddings.router, page_router(), *routers, openapi.router):
+    for router in every:
         app.router.routes += router.routes  # include_router would build each route again, at the first request
     app.openapi = openapi.openapi_of(app, service)  # type: ignore[method-assign]
     add_handlers(app)
@@ -50,8 +53,12 @@ def create_app(service: Service, *, routers: Iterable[APIRouter] = ()) -> FastAP
 
 
 @contextlib.asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    yield
+async def _lifespan(routers: Sequence[APIRouter], app: FastAPI) -> AsyncIterator[None]:
+    """Run the lifespans of all routers, and close the service after them."""
+    async with contextlib.AsyncExitStack() as stack:
+        for router in routers:
+            await stack.enter_async_context(router.lifespan_context(app))
+        yield
     service: Service = app.state.service
     await service.jobs.shut_down(0)
     await asyncio.to_thread(service.close)

@@ -13,7 +13,7 @@ import pytest
 
 from convmodel.serving.safety import Policy, WordList
 from tests.fakes import FakeResponder
-from tests.serving.conversations.helpers import until
+from tests.serving.clients import until
 from tests.serving.databases import new_database
 from tests.serving.killing import ask, kill_again_and_again, turns_of
 from tests.serving.server import Process

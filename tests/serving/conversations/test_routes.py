@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 from convmodel.serving.store import Store, keys
 from tests.fakes import FakeResponder
+from tests.serving.clients import until
 from tests.serving.talking import Talk, events, served
 
 
@@ -52,8 +53,8 @@ def test_a_key_has_access_to_its_own_conversations_only(responder: FakeResponder
 
 def test_an_unsupported_method_gets_the_supported_methods_in_the_allow_header(talk: Talk) -> None:
     for path, methods in [
-        ("/conversations", "DELETE, GET, POST"),
-        (f"/conversations/{'a' * 22}", "DELETE, GET, PATCH"),
+        ("/conversations", "DELETE, GET, HEAD, POST"),
+        (f"/conversations/{'a' * 22}", "DELETE, GET, HEAD, PATCH"),
     ]:
         refused = talk.http.put(path)
         assert (refused.status_code, refused.headers["Allow"]) == (405, methods)
@@ -66,6 +67,5 @@ def test_expired_conversations_are_deleted_with_keep_for(responder: FakeResponde
         talk.store.write(lambda connection: connection.execute(aged))
         young = talk.create()
     with served(responder, address, keep_for=timedelta(hours=1)) as talk:
-        while talk.http.get(f"/conversations/{id}").status_code != 404:
-            pass
+        until(lambda: talk.http.get(f"/conversations/{id}").status_code == 404)
         assert talk.read(young)["turns"] == []

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from convmodel.serving.safety import Policy, WordList
 from tests.fakes import FakeResponder
-from tests.serving.conversations.helpers import until
+from tests.serving.clients import until
 from tests.serving.talking import events, listening
 
 pytestmark = pytest.mark.slow
