@@ -84,8 +84,18 @@ def test_options_of_readers_reach_the_reader_and_the_cache(files: Path) -> None:
     assert several.described["train"].startswith(f"{files}/a.jsonl, {files}/c.csv: JSON Lines (")
 
 
+def test_files_of_a_folder_that_hold_no_conversations_are_told(
+    files: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    data = ConversationDataModule(str(files), cache_dir=str(tmp_path_factory.mktemp("cache")))
+    set_up(data, ModelInputs("ConversationDataModule", 64), tokenizer_class=ConversationTokenizer)
+    assert turns_of(data) == [("one", "two"), ("five", "six")]
+    assert f"1 other file left out: first {files}/b.csv:1: " in data.described["train"]
+
+
 def test_errors_name_the_file_and_the_options_of_the_trainer(files: Path) -> None:
-    data = ConversationDataModule(str(files), cache_dir=str(files / "cache"))
+    named = [str(files / name) for name in ("a.jsonl", "b.csv")]
+    data = ConversationDataModule(named, cache_dir=str(files / "cache"))
     message = rf"^{files}/b.csv:1: .* data\.columns=context=NAME,response=NAME, .*or read with data\.on_error=skip$"
     with pytest.raises(DataFileError, match=message):
         data.learn_tokenizer(ConversationTokenizer, 300)
