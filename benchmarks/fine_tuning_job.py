@@ -184,7 +184,7 @@ def train_minutes(job: Tuning, *, minutes: float, smoke: bool = False) -> Found:
         job = replace(job, steps=max(TRIED_STEPS, int(minutes * 60 * measured["steps_per_second"])))
         tell(f"{Path(job.output).name}: {job.steps:,} steps in {minutes:g} minutes")
     in_own_process(job)
-    return measured | {"steps": job.steps, "seconds": job.steps / measured["steps_per_second"]}
+    return measured | {"steps": job.steps, "seconds": job.steps / max(measured["steps_per_second"], 1e-9)}
 
 
 def main() -> None:
