@@ -1,4 +1,4 @@
-"""Marks of the halves of a day, before and after noon, in the languages of phones."""
+"""Marks for times before and after noon (AM and PM) in the languages that phones support."""
 
 import re
 
@@ -18,14 +18,14 @@ _EAST = re.compile("[一-鿿가-힣]")
 
 
 def _pattern(marks: tuple[str, ...]) -> str:
-    """Return a regular expression for marks, whose dots and spaces may be missing."""
+    """Return a regular expression for marks; dots, and spaces after dots, may be missing."""
     spelled = (re.escape(mark).replace(r"\.", r"\.?\s?").removesuffix(r"\s?") for mark in marks)
     return "|".join(mark.replace('"', '["״”]') for mark in sorted(spelled, key=len, reverse=True))
 
 
 EARLY = _pattern(_EARLY)
 LATE = _pattern(_LATE)
-"""Regular expressions of the marks before and after noon; case is to be ignored."""
+"""Regular expressions for the marks before and after noon; use them with `re.IGNORECASE`."""
 
 
 def is_eastern(mark: str) -> bool:
@@ -34,5 +34,5 @@ def is_eastern(mark: str) -> bool:
 
 
 def is_american(mark: str) -> bool:
-    """Return whether a mark is that of the United States, where dates begin with the month."""
+    """Return whether a mark is "AM" or "PM", as in the United States, where dates begin with the month."""
     return mark in ("AM", "PM")

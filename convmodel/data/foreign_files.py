@@ -1,9 +1,9 @@
-"""Files that hold no text, and text without a byte order mark that is not UTF-8, known by their first bytes."""
+"""Recognise, by the first bytes, files without text, and text in UTF-16 or UTF-32 without a byte order mark."""
 
 import codecs
 
 MARKED_BYTES = 512
-"""The number of bytes that the marks of all kinds need."""
+"""The number of bytes at the start of a file that contain all marks."""
 
 _EXPORT = "export the conversations as text or JSON"
 _PICKLE = f"a pickle, which is never opened; {_EXPORT}"
@@ -27,17 +27,17 @@ _KINDS: tuple[tuple[int, bytes, str], ...] = (
     *((0, mark, "a recording; leave it out") for mark in (b"OggS", b"ID3", b"fLaC")),
     *((offset, mark, "a recording; leave it out") for offset, mark in ((4, b"ftyp"), (8, b"WAVE"))),
 )
-"""Offset, mark, and kind with the remedy."""
+"""Offset of a mark, the mark, and the type of the file with the remedy."""
 
 _WIDE_SHARE = 0.2
-"""The share of zero bytes from which on ASCII is written with two bytes a character."""
+"""Minimum share of zero bytes in valid UTF-8 that is taken for UTF-16, such as ASCII with two bytes per character."""
 
 
 def find_foreign_kind(start: bytes) -> str | None:
-    """Return the kind of a file without text, and the remedy: "a PDF; ..."; None for any other file.
+    """Return the type of a file without text and the remedy, such as "a PDF; ..."; None for any other file.
 
     Args:
-        start: its first `MARKED_BYTES` bytes, unpacked.
+        start: the first `MARKED_BYTES` bytes of the file, decompressed.
     """
     return next((kind for offset, mark, kind in _KINDS if start.startswith(mark, offset)), None)
 
@@ -64,7 +64,7 @@ def find_wide_encoding(start: bytes) -> str | None:
 
 
 def _is_utf8(start: bytes) -> bool:
-    """Return whether bytes are UTF-8, of which the last character may be cut off."""
+    """Return whether bytes are valid UTF-8; the last character may be incomplete."""
     try:
         start.decode()
     except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""The inputs of a reader: the files and data sets of its sources, each with its format."""
+"""Inputs of a reader: the files and data sets in its sources, each with its format."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -26,10 +26,10 @@ class Input(NamedTuple):
 
 
 class InputFinder:
-    """Finds the inputs of sources. The format of each file is recognised once.
+    """Finder of the inputs in sources. The format of each file is recognised once.
 
-    A file of a folder, an archive or a pattern that has no format, or that cannot hold an item while others can, is
-    passed over.
+    A file in a folder, in an archive or of a pattern is skipped if its format is unknown, or if it cannot contain items
+    and other files can.
 
     Args:
         sources: the paths and addresses.
@@ -47,16 +47,16 @@ class InputFinder:
         self._foreign: dict[str, DataFileError] = {}
         self._faults: dict[str, str] = {}
         self.others: list[str] = []
-        """The files that were left out by the last `find`, those with a reason first."""
+        """The files that the last `find` skipped; those with a reason come first."""
 
     def find(self, formats: FormatRegistry[Any]) -> list[Input]:
-        """Return the files and data sets as they are now.
+        """Return the files and data sets that exist now.
 
         Args:
             formats: the formats that the reader supports.
 
         Raises:
-            ForeignFileError: when the files of a source have no format.
+            ForeignFileError: when no file of a source has a known format.
         """
         self.others = []
         return [found for source in self._sources for found in self._list(source, formats)]
@@ -79,7 +79,7 @@ class InputFinder:
         yield from (Input(self._formats[file.name], file.name, file) for file in kept)
 
     def _sort(self, file: InputFile, source: str, formats: FormatRegistry[Any], *, is_named: bool) -> None:
-        """Recognise the format of a file, and keep what speaks against reading it."""
+        """Recognise the format of a file, and store any reason not to read it."""
         try:
             name = self._recognise(file, source)
         except ForeignFileError as error:

@@ -1,4 +1,4 @@
-"""The two sides of a conversation of named speakers: the one who replies, and all others."""
+"""The two sides of a conversation with named speakers: the replying speaker, and all others."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -15,11 +15,11 @@ _LINE_BREAK = re.compile("((?>\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]))(?! )")
 
 
 class Part(NamedTuple):
-    """A piece of a side.
+    """A text of a side, with the words that introduce it.
 
     Args:
-        words: the words before the text that nobody said: "Ida:", after a line break unless it begins the side.
-        text: the text, which begins with `LEAD` if there are words before it.
+        words: the words before the text, which are not part of it: "Ida:", after a line break except at the beginning.
+        text: the text; it begins with `LEAD` if `words` is not empty.
     """
 
     words: str
@@ -30,7 +30,7 @@ class SpokenSide(NamedTuple):
     """Consecutive turns of one side.
 
     Args:
-        replies: whether it is the side that replies.
+        replies: whether this is the side of the replying speaker.
         parts: the texts.
     """
 
@@ -39,21 +39,21 @@ class SpokenSide(NamedTuple):
 
     @property
     def said(self) -> str:
-        """The texts alone."""
+        """The texts without the words before them."""
         return "\n".join(text.removeprefix(LEAD) if words else text for words, text in self.parts)
 
     @property
     def shown(self) -> str:
-        """The text as software without names reads it: the replying side is not named."""
+        """The side as one text, with names before the others' texts, but without that of the replying speaker."""
         return self.said if self.replies else "".join(words + text for words, text in self.parts)
 
 
 def make_sides(turns: Sequence[str], speakers: Sequence[str], reply_as: str) -> list[SpokenSide]:
-    """Return the sides of a conversation, the one named `reply_as` and all others, in turn.
+    """Return the alternating sides of a conversation: the speaker named `reply_as`, and all others.
 
-    Consecutive turns of a side are joined with newlines. With three or more people, `Name: ` stands before each text of
-    the others, and once before a side of the one who replies, unless the name is only a role such as "assistant". Lines
-    of the others' texts but the first then begin with a space, so that none looks like another speaker's text.
+    Consecutive turns of a side are joined with newlines. With three or more speakers, `Name: ` precedes each text of
+    the others, and each side of the replying speaker unless the name is only a role such as "assistant". All lines of
+    the others' texts except the first then begin with a space, so that no line looks like another speaker's text.
     """
     is_group = len({*speakers, reply_as}) > 2
     said = ((name == reply_as, name, text) for name, text in zip(speakers, turns, strict=True))
@@ -72,22 +72,22 @@ def _parts(said: Sequence[tuple[str, str]], *, is_group: bool, is_own: bool) -> 
 
 
 def name_text(name: str, text: str) -> str:
-    """Return a text of one of several people with its name before it, as the others' texts of a group are written."""
+    """Return a text after its speaker's name, in the form that the others' texts have in a group."""
     return _label(name) + LEAD + _indent(text)
 
 
 def _indent(text: str) -> str:
-    """Return a text whose lines but the first begin with a space."""
+    """Return a text with a space before each line except the first."""
     return _LINE_BREAK.sub(r"\1 ", text)
 
 
 def opening_words(name: str) -> str:
-    """Return the words before what the one who replies says in a group; none for a role, such as "assistant"."""
+    """Return the words before the texts of the replying speaker in a group; "" for a role such as "assistant"."""
     return "" if ROLES.get(name.strip().lower()) == "assistant" else _label(name)
 
 
 def _label(name: str) -> str:
-    """Return a name and a colon. The name's own colons are left out: they would end it."""
+    """Return a name and a colon. Colons within the name are removed, because they would end it."""
     return f"{' '.join(name.replace(':', ' ').split())}:"
 
 

@@ -14,9 +14,9 @@ _MAX_WORDS = 4
 
 
 def parse_speaker(line: str) -> Said | None:
-    """Return the speaker and the text of a line; None if it does not begin with a name and a colon.
+    """Return the speaker and the text of a line; None if the line does not begin with a name and a colon.
 
-    A time before or after the name is passed over.
+    A time before or after the name is ignored.
     """
     match = _LINE.match(line)
     if match is None or len(match["name"].split()) > _MAX_WORDS:
@@ -25,9 +25,10 @@ def parse_speaker(line: str) -> Said | None:
 
 
 def read_transcript(text: str) -> list[Said]:
-    """Return what several people say in a text; nothing for a text whose first line has no speaker, or only one has.
+    """Return the lines of several speakers in a text, in order.
 
-    Lines without a name continue those before them.
+    The list is empty if the first line has no speaker, or if there is only one speaker. A line without a name belongs
+    to the speaker of the line before it.
     """
     found: list[Said] = []
     for line in filter(str.strip, text.splitlines()):

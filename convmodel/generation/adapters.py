@@ -1,4 +1,4 @@
-"""Low-rank adapters (LoRA) of a model's layers: several over one copy of its weights. Source: arXiv:2106.09685."""
+"""Low-rank adapters (LoRA) of a model; several adapters share one copy of its weights. Source: arXiv:2106.09685."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ from convmodel.generation.products import Product, linear_layer, make_joint_prod
 
 @dataclass(frozen=True, slots=True)
 class LowRank:
-    """The adapter of a layer, which adds `x @ down.T @ up.T` to the layer's output.
+    """Adapter of one layer, which adds `x @ down.T @ up.T` to the layer's output.
 
     Args:
         down: (r, in) weights.
-        up: (out, r) weights, times the adapter's scale.
+        up: (out, r) weights, already multiplied by the adapter's scale.
     """
 
     down: Tensor
@@ -30,19 +30,19 @@ class LowRank:
 
 
 AdapterWeights = Mapping[str, LowRank]
-"""The weights of an adapter: low-rank products by the names of their layers in the model."""
+"""Weights of an adapter: the low-rank product of each layer, by the layer's name in the model."""
 
 
 class LayerProducts:
-    """Products of a model's layers; rows that belong to an adapter also get the adapter's own products.
+    """Products of a model's layers, to which an adapter's products are added in the rows that use it.
 
-    The rows of an adapter are segments of the rows of a step, so nothing is padded, and a row's result is the same
-    beside rows of any other adapters.
+    An adapter's products are computed on segments of consecutive rows, so nothing is padded. The result of a row does
+    not depend on the adapters of other rows.
 
     Args:
-        model: the model, or the part of one, whose layers they are.
+        model: the model, or the part of a model, that contains the layers.
         packed: see `products.make_product`.
-        adapters: adapters in the dtype in which the model computes, on its device.
+        adapters: adapters on the model's device, in the dtype in which the model computes.
     """
 
     def __init__(self, model: nn.Module, *, packed: bool = False, adapters: Sequence[AdapterWeights] = ()) -> None:
@@ -56,14 +56,15 @@ class LayerProducts:
 
     @property
     def has_adapters(self) -> bool:
-        """Whether rows may belong to an adapter; products then need all rows of a step at once."""
+        """Whether rows may use an adapter; each product must then be computed for all rows of a step at once."""
         return self._count > 0
 
     def place_rows(self, *layouts: Iterable[tuple[int | None, int]]) -> None:
-        """Set the rows of the next step, for each number of rows that its products may have.
+        """Set the adapter of each row of the next step.
 
         Args:
-            layouts: the adapter (None for none) and the number of rows of each chunk, in the order of the rows.
+            layouts: a layout for each number of rows that products of the step may have. It lists the index of the
+                adapter (or None) and the number of rows of each chunk, in the order of the rows.
         """
         self._segments = {}
         for layout in layouts if self.has_adapters else ():
@@ -77,11 +78,11 @@ class LayerProducts:
             self._segments[stop] = segments
 
     def replaces(self, layer: nn.Module) -> bool:
-        """Return whether `of` computes a layer in another way than the layer itself."""
+        """Return whether `of` computes a layer differently from the layer itself."""
         return layer in self._parts or (self._packed and type(layer) is nn.Linear)
 
     def of(self, *layers: nn.Module) -> Product:
-        """Return the product of a layer, or of several layers of the same input, whose outputs are concatenated."""
+        """Return the product of a layer; of several layers with the same input, the outputs are concatenated."""
         if len(layers) == 1:
             product = make_product(layers[0], packed=self._packed)
         else:
@@ -93,7 +94,7 @@ class LayerProducts:
         return partial(self._multiply, product, [self._low_rank_product(layers, parts) for parts in by_adapter])
 
     def _low_rank_product(self, layers: Sequence[nn.Module], parts: Sequence[LowRank | None]) -> Product | None:
-        """Return the product of one adapter, as one product of low rank for all layers; None if it has none here."""
+        """Return one adapter's low-rank product for all of the layers together; None if it changes none of them."""
         found = [part for part in parts if part is not None]
         if not found:
             return None
@@ -116,7 +117,7 @@ class LayerProducts:
 
 
 class AdaptedLayer(nn.Module):
-    """A linear layer of any kind with its adapter."""
+    """Linear layer of any type, with an adapter."""
 
     down: Tensor
     up: Tensor
@@ -134,7 +135,7 @@ class AdaptedLayer(nn.Module):
 
 
 def with_adapter(model: PreTrainedModel, adapter: AdapterWeights) -> PreTrainedModel:
-    """Return a model with the same weights, and an adapter over them; the model itself stays as it is."""
+    """Return a model that shares the weights of another and applies an adapter; the other model is not changed."""
     twin = shallow_twin(model)
     network = cast(nn.Module, twin)
     for name, low_rank in adapter.items():

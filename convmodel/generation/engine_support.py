@@ -1,4 +1,4 @@
-"""Models that the engine computes as transformers does, by their description, or by a trial of unknown ones."""
+"""Check whether the engine computes a model as transformers does, by its architecture or, if untested, by a trial."""
 
 from weakref import WeakKeyDictionary
 
@@ -17,21 +17,21 @@ TESTED = frozenset(
         *("olmo2", "gpt_neox", "granite", "smollm3", "gpt_oss", "opt", "gpt2", "cohere", "starcoder2", "glm"),
     }
 )
-"""Architectures whose replies the tests compare with those of `generate`."""
+"""Architectures for which tests compare the engine's replies with those of `generate`."""
 
 TRIAL = 12
-"""Number of tokens that a model of another architecture is tried with."""
+"""Number of tokens in the trial of a model with another architecture."""
 
 TOLERANCE = {torch.float64: 0.01, torch.float32: 0.01}
-"""Largest difference between the logits of both ways, as a share of their standard deviation; 0.2 in half precision."""
+"""Largest allowed difference of logits in a trial, as a share of their standard deviation; 0.2 in half precision."""
 
 _tried: WeakKeyDictionary[PreTrainedModel, bool] = WeakKeyDictionary()
 
 
 def supports_engine(model: PreTrainedModel) -> bool:
-    """Return whether the engine computes a model as transformers does; otherwise transformers' `generate` writes.
+    """Return whether the engine computes a model as transformers does; if not, `generate` has to be used.
 
-    A model of an architecture that no test compares is tried once, on a few tokens.
+    A model whose architecture is not in `TESTED` is tried once, on a few tokens.
     """
     if not can_decode(model):
         return False
@@ -44,7 +44,7 @@ def supports_engine(model: PreTrainedModel) -> bool:
 
 @torch.inference_mode()
 def _agrees(model: PreTrainedModel) -> bool:
-    """Return whether the logits of two sequences read in two steps are those of the model's own forward pass."""
+    """Return whether the engine's logits, of two sequences in two steps, match those of the model's forward pass."""
     rows = embedding_rows(model)
     ids = [(7 * n + 3) % rows for n in range(TRIAL)]
     steps = [
@@ -56,7 +56,7 @@ def _agrees(model: PreTrainedModel) -> bool:
         runner = ModelRunner(model)
         cache = KVCache(2, TRIAL, model.device)
         logits = torch.cat([runner.read(chunks, cache) for chunks in steps])
-    except Exception:  # a layer that calls attention in another way than the engine understands
+    except Exception:  # such as a layer that calls attention in a way that the engine does not support
         return False
     expected = expected.float()
     allowed = TOLERANCE.get(model.dtype, 0.2) * expected.std()

@@ -154,7 +154,7 @@ class Ranking:
         return self._mean(name.format(n=pool, k=k), lambda example: count(example.ranks, k), meaning, depends_on_scores)
 
     def _pool(self, examples: Iterable[ExampleRanks]) -> str:
-        """Return the pool size for names: "10", "5-20" if pools differ, "n" without examples."""
+        """Return the pool size as text for metric names: "10", "5-20" if pools differ, "n" without examples."""
         sizes = {example.pool for example in examples} if self._pool_name is None else {self._pool_name}
         if not sizes:
             return "n"

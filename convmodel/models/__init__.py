@@ -1,1 +1,1 @@
-"""Models: those that write, those that choose, their folders and cards."""
+"""Models that generate replies, models that select replies, and their folders and cards."""

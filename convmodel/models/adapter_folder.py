@@ -1,4 +1,4 @@
-"""Read the low-rank products of an adapter's folder, as peft writes it, for several adapters over one base model."""
+"""Read adapters' folders, as peft writes them, into low-rank products, so that several can share one base model."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ from convmodel.models.model_source import ModelSource
 from convmodel.models.weight_checks import check_finite
 
 PREFIX = "base_model.model."
-"""Beginning of the names in peft's weights, before the name of the layer in the model."""
+"""Prefix that peft's weights have before the name of the layer in the model."""
 
 DOWN, UP = ".lora_A.weight", ".lora_B.weight"
 
@@ -34,29 +34,29 @@ HARMLESS = {
     *("lora_alpha", "lora_dropout", "fan_in_fan_out", "use_rslora", "rank_pattern", "alpha_pattern", "bias"),
     *("init_lora_weights", "eva_config", "megatron_core", "qalora_group_size", "runtime_config"),
 }
-"""Options of peft's LoraConfig with which an adapter is products of low rank and nothing else."""
+"""Options of peft's LoraConfig with which an adapter consists of low-rank products only."""
 
 PLAIN_STARTS = (None, True, False, "gaussian", "orthogonal", "eva")
-"""Values of `init_lora_weights` that leave the weights of the base as they are."""
+"""Values of `init_lora_weights` that do not change the weights of the base model."""
 
 
 @dataclass(frozen=True, slots=True)
 class AdaptedModel(Generic[AnyLanguageModel]):
-    """A model with an adapter over the weights of another, and that adapter."""
+    """A model that applies an adapter to the weights of another model, and the adapter."""
 
     model: AnyLanguageModel
     adapter: AdapterWeights
 
 
 def open_adapter(name_or_path: str, base: ModelSource) -> AdapterSource:
-    """Return the source of an adapter over a base that need not be loaded yet.
+    """Return the source of an adapter for a base model, which need not be loaded yet.
 
     Args:
         name_or_path: the adapter's folder or Hub name.
 
     Raises:
         FileNotFoundError: when a file is missing.
-        ValueError: for an adapter of another base model, a damaged one, and one of more than low-rank products.
+        ValueError: for an adapter of another base model, a damaged adapter, and one with more than low-rank products.
     """
     source = AdapterSource.read(checked_source(name_or_path, needs=ADAPTER)).over(base)
     _check_base(source, base)
@@ -65,13 +65,13 @@ def open_adapter(name_or_path: str, base: ModelSource) -> AdapterSource:
 
 
 def load_adapter(base: AnyLanguageModel, source: AdapterSource) -> AdaptedModel[AnyLanguageModel]:
-    """Return a model with the weights of another, in memory once, and an adapter over them.
+    """Return a model that applies an adapter to a base model, with one copy of the base model's weights in memory.
 
-    Tokenizer, layout and decoding options are those of the adapter's folder where it has them, as for an adapter that
-    is merged; the base may be in int8.
+    Tokenizer, layout and decoding options come from the adapter's folder if it has them, as for a merged adapter. The
+    base model may be in int8.
 
     Args:
-        base: the model under the adapter, loaded.
+        base: the loaded base model.
         source: see `open_adapter`.
 
     Raises:
@@ -90,7 +90,7 @@ def read_adapter(folder: Path, model: PreTrainedModel, *, title: str) -> Adapter
         title: the name of the adapter in errors.
 
     Raises:
-        ValueError: for an adapter that is more than low-rank products of linear layers, or does not fit the model.
+        ValueError: for an adapter that does not fit the model, or has more than low-rank products of linear layers.
     """
     config = read_json_object(folder / ADAPTER)
     weights = load_file(folder / ADAPTER_WEIGHTS)
@@ -111,7 +111,7 @@ def read_adapter(folder: Path, model: PreTrainedModel, *, title: str) -> Adapter
 
 
 def _check_config(file: Path, config: Mapping[str, Any]) -> None:
-    """Raise ValueError for an adapter that is more than low-rank products."""
+    """Raise ValueError for an adapter with more than low-rank products."""
     for name, value in config.items():
         if value and name not in HARMLESS:
             raise ValueError(f"{file}: {name}={value!r}, which cannot share a base with other adapters; {ALONE}")
@@ -125,7 +125,7 @@ def _check_config(file: Path, config: Mapping[str, Any]) -> None:
 
 
 def _layer_names(file: Path, weights: Mapping[str, Tensor]) -> Iterator[str]:
-    """Yield the names of the layers of an adapter's weights; raise ValueError for weights that are none of a LoRA."""
+    """Yield the names of the layers that an adapter changes; raise ValueError for weights of any other type."""
     for name in sorted(weights):
         end = next((end for end in (DOWN, UP) if name.endswith(end)), None)
         layer = name.removeprefix(PREFIX).removesuffix(end or "")
@@ -145,7 +145,7 @@ def _shape(layer: nn.Module | None) -> tuple[int, int] | None:
 
 
 def _scale(config: Mapping[str, Any], name: str, rank: int) -> float:
-    """Return the factor of a layer's product, as peft computes it."""
+    """Return the factor that peft applies to a layer's low-rank product."""
     patterns = (config.get("alpha_pattern") or {}).items()
     found = (value for pattern, value in patterns if re.match(rf"(.*\.)?({pattern})$", name))
     alpha = float(next(found, config.get("lora_alpha", 8)))
@@ -155,7 +155,8 @@ def _scale(config: Mapping[str, Any], name: str, rank: int) -> float:
 def _check_base(adapter: AdapterSource, base: ModelSource) -> None:
     """Raise ValueError when an adapter names another base model.
 
-    A folder that is not here may have been moved: then the last part of its name counts, as for a name of the Hub.
+    A named folder that does not exist may have been moved. Only the last part of its name is then compared, as for a
+    name on the Hub.
     """
     named = adapter.base_name
     paths = Path(named), Path(base.name)

@@ -1,4 +1,4 @@
-"""A thread that runs one engine, and transformers' `generate` where the engine does not support a request."""
+"""Thread that runs an engine, and transformers' `generate` for requests that the engine does not support."""
 
 import atexit
 import threading
@@ -26,10 +26,10 @@ CLOSED = "the writer is closed; make a new one"
 
 
 class EngineThread(ClosesOnExit):
-    """Generates texts for the requests of many threads, with one model and adapters over it.
+    """Generates texts for the requests of many threads, with one model and its adapters.
 
-    Requests with options that the engine does not support (beam search), and all requests to an architecture that it
-    does not support, run in transformers' `generate`, one at a time, and block the other requests meanwhile.
+    Requests with options that the engine does not support (beam search), and all requests if it does not support the
+    model, run in transformers' `generate`. They run one at a time, and all other requests wait meanwhile.
 
     Args:
         model: the model; its weights must not change any more.
@@ -54,13 +54,13 @@ class EngineThread(ClosesOnExit):
         self._max_open = None if max_waiting is None else max_running + max_waiting
         self._open = 0
         self._engine = self._new_engine()
-        self._finished_load = Load()  # tokens outside the current engine
+        self._finished_load = Load()  # token counts that the current engine does not include
         self._num_running = 0
         self._changed = threading.Condition()
         self._arrived: deque[GenerationHandle[Any]] = deque()
         self._running: dict[RequestState, GenerationHandle[Any]] = {}
         self._closed = False
-        release_openmp_threads()  # those of the thread that loaded the model
+        release_openmp_threads()  # workers of the calling thread, which may have loaded the model
         self._thread = threading.Thread(target=self._run, name="convmodel writer", daemon=True)
         self._thread.start()
         # A thread that still computes when the interpreter shuts down would abort the process.
@@ -81,7 +81,7 @@ class EngineThread(ClosesOnExit):
         return self._engine is not None
 
     def submit(self, handle: GenerationHandle[Any]) -> None:
-        """Queue a request; raise QueueFull when too many wait, and RuntimeError after `close`."""
+        """Queue a request; raise QueueFull when too many requests are open, and RuntimeError after `close`."""
         with self._changed:
             if self._closed:
                 raise RuntimeError(CLOSED)
@@ -92,7 +92,7 @@ class EngineThread(ClosesOnExit):
             self._changed.notify_all()
 
     def release(self) -> None:
-        """Count a request as ended."""
+        """Decrease the number of open requests by one."""
         with self._changed:
             self._open -= 1
 
@@ -120,7 +120,7 @@ class EngineThread(ClosesOnExit):
         error: Exception = self._closed_early()
         try:
             self._generate_until_closed()
-        except Exception as fatal:  # such as a failure to create a new engine: no request is left waiting
+        except Exception as fatal:  # such as a failure to create a new engine; all requests must end
             error = fatal
         with self._changed:
             self._closed = True
@@ -215,7 +215,7 @@ class EngineThread(ClosesOnExit):
             self._count_tokens(_load_of(old))
 
     def _count_tokens(self, load: Load) -> None:
-        """Add tokens that the current engine does not count."""
+        """Add token counts that the current engine does not include."""
         with self._changed:
             self._finished_load = _add_loads(self._finished_load, load)
 

@@ -1,4 +1,4 @@
-"""Addresses that almost exist, and their methods: the remedies of the errors 404 and 405."""
+"""Suggest addresses and methods in the messages of errors 404 and 405."""
 
 import re
 from collections.abc import Mapping
@@ -24,11 +24,11 @@ OTHER_APIS: Mapping[str, tuple[str, str]] = {
     "/api/v1/generate|/api/extra/generate/stream": ("KoboldAI", TEXTS),
     "/(embed|embedding)": ("llama.cpp and TEI", VECTORS),
 }
-"""Addresses of APIs that are not here: of which one, and the address with the same use."""
+"""Patterns of addresses of unsupported APIs, each with the API's name and the supported address for the same use."""
 
 
 def remedy(app: FastAPI, path: str) -> str:
-    """Return the address that a request of an unknown one may have meant, as the end of an error's message."""
+    """Return a suggestion for an unknown address, as the end of an error message."""
     path = path[:1000]
     for pattern, (name, address) in OTHER_APIS.items():
         if re.fullmatch(pattern, path):
@@ -38,13 +38,13 @@ def remedy(app: FastAPI, path: str) -> str:
 
 
 def methods_of(app: FastAPI, path: str) -> str | None:
-    """Return the methods of an address; the framework's own Allow header names those of one route only."""
+    """Return the methods of all routes of an address; the framework's Allow header lists those of one route only."""
     methods = {method for route in _routes_to(app, path) for method in route.methods or ()}
     return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set()))) or None
 
 
 def _near_address(app: FastAPI, path: str) -> str | None:
-    """Return the address of which a path is a variation: without /v1, with another prefix, or with a slash behind."""
+    """Return an existing address that differs from a path only in a missing /v1, another prefix, or a final slash."""
     parts = [part for part in path.split("/") if part]
     for first in range(len(parts)):
         tail = "/".join(parts[first:])
@@ -55,6 +55,6 @@ def _near_address(app: FastAPI, path: str) -> str | None:
 
 
 def _routes_to(app: FastAPI, path: str) -> list[APIRoute]:
-    """Return the routes of the API's description that match a path."""
+    """Return the routes in the API description that match a path."""
     routes = (route for route in app.routes if isinstance(route, APIRoute) and route.include_in_schema)
     return [route for route in routes if route.path_regex.fullmatch(path)]

@@ -107,9 +107,11 @@ def _batch_bounds_within_padding(
 
 
 def _batch_bounds(costs: np.ndarray, shortest: np.ndarray, budget: int, max_padding: float) -> np.ndarray:
-    """Return the starts of the batches, and the end of the last one, that fill the budget with rows of ascending cost.
+    """Return the start of each batch, followed by the end of the last batch.
 
-    A row takes `shortest` tokens at least, and `costs` at most after shuffling; `max_padding` is a share of a batch.
+    Rows are in ascending order of cost, and a batch contains as many of them as the budget and `max_padding` allow.
+    After shuffling, a row has at least `shortest` and at most `costs` tokens. `max_padding` is the largest share of
+    padding in a batch.
     """
     known = np.append(0, np.cumsum(shortest))
     bounds = [0]

@@ -1,7 +1,7 @@
-"""Lay out a context for the encoder of an encoder-decoder, whose decoder writes the reply.
+"""Lay out a context for the encoder of an encoder-decoder model; the decoder writes the reply.
 
-The turns are joined in the way that the model was trained with, and stand between the tokens that the tokenizer itself
-puts around a text:
+The turns are joined as in the training of the model, and are enclosed in the special tokens that the tokenizer puts
+around a text:
 
     BlenderBot          your persona: I am Ann␣␣ Hello␣␣ How are you</s>
     BlenderBot small    your persona: i am ann __newln__ hello __newln__ how are you
@@ -21,15 +21,15 @@ from convmodel.tokens.text_tokenizer import NEWLINE_TOKEN, TextTokenizer
 from convmodel.tokens.turn_windows import LayoutCosts
 
 SPACES = "  "
-"""The separator of turns in the training of BlenderBot; HF's tokenizers and ParlAI agree."""
+"""The separator of turns in the training of BlenderBot, both in ParlAI and in HF's tokenizers."""
 
 PERSONA = "your persona:"
-"""The beginning of a persona sentence in the training of BlenderBot."""
+"""The prefix of a persona sentence in the training of BlenderBot."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderWords:
-    """Token ids that are added to the texts: around all of them, between two, and before a persona sentence."""
+    """Token ids that are added: before and after all texts, between two texts, and before each persona sentence."""
 
     begin: tuple[int, ...]
     end: tuple[int, ...]
@@ -38,12 +38,12 @@ class EncoderWords:
 
 
 class EncoderLayout(ConversationLayout):
-    """Persona sentences and turns, joined; see the module. Nothing is predicted: the reply is the decoder's.
+    """Layout of joined persona sentences and turns; see the module. Nothing is predicted: the decoder writes the reply.
 
     Args:
         words: the ids that are added to the texts.
         end_token_id: the token that ends a reply.
-        joins_by_space: whether white space separates the turns, so that that of a text becomes single spaces.
+        joins_by_space: whether white space separates the turns; white space in a text is then reduced to single spaces.
     """
 
     name = "encoder"
@@ -92,15 +92,15 @@ class EncoderLayout(ConversationLayout):
         return ConversationSequence(ids, [], [IGNORED] * len(ids), metadata, spans)
 
     def append_reply(self, context: ConversationSequence, reply: Ids) -> ConversationSequence:
-        """Return a context with the tokens of a reply behind it, which the decoder is to write.
+        """Return a context followed by the tokens of a reply, which the decoder is to write.
 
-        They begin as the tokenizer's texts do: BART writes `<s>` first.
+        The reply begins with the tokens that the tokenizer puts before a text: `<s>` for BART.
         """
         return extend(context, [*self._words.begin, *reply, *self.end_token_ids], reply)
 
 
 def make_encoder_layout(tokenizer: TextTokenizer) -> EncoderLayout:
-    """Return the layout for the encoder that a tokenizer belongs to."""
+    """Return the layout for the encoder of a tokenizer's model."""
     own: Any = tokenizer.hf_tokenizer
     around = tuple(own("")["input_ids"])
     has_end = around[-1:] and around[-1] in (own.eos_token_id, own.sep_token_id)

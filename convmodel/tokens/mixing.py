@@ -9,11 +9,11 @@ from convmodel.tokens.batching import TokenBudgetSampler
 
 
 class StratifiedSample:
-    """Sample of about `tokens` tokens out of S sequences, another one in each epoch, without replacement.
+    """Sample of about `tokens` tokens from S sequences, different in each epoch, without replacement.
 
-    The sequences are sorted by length and divided into as many strata as the sample has sequences; an epoch takes one
-    of each. All samples have nearly the same tokens, no sequence returns before all of its stratum were taken, and the
-    sample of an epoch depends on the seed and the epoch alone.
+    The sequences are sorted by length and divided into as many strata as the sample has sequences; each epoch draws one
+    sequence from each stratum. All samples have nearly the same number of tokens. No sequence is drawn again before all
+    of its stratum were drawn. The sample of an epoch depends only on the seed and the epoch.
 
     Args:
         lengths: (S,) number of tokens of each sequence, at least 1.

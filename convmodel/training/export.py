@@ -29,7 +29,7 @@ class ExportableModule(Protocol):
         """Save the model with its card; `weights` were gathered from all processes."""
 
     def card_metrics(self, best: float) -> dict[str, float | int]:
-        """Return the metrics shown on the model card, for a best validation of `best`."""
+        """Return the metrics shown on the model card; `best` is the best validation metric."""
 
 
 LINK = "exported"

@@ -143,7 +143,7 @@ class SelectorModule(TrainingModule):
         self.selector.save_pretrained(folder, card=card)
 
     def card_metrics(self, best: float) -> dict[str, float | int]:
-        """Return the metrics shown on the model card, for a best validation of `best`."""
+        """Return the metrics shown on the model card; `best` is the best validation metric."""
         return {f"validation R_{self._pool_size}@1": best}
 
     # Loss

@@ -1,4 +1,4 @@
-"""Building a conversation from the exchanges of an episode; shared by both ParlAI formats."""
+"""Build a conversation from the exchanges of an episode, for both ParlAI formats."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,8 +1,8 @@
 """Messages of Facebook Messenger and Instagram: `message_1.json` and so on, of "Download your information" as JSON.
 
-Meta's files have UTF-8 read as Latin-1 ("TrÃ¨s"), which is mended. Messages stand newest first, 10,000 in a file; the
-files of one folder are one chat. The export of encrypted chats has other names of the same fields (`senderName`), as
-has Instagram's first export, `messages.json` of 2018 and 2019 (`sender`), a list of chats.
+Meta's files contain UTF-8 that was decoded as Latin-1 ("TrÃ¨s"); this is undone. Messages are stored newest first, with
+10,000 in a file. All files of one folder are one chat. Two other exports have other names for the same fields: that of
+encrypted chats (`senderName`), and Instagram's first one, `messages.json` of 2018 and 2019 (`sender`), a list of chats.
 """
 
 import re

@@ -118,7 +118,7 @@ def _sender(fields: Mapping[str, Any], names: Names, me: str | None) -> str:
 
 
 def _clean(text: str, names: Names) -> str:
-    """Return a text with the names of people and channels, and with links as they are shown."""
+    """Return a text with mentions replaced by the names of people and channels, and links by their visible text."""
 
     def replace(match: re.Match[str]) -> str:
         kind, target, label = match.groups()

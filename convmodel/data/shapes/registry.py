@@ -92,7 +92,7 @@ def list_names(names: Iterable[str]) -> dict[str, str]:
 
 
 def match_shapes(names: Iterable[str], options: ReadOptions) -> list[tuple[Shape, dict[str, str]]]:
-    """Return the shapes that an object or a row may have by its names, each with the key of each role.
+    """Return the shapes whose required names an object or a row has, each with the actual key of each role.
 
     Args:
         names: the names of its keys or columns.
@@ -159,7 +159,7 @@ EMPATHETIC = Shape("EmpatheticDialogues", {}, group=partial(UtteranceGroup, esca
 def find_shape(
     value: Mapping[str, Any], matches: list[tuple[Shape, dict[str, str]]]
 ) -> tuple[Shape, dict[str, str]] | None:
-    """Return the first of the shapes that also fits the values."""
+    """Return the first match whose shape also fits the values."""
     return next((match for match in matches if match[0].fits is None or match[0].fits(value, match[1])), None)
 
 

@@ -1,1 +1,1 @@
-"""Steps of decoders on a CPU that numba compiles for this machine."""
+"""Decoder steps on a CPU, compiled by numba for this machine."""

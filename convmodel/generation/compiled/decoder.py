@@ -1,4 +1,4 @@
-"""Decoder of a GPT-2 or a Llama on a CPU whose steps numba compiles, once, for this machine."""
+"""Decoder for GPT-2 and Llama models on a CPU, with steps that numba compiles once for this machine."""
 
 import weakref
 from collections.abc import Sequence
@@ -18,13 +18,15 @@ from convmodel.generation.kv_cache import KVCache
 
 
 class CompiledDecoder:
-    """Decoder whose rows do not depend on each other, bit for bit.
+    """Decoder that computes each row independently of the other rows, bit for bit.
 
-    A step is one call without Python, and weights are read in the order in which they lie in memory: a few rows take
-    little longer than the memory needs. Products are those of fp32 activations with the weights, also in int8.
+    A step is one call of compiled code, without Python. Weights are read in the order of their addresses, so a step of
+    a few rows takes little longer than reading the weights from memory. Activations are fp32; for products with int8
+    weights they are rounded to integers of up to 16 bits, see `round_rows`.
 
     Args:
-        model: a model in evaluation mode that `weights.supports_compiled`, in fp32 or int8. Its weights are copied.
+        model: a model in evaluation mode for which `weights.supports_compiled` is true, in fp32 or int8. Its weights
+            are copied.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
@@ -56,7 +58,7 @@ class CompiledDecoder:
         Args:
             ids, types, positions: (N,) token ids, types (or None) and positions.
             slots: the slot of each token in the cache.
-            cache: of the sequences.
+            cache: the cache of the sequences.
             wanted: (W,) indices of the tokens whose logits are needed.
 
         Returns:
@@ -98,7 +100,7 @@ class CompiledDecoder:
         )
 
     def _attach(self, cache: KVCache) -> None:
-        """Give the layers the addresses of a cache's memory, which stay the same."""
+        """Store the addresses of a cache's keys and values in the layers; they do not change while the cache exists."""
         if self._cache is cache:
             return
         new = torch.empty(1, self._model.groups, self._model.width)

@@ -1,4 +1,4 @@
-"""A linear layer on a CPU as one compiled call, whose rows do not depend on each other."""
+"""Linear layer on a CPU as one compiled call that computes each row independently of the other rows."""
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
@@ -11,16 +11,16 @@ from convmodel.generation.compiled.step import RoundedRows, compute_product, rou
 from convmodel.generation.compiled.tiles import TileMemory
 
 SINGLE = 200_000
-"""Number of weights times rows up to which other threads do not help."""
+"""Largest number of weights times rows that one thread computes alone."""
 
 
 class Product:
-    """Product of rows with weights and their scales, plus a bias.
+    """Product of rows with a matrix of scaled weights, plus a bias.
 
     Args:
-        weight: (out, in), int8 or fp32.
-        scales: (out,) of int8 weights; None for fp32.
-        bias: (out,), or None.
+        weight: (out, in) weights, int8 or fp32.
+        scales: (out,) scales of int8 weights; None for fp32.
+        bias: (out,) bias, or None.
     """
 
     def __init__(self, weight: Tensor, scales: Tensor | None, bias: Tensor | None) -> None:

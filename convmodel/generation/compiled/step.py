@@ -1,10 +1,10 @@
-"""One step of a decoder: all layers for all new tokens in one call, by threads that wait for each other.
+"""One step of a decoder: several threads compute all layers for all new tokens in one call, and wait for each other.
 
-The order of the sums of a row depends on nothing but the row, so that its logits are the same, bit for bit, alone and
-beside any others, and however a context was split.
+The order of summation in a row depends on that row only. Its logits are therefore the same, bit for bit, whether the
+row is computed alone or with others, and however its context was divided into steps.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numba
 import numpy as np
@@ -12,6 +12,7 @@ from llvmlite import binding
 
 from convmodel.generation.compiled.vector_code import (
     TILE,
+    Code,
     add_atomically,
     as_floats,
     float_of_bits,
@@ -21,10 +22,10 @@ from convmodel.generation.compiled.vector_code import (
 )
 
 PRODUCT = ("i8", 3)
-"""Addresses of a layer's weights in tiles, of their scales (int8 only) and of its biases; 0 if there are none."""
+"""Addresses of a layer's weights in tiles, of their scales (int8 only) and of its biases; absent ones are 0."""
 
 NORM = ("i8", 2)
-"""Addresses of a norm's weights and biases."""
+"""Addresses of a norm's weights and biases; absent biases are 0."""
 
 LAYER = np.dtype(
     [
@@ -45,20 +46,20 @@ LAYER = np.dtype(
 )
 
 STORE, ADD, GELU, GATED_SILU = range(4)
-"""Uses of a product: it is stored, or added, or activated; or half of it is activated and multiplied by the rest."""
+"""Uses of a product: store it, add it, store its GELU, or store the SiLU of one half times the other half."""
 
 SPINS = 2_000
-"""Number of times that a waiting thread checks the others before it lets other programs run."""
+"""Number of times that a waiting thread reads the counter before it starts to yield the processor."""
 
 MOST = 6 if binding.get_host_cpu_features().get("avx512f") else 2
-"""Number of rows whose sums fit in the vector registers."""
+"""Largest number of rows whose sums fit in the vector registers."""
 
 
 class Model(NamedTuple):
-    """A model as the step reads it.
+    """Parameters of a model, in the form that `run_step` reads.
 
-    `norm` and `head` are those after the last layer; `cosines` and `sines` are (P, width / 2), by position; `inner_use`
-    is GELU or GATED_SILU.
+    `norm` and `head` are the norm and the output layer after the last layer. `cosines` and `sines` (P, width / 2) have
+    one row for each position. `inner_use` is GELU or GATED_SILU.
     """
 
     layers: Any
@@ -76,18 +77,18 @@ class Model(NamedTuple):
 
 
 class RoundedRows(NamedTuple):
-    """Memory for rows of whole numbers and their factors; see `round_rows`."""
+    """Memory for rows that are rounded to integers, and for their factors; see `round_rows`."""
 
     rounded: Any
     factors: Any
 
 
 class Rows(NamedTuple):
-    """The tokens of a step, and the memory that it works in.
+    """Tokens of a step, and the working memory of the step.
 
-    `places` (N, 2) are slots and positions, `wanted` (W,) the rows whose logits are needed, `hidden` (N, D) embeddings,
-    which are overwritten, and `logits` (W, V) the result. `rounded` and `factors` are those of `RoundedRows`. Each slot
-    and head of the cache has memory for `positions`.
+    `places` (N, 2) are the slots and positions of the tokens. `wanted` (W,) are the rows whose logits are needed.
+    `hidden` (N, D) are embeddings at first, and are overwritten. `logits` (W, V) is the result. `rounded` and `factors`
+    are those of `RoundedRows`. Each slot and head of the cache has memory for `positions` tokens.
     """
 
     places: Any
@@ -103,7 +104,14 @@ class Rows(NamedTuple):
     logits: Any
 
 
-jit = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
+def jit(function: Code) -> Code:
+    """Compile a function when it is first called, and keep the result on disk if any folder can be written."""
+    options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
+    try:
+        return cast(Code, numba.njit(cache=True, **options)(function))
+    except RuntimeError:  # numba finds no folder
+        return cast(Code, numba.njit(**options)(function))
+
 
 _int8 = [make_tile_product(rows, "int8") for rows in range(1, 7)]
 _float = [make_tile_product(rows, "float32") for rows in range(1, 7)]
@@ -145,7 +153,10 @@ def _multiply_float(rows: int, x: int, weights: int, size: int, sums: int) -> No
 
 @jit
 def _meet(threads: int, counter: int, arrivals: int) -> int:
-    """Wait until all threads have come here; `arrivals` before are counted at an address. Return those after."""
+    """Wait until all threads have arrived, and return the new number of arrivals.
+
+    `counter` is the address of the shared number, and `arrivals` was its value before any thread arrived here.
+    """
     arrivals += threads
     add_atomically(counter, 1)
     spins = 0
@@ -158,7 +169,7 @@ def _meet(threads: int, counter: int, arrivals: int) -> int:
 
 @jit
 def exponential(x: Any) -> Any:
-    """Return e to the power of a number of at most 88, within 2e-7 of its value (polynomial of the Cephes library)."""
+    """Return e**x for x up to 88, with a relative error of at most 2e-7 (polynomial of the Cephes library)."""
     x = max(x, np.float32(-87.0))
     n = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
     r = x - n * np.float32(0.693359375) + n * np.float32(2.12194440e-4)
@@ -180,7 +191,7 @@ def silu(x: Any) -> Any:
 
 @jit
 def gelu(x: Any) -> Any:
-    """Return GELU by its tanh approximation, in which tanh(y) is 2 / (1 + exp(-2 y)) - 1."""
+    """Return the tanh approximation of GELU, computed with tanh(y) = 2 / (1 + exp(-2 y)) - 1."""
     y = np.float32(1.5957691216) * (x + np.float32(0.044715) * x * x * x)
     return x / (np.float32(1.0) + exponential(min(-y, np.float32(87.0))))
 
@@ -209,10 +220,10 @@ def normalize(x: Any, y: Any, weight: int, bias: int, is_rms: int, eps: Any) -> 
 
 @jit
 def round_rows(thread: int, threads: int, x: Any, count: int, rounded: Any, factors: Any) -> None:
-    """Round a thread's share of the first rows of x (N, size) to whole numbers times a factor of each row.
+    """Round a thread's share of the first `count` rows of x (N, size) to integers, with a factor for each row.
 
-    The numbers have as many bits, at most 16, as leave the sums of their products with int8 weights within 32 bits.
-    `rounded` is a flat int16 array, in which rows of an odd size are followed by a 0; `factors` is (N,).
+    The integers use as many bits as possible, at most 16, such that the sums of their products with int8 weights fit in
+    32 bits. `rounded` is a flat int16 array; a row of odd size is followed by a 0. `factors` is (N,).
     """
     size = x.shape[1]
     width = size + size % 2
@@ -248,7 +259,7 @@ def _scale(sums: Any, count: int, tile: int, product: Any, factors: Any) -> None
 
 @jit
 def _write(sums: Any, row: int, target: Any, use: int) -> None:
-    """Write the outputs of a row: the sums (TILE,) of one tile, or for GATED_SILU of two tiles; see `STORE`."""
+    """Write the outputs of a row from the sums (TILE,) of one tile, or of two tiles for GATED_SILU; see `STORE`."""
     for i in range(len(target)):
         total = sums[0, row, i]
         if use == STORE:
@@ -265,22 +276,22 @@ def _write(sums: Any, row: int, target: Any, use: int) -> None:
 def multiply(
     thread: int, threads: int, product: Any, x: Any, rows: Any, count: int, use: int, y: Any, sums: Any
 ) -> None:
-    """Compute a thread's share of the outputs of a product for the first rows.
+    """Compute a thread's share of the outputs of a product for the first `count` rows.
 
     Args:
         thread, threads: index and number of threads.
         product: addresses; see `PRODUCT`.
-        x: (N, size) values, of which `rows.rounded` and `rows.factors` hold the rounded ones for int8 weights.
+        x: (N, size) values. For int8 weights, `rows.rounded` and `rows.factors` must hold the rounded values.
         rows: `Rows`.
         count: number of rows.
         use: see `STORE`.
         y: (N, O), the result.
-        sums: (2, MOST, TILE) numbers of working memory.
+        sums: (2, MOST, TILE) working memory.
     """
     outputs = y.shape[1]
     together = 2 if use == GATED_SILU else 1
     is_int8 = product[1] != 0
-    size = (x.shape[1] + 1) // 2 if is_int8 else x.shape[1]  # of 4 bytes each
+    size = (x.shape[1] + 1) // 2 if is_int8 else x.shape[1]  # in units of 4 bytes
     values = rows.rounded.ctypes.data if is_int8 else x.ctypes.data
     tile_size = TILE * size * (2 if is_int8 else 4)
     tiles = (outputs + TILE - 1) // TILE
@@ -305,7 +316,7 @@ def multiply(
 
 @jit
 def rotate(x: Any, cosines: Any, sines: Any) -> None:
-    """Rotate each pair of the numbers i and i + half of x by its angle."""
+    """Rotate each pair of values x[i] and x[i + half] by its angle."""
     half = len(cosines)
     for i in range(half):
         first = x[i]
@@ -323,7 +334,7 @@ def _cached(address: int, model: Any, positions: int, slot: int, group: int, cou
 
 @jit
 def _store(thread: int, threads: int, model: Any, layer: Any, rows: Any) -> None:
-    """Norm and rotate a thread's share of queries and keys, and write keys and values to the cache."""
+    """Normalize and rotate a thread's share of queries and keys, and write keys and values to the cache."""
     width = model.width
     heads = model.heads + model.groups
     items = len(rows.places) * (heads + model.groups)
@@ -368,7 +379,7 @@ def _attend(thread: int, threads: int, model: Any, layer: Any, rows: Any, scores
 
 @jit
 def _weigh(query: Any, keys: Any, scale: Any, start: int, shares: Any) -> None:
-    """Write the softmax of the scores of the keys from `start` on to `shares`."""
+    """Compute the softmax of the scores of the keys, beginning with key `start`, and write it to `shares`."""
     largest = np.float32(-np.inf)
     for j in range(start, len(keys)):
         total = np.float32(0.0)
@@ -386,7 +397,7 @@ def _weigh(query: Any, keys: Any, scale: Any, start: int, shares: Any) -> None:
 
 @jit
 def _normalize_rows(thread: int, threads: int, model: Any, norm: Any, rows: Any) -> None:
-    """Norm a thread's share of the hidden rows, and round them for int8 weights."""
+    """Normalize a thread's share of the hidden rows, and round them if the weights are int8."""
     count = len(rows.hidden)
     for row in range(count * thread // threads, count * (thread + 1) // threads):
         normalize(rows.hidden[row], rows.normed[row], norm[0], norm[1], model.is_rms, model.eps)
@@ -398,7 +409,7 @@ def _normalize_rows(thread: int, threads: int, model: Any, norm: Any, rows: Any)
 def _read_layer(
     thread: int, threads: int, counter: int, arrivals: int, model: Any, layer: Any, rows: Any, sums: Any, scores: Any
 ) -> int:
-    """Compute a layer, and return the arrivals after it."""
+    """Compute a layer, and return the number of arrivals after it; see `_meet`."""
     count = len(rows.hidden)
     _normalize_rows(thread, threads, model, layer.norm, rows)
     arrivals = _meet(threads, counter, arrivals)
@@ -427,11 +438,11 @@ def _read_layer(
 
 @jit
 def run_step(thread: int, threads: int, counter: int, model: Any, rows: Any) -> None:
-    """Compute all layers, as one of several threads that all call this with the same model and rows.
+    """Compute one thread's share of all layers; every thread calls this function with the same model and rows.
 
     Args:
         thread, threads: index and number of threads.
-        counter: address of an int64 that is 0 at first, by which the threads wait for each other.
+        counter: address of an int64, initially 0, that counts arrivals so that threads can wait for each other.
         model: a `Model`.
         rows: `Rows`.
     """

@@ -1,4 +1,4 @@
-"""Weights in the order in which compiled code reads them."""
+"""Copies of weights in the order in which compiled code reads them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,13 +16,13 @@ Linear = tuple[Tensor, Tensor | None, Tensor | None]
 
 
 class TileMemory:
-    """Copies of weights, whose addresses stay valid as long as this object exists."""
+    """Owner of copies of weights; their addresses stay valid as long as this object exists."""
 
     def __init__(self) -> None:
         self._kept: list[Tensor] = []
 
     def keep(self, tensor: Tensor | None) -> int:
-        """Return the address of a copy of a tensor, in its own type if that is int8, else in fp32; 0 for None."""
+        """Copy a tensor, as int8 if it is int8 and as fp32 otherwise, and return the copy's address; 0 for None."""
         if tensor is None:
             return 0
         dtype = torch.int8 if tensor.dtype == torch.int8 else torch.float32
@@ -30,14 +30,15 @@ class TileMemory:
         return self._kept[-1].data_ptr()
 
     def norm(self, module: Any) -> Addresses:
-        """Return the addresses of a norm's weights and biases."""
+        """Copy a norm's weights and biases, and return their addresses."""
         return self.keep(module.weight), self.keep(getattr(module, "bias", None))
 
     def product(self, *layers: Linear, alternating: bool = False) -> Addresses:
-        """Return the addresses of the weights, scales and biases of layers that read the same input.
+        """Copy the weights, scales and biases of layers with the same input, and return their addresses.
 
-        The weights are in tiles (tiles, in, TILE), each of TILE outputs, of one layer after the other; of all layers in
-        turn with `alternating`. Those in int8 are in pairs, (tiles, in / 2, TILE, 2).
+        The weights are stored in tiles of TILE outputs each, (tiles, in, TILE). The tiles of each layer follow those of
+        the layer before it; with `alternating`, the layers take turns tile by tile. Tiles in int8 hold pairs of inputs,
+        (tiles, in / 2, TILE, 2).
         """
         return tuple(self._tiles([layer[part] for layer in layers], alternating=alternating) for part in range(3))
 

@@ -1,7 +1,7 @@
 """Build the innermost loops in LLVM's intermediate representation, as functions that numba's code can call.
 
-Numba's own loops keep their sums in memory. Here they stay in vector registers, whichever a processor has: LLVM makes
-of a vector of 16 numbers one of AVX-512, two of AVX2 or four of NEON.
+Numba's own loops keep their sums in memory. The loops built here keep them in the vector registers of any processor:
+LLVM represents a vector of 16 fp32 numbers by one register of AVX-512, two of AVX2, or four of NEON.
 """
 
 import os
@@ -17,7 +17,7 @@ YIELD = "SwitchToThread" if os.name == "nt" else "sched_yield"
 
 LANES = 16
 TILE = 3 * LANES
-"""Outputs that are computed together. It divides the layers of most models, and their halves."""
+"""Number of outputs that are computed together. It divides the widths of most models' layers, and half the widths."""
 
 FLOAT = ir.FloatType()
 INT32 = ir.IntType(32)
@@ -36,9 +36,9 @@ def make_tile_product(rows: int, kind: Kind) -> Code:
     Its arguments are integers: the address of the rows, the address of the weights, the number of values of a row, and
     the address of the (rows, TILE) fp32 sums.
 
-    - "float32": rows (rows, size) and weights (size, TILE) are fp32. Each sum goes over the values in their order.
-    - "int8": rows are (rows, size, 2) int16 and weights (size, TILE, 2) int8. The sums are exact; none may exceed 31
-      bits. Processors multiply and add such pairs in one instruction.
+    - "float32": rows (rows, size) and weights (size, TILE) are fp32. Each sum adds the products in order of the index.
+    - "int8": rows are (rows, size, 2) int16 and weights (size, TILE, 2) int8. The sums are exact; their absolute values
+      must stay below 2**31. Processors multiply and add such pairs in one instruction.
     """
 
     @intrinsic
@@ -89,7 +89,7 @@ def _generate_product(
 
 
 class _Float:
-    """Products of fp32 numbers."""
+    """Code for products of fp32 numbers."""
 
     value = FLOAT
     column = VECTOR
@@ -111,7 +111,7 @@ class _Float:
 
 
 class _Int8:
-    """Products of pairs of int16 and int8 numbers; LLVM finds the instruction (pmaddwd, vpdpwssd) by this pattern."""
+    """Code for products of pairs of int16 and int8 numbers, compiled by LLVM to one instruction (pmaddwd, vpdpwssd)."""
 
     value = INT32
     column = ir.VectorType(ir.IntType(8), 2 * LANES)
@@ -141,7 +141,7 @@ _KINDS: dict[Kind, type[_Float] | type[_Int8]] = {"float32": _Float, "int8": _In
 
 
 def _shifted(builder: ir.IRBuilder, address: Any, offset: Any, element: ir.Type) -> Any:
-    """Return a pointer to elements at an address and offset, in bytes."""
+    """Return a pointer to elements at an address plus an offset in bytes."""
     return builder.inttoptr(builder.add(address, offset), element.as_pointer())
 
 
@@ -159,7 +159,7 @@ def _indices(values: Iterable[int]) -> Any:
 
 @intrinsic
 def add_atomically(context: Any, address: Any, amount: Any) -> Any:
-    """Add to the int64 at an address, and return its value before; all threads see it."""
+    """Add to the int64 at an address, visibly to all threads, and return its previous value."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         pointer = builder.inttoptr(arguments[0], INT64.as_pointer())
@@ -170,7 +170,7 @@ def add_atomically(context: Any, address: Any, amount: Any) -> Any:
 
 @intrinsic
 def load_atomically(context: Any, address: Any) -> Any:
-    """Return the int64 at an address."""
+    """Return the int64 at an address, as last written by any thread."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         return builder.load_atomic(builder.inttoptr(arguments[0], INT64.as_pointer()), "seq_cst", 8)
@@ -202,7 +202,7 @@ def as_floats(context: Any, address: Any) -> Any:
 
 @intrinsic
 def float_of_bits(context: Any, bits: Any) -> Any:
-    """Return the fp32 number that has the bits of an int32."""
+    """Reinterpret the bits of an int32 as an fp32 number."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], FLOAT)

@@ -1,4 +1,4 @@
-"""Read the weights of a GPT-2 or a Llama into the form in which a compiled step reads them."""
+"""Read the weights of GPT-2 and Llama models into the form that a compiled step uses."""
 
 from collections.abc import Iterable
 from typing import Any, cast
@@ -19,7 +19,7 @@ from convmodel.generation.llama_layers import LLAMA_LIKE
 
 
 def supports_compiled(model: PreTrainedModel) -> bool:
-    """Return whether `read_model` reads a model, of which no layer was replaced by one of another kind."""
+    """Return whether `read_model` supports a model: its architecture, activation, dtype, device and layer types."""
     if model.device.type != "cpu" or model.dtype != torch.float32:
         return False
     layers = [cast(nn.Module, model.get_output_embeddings())]
@@ -39,7 +39,7 @@ def supports_compiled(model: PreTrainedModel) -> bool:
 
 
 def read_model(model: PreTrainedModel, memory: TileMemory) -> Model:
-    """Return a model in fp32, or `to_int8`, as a compiled step reads it."""
+    """Return the parameters of a model, in fp32 or after `to_int8`, in the form that a compiled step uses."""
     is_gpt2 = isinstance(model, GPT2LMHeadModel)
     config = model.config
     inner = cast(Any, model.base_model)
@@ -108,7 +108,7 @@ def _product(memory: TileMemory, *layers: nn.Module, alternating: bool = False) 
 
 
 def _parts(layer: nn.Module) -> Linear:
-    """Return the weights (out, in) of a layer, their scales and its bias."""
+    """Return a layer's weights (out, in), their scales, and its bias."""
     if isinstance(layer, Int8Linear):
         return layer.parts
     weight = cast(Tensor, layer.weight)
@@ -116,7 +116,7 @@ def _parts(layer: nn.Module) -> Linear:
 
 
 def _rotation(model: PreTrainedModel, width: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return cosines and sines (P, width / 2) of all positions; of one without meaning for a GPT-2."""
+    """Return the rotary cosines and sines (P, width / 2) of all positions; unused (1, 1) zeros for a GPT-2."""
     rotary = getattr(model.base_model, "rotary_emb", None)
     if rotary is None:
         nothing = np.zeros((1, 1), np.float32)

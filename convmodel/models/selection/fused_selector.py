@@ -1,4 +1,4 @@
-"""The fused selector: scores of a selector, BM25 and other features, added up with learned weights."""
+"""Fused selector, which adds up the score of a selector, BM25 and other features with learned weights."""
 
 from collections.abc import Sequence
 from dataclasses import astuple
@@ -27,8 +27,8 @@ class FusedSelector(Selector):
     """A selector that adds up features with learned weights; see `Fusion`.
 
     Args:
-        encoder: the selector whose scores are features; None for features of words alone.
-        fusion: weights, and statistics of words.
+        encoder: the selector whose scores are features; None if all features are computed from words.
+        fusion: the weights, and the statistics of words.
 
     Raises:
         ValueError: for weights that were learned with another selector.
@@ -51,7 +51,7 @@ class FusedSelector(Selector):
 
     @classmethod
     def read(cls, encoder: Selector | None, folder: Path, *, learned: bool = True) -> Self:
-        """Read the fusion of a selector's folder; without `learned`, a lexical selector has default weights."""
+        """Read the fusion in a selector's folder; if not `learned`, a lexical selector gets default weights."""
         fusion = Fusion.read(folder)
         try:
             return cls(encoder, fusion if learned else Fusion.lexical(fusion.statistics))
@@ -64,7 +64,7 @@ class FusedSelector(Selector):
 
     @property
     def indexer(self) -> Selector:
-        """See `Selector.indexer`. Those of all lexical selectors are equal: an index of words needs no weights."""
+        """See `Selector.indexer`. All lexical selectors have equal ones: an index of words needs no weights."""
         return FusedSelector(None, Fusion({}, WordStatistics.of([]))) if self.encoder is None else self.encoder
 
     @property
@@ -80,7 +80,7 @@ class FusedSelector(Selector):
         return len(self.fusion.statistics.frequencies) if self.encoder is None else self.encoder.vocab_size
 
     def fingerprint(self) -> str:
-        """See `Selector.fingerprint`; weights and statistics of words are part of it."""
+        """See `Selector.fingerprint`; it covers the weights and the statistics of words."""
         features = sorted((name, astuple(feature)) for name, feature in self.fusion.features.items())
         return weights_digest((self.fusion.encoder, features, self.fusion.statistics), {})
 
@@ -99,13 +99,13 @@ class FusedSelector(Selector):
         self.fusion.write(folder)
 
     def parameters(self) -> int:
-        """See `Selector.parameters`; those of the fusion are counted too."""
+        """See `Selector.parameters`; the weights of the fusion are counted too."""
         return len(self.fusion.features) + (0 if self.encoder is None else self.encoder.parameters())
 
     # Scores
 
     def encode_candidates(self, candidates: Sequence[str]) -> Tensor:
-        """See `Selector.encode_candidates`; without an encoder, vectors have no numbers."""
+        """See `Selector.encode_candidates`; without an encoder, vectors have length 0."""
         return torch.empty(len(candidates), 0) if self.encoder is None else self.encoder.encode_candidates(candidates)
 
     def encode_contexts(self, contexts: Contexts, *, personas: Personas = None) -> FusedContexts:
@@ -130,7 +130,7 @@ class FusedSelector(Selector):
         return torch.stack([encoded.score(row, tables[row % len(tables)]) for row in range(len(encoded))])
 
     def explain(self, context: Sequence[str], candidates: Sequence[str], *, persona: Sequence[str] = ()) -> Parts:
-        """Return the addends of the score of each candidate, by feature."""
+        """Return each feature's contribution to the score of each candidate."""
         encoded = fused_contexts(self.encoder, self.fusion, [context], [persona], candidates=candidates)
         return encoded.parts_of(0, candidate_table(self, candidates))
 
@@ -140,7 +140,7 @@ SearchingSelector = DualEncoderSelector[Any, Any] | FusedSelector
 
 
 def require_searching(selector: Selector, *, remedy: str) -> SearchingSelector:
-    """Return a selector that can search; raise a ValueError, which ends with the remedy, for any other."""
+    """Return a selector if it can search; otherwise raise a ValueError whose message ends with `remedy`."""
     if not selector.searches:
         raise ValueError(f"a {selector.kind} reads context and candidate together and cannot search; {remedy}")
     assert isinstance(selector, DualEncoderSelector | FusedSelector)
@@ -148,13 +148,13 @@ def require_searching(selector: Selector, *, remedy: str) -> SearchingSelector:
 
 
 def candidate_table(selector: Selector, texts: Sequence[str]) -> CandidateTable:
-    """Return candidates with their words and, of a selector that encodes them apart from contexts, their vectors."""
+    """Return a table of candidates with their words and, if the selector can search, with their vectors."""
     vectors = selector.encode_candidates(texts) if selector.searches else torch.empty(len(texts), 0)
     return CandidateTable(CandidateMatrix(vectors, quantise=False), lambda: WordTable.of(texts))
 
 
 def feature_names(encoder: Selector | None) -> list[str]:
-    """Return the names of all features that a selector, or none, allows."""
+    """Return the names of all features that are available with an encoder, or without one."""
     names = [] if encoder is None else [*ENCODER_FEATURES]
     return [*names, *(VECTOR_FEATURES if encoder is not None and encoder.searches else ()), *WORD_FEATURES]
 
@@ -168,10 +168,11 @@ def fused_contexts(
     candidates: Candidates | None = None,
     names: Sequence[str] | None = None,
 ) -> FusedContexts:
-    """Encode contexts for a fusion; `names` are the features that are needed, by default all that count.
+    """Encode contexts for a fusion.
 
     Args:
-        candidates: for a selector that reads context and candidate together, the candidates as for `score`.
+        candidates: the candidates, as for `score`; needed for a selector that reads context and candidate together.
+        names: the features to compute, by default all with nonzero weights.
     """
     wanted = names if names is not None else [name for name, feature in fusion.features.items() if feature.weight]
     checked = checked_contexts(contexts, personas)
@@ -191,7 +192,7 @@ def _terms(
     personas: Sequence[Sequence[str]],
     names: Sequence[str],
 ) -> dict[str, Term]:
-    """Return the features of `names` that are computed from vectors, with weight 1."""
+    """Return the features in `names` that are computed from vectors, each with weight 1."""
     terms: dict[str, Term] = {}
     if "encoder_context" in names:
         terms["encoder_context"] = Term(encoder.encode_contexts(contexts, personas=personas))
@@ -203,7 +204,7 @@ def _terms(
 
 
 def _as_candidates(encoder: DualEncoderSelector[Any, Any], texts: Sequence[Sequence[str]]) -> EncodedContexts:
-    """Return the vectors of each context's texts, encoded as candidates; one of zeros where there are none."""
+    """Return the vectors of each context's texts, encoded as candidates; a zero vector for a context without texts."""
     distinct = list(dict.fromkeys(text for of_context in texts for text in of_context))
     rows = {text: row for row, text in enumerate(distinct)}
     vectors = torch.cat([encoded := encoder.encode_candidates(distinct), torch.zeros_like(encoded[:1])])

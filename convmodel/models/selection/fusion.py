@@ -1,4 +1,4 @@
-"""Linear fusion of named features of a context and a candidate, and its file in the folder of a selector."""
+"""Linear fusion of named features of a context and a candidate, and its file in a selector's folder."""
 
 import json
 import math
@@ -19,20 +19,22 @@ from convmodel.models.selection.selector_files import FUSION
 VERSION = 1
 
 WORD_FEATURES = ("bm25_context", "bm25_last_turn", "bm25_persona", "log_length", "said_already")
-"""Features without a model: BM25 of persona and context, of the last turn, and of the best persona sentence; the
-logarithm of 1 + the number of words; and 1 for a text with the words of a turn of the context."""
+"""Features that need no model. The first three are BM25 scores of a candidate for persona and context together, for the
+last turn, and for the best persona sentence. `log_length` is the logarithm of 1 + the candidate's number of words.
+`said_already` is 1 for a candidate with the same words as a turn of the context, and 0 for others."""
 
 ENCODER_FEATURES = ("encoder_context",)
-"""The score of any selector."""
+"""Feature of any selector: its score."""
 
 VECTOR_FEATURES = ("encoder_last_turn", "encoder_persona")
-"""Products of a candidate's vector with those of the last turn, and of the best persona sentence, as candidates."""
+"""Products of a candidate's vector with the vectors of the last turn, and of the best persona sentence, both
+encoded as candidates."""
 
 DEFAULT_WEIGHTS = {"bm25_context": 1.0, "bm25_last_turn": 0.7, "bm25_persona": 1.0}
-"""Weights of a lexical selector before any are learned."""
+"""Weights of a lexical selector without learned weights."""
 
 DECAY = 1e-3
-"""Weight of the squared weights in the loss."""
+"""Factor of the sum of squared weights in the loss."""
 
 LEARN_AGAIN = "learn it again (python -m convmodel fuse), or load the selector without it (fusion=False, --no_fusion)"
 
@@ -47,7 +49,7 @@ class Feature:
 
     @property
     def factor(self) -> float:
-        """The factor of the value itself."""
+        """The factor of the value before standardization."""
         return self.weight / self.scale
 
 
@@ -57,9 +59,9 @@ class Fusion:
 
     Args:
         features: weights by name.
-        statistics: the words of the texts that it was learned on, for BM25.
-        encoder: fingerprint of the selector whose scores are features; None without one.
-        learned_on: facts about the data; empty for default weights.
+        statistics: statistics of the words in candidates, for BM25.
+        encoder: fingerprint of the selector whose scores are features; None without such a selector.
+        learned_on: description of the training data; empty for default weights.
     """
 
     features: Mapping[str, Feature]
@@ -78,11 +80,11 @@ class Fusion:
         return -sum(feature.factor * feature.mean for feature in self.features.values())
 
     def factor(self, name: str) -> float:
-        """Return the factor of a feature's value; 0 for one that does not count."""
+        """Return the factor of a feature's value; 0 for a feature without a weight."""
         return self.features[name].factor if name in self.features else 0.0
 
     def parts(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Return the addends of scores, by feature, from (N,) values of all features that count."""
+        """Return each feature's contribution to the scores, from (N,) values of the features with nonzero weights."""
         return {
             name: (values[name] - feature.mean) * feature.factor
             for name, feature in self.features.items()
@@ -93,10 +95,10 @@ class Fusion:
         """Return the fusion with other statistics of words."""
         return replace(self, statistics=statistics)
 
-    # Its file
+    # File
 
     def write(self, folder: Path) -> None:
-        """Write the file in a folder, atomically."""
+        """Write the fusion's file to a folder, atomically."""
         values = {
             "version": VERSION,
             "encoder": self.encoder,
@@ -110,10 +112,10 @@ class Fusion:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read the file of a folder.
+        """Read the fusion's file from a folder.
 
         Raises:
-            FileNotFoundError, ValueError: when there is none, or it has other contents than `write` gives.
+            FileNotFoundError, ValueError: when the file is missing, or was not written by `write`.
         """
         file = folder / FUSION
         values = read_json_object(file, remedy=LEARN_AGAIN)
@@ -129,7 +131,7 @@ class Fusion:
 
 
 def _check(features: Mapping[str, Feature], statistics: WordStatistics) -> None:
-    """Raise a ValueError or TypeError for an unknown feature, or an impossible number."""
+    """Raise a ValueError or TypeError for an unknown feature or an invalid number."""
     known = (*ENCODER_FEATURES, *VECTOR_FEATURES, *WORD_FEATURES)
     for name, feature in features.items():
         if name not in known:
@@ -147,14 +149,14 @@ def _check(features: Mapping[str, Feature], statistics: WordStatistics) -> None:
 
 
 def learn_features(names: Sequence[str], pools: Sequence[np.ndarray], gold: Sequence[int]) -> dict[str, Feature]:
-    """Learn weights by the cross-entropy of the gold response among its candidates, with a softmax over them.
+    """Learn weights that minimize the cross-entropy of the gold responses, with a softmax over the candidates.
 
     A feature that never differs between the candidates of a pool gets the weight 0.
 
     Args:
-        names: F features.
-        pools: for each example, its (C, F) values; C may differ.
-        gold: for each example, the row of the gold response.
+        names: the names of F features.
+        pools: the (C, F) values of each example; C may differ between examples.
+        gold: the row of the gold response in each example.
     """
     stacked = np.concatenate(pools)
     means = stacked.mean(0)
@@ -176,7 +178,7 @@ def learn_features(names: Sequence[str], pools: Sequence[np.ndarray], gold: Sequ
 
 
 def _minimize(values: Tensor, mask: Tensor, gold: Tensor) -> Tensor:
-    """Return the (F,) weights with the smallest loss, which is convex, for (E, C, F) values of E examples."""
+    """Return the (F,) weights that minimize the loss, which is convex, for the (E, C, F) values of E examples."""
     weights = torch.zeros(values.shape[2], dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS([weights], max_iter=200, line_search_fn="strong_wolfe")
 

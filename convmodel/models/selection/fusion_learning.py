@@ -24,12 +24,12 @@ BLOCK = 64
 """Number of contexts encoded at once."""
 
 DEFAULT_EXAMPLES = 5_000
-"""Number of examples that weights are learned from; more change them little."""
+"""Default number of examples to learn from; more examples change the weights little."""
 
 
 @dataclass(frozen=True, slots=True)
 class LearnedFusion:
-    """A fusion, and the shares of the examples whose gold response is first, by each feature alone and by the sum."""
+    """A fusion, and the shares of examples whose gold response ranks first, by each feature alone and by the sum."""
 
     fusion: Fusion
     recall: dict[str, float]
@@ -46,17 +46,19 @@ def learn_fusion(
     read_options: ReadOptions | None = None,
     progress: Callable[[int], object] = lambda _: None,
 ) -> LearnedFusion:
-    """Learn the weights of all features that a selector allows; the file is not to be the one that is measured later.
+    """Learn the weights of all features that a selector supports.
+
+    Do not evaluate the selector on the same file later.
 
     Args:
-        selector: any selector; of a fused one, the encoder and, without one, the statistics of words are kept.
-        source: examples with candidates; or conversations, each turn of which is a response among `pool` candidates,
-            the others drawn from all responses.
-        limit: the largest number of examples, evenly spaced; 0 for all.
+        selector: any selector. The encoder of a fused selector is kept; without an encoder, its statistics of words.
+        source: examples with candidates, or conversations. Each turn of a conversation becomes a response among `pool`
+            candidates, and the other candidates are drawn from all responses.
+        limit: the largest number of examples, which are chosen at even intervals; 0 for all.
         progress: called with the number of examples after each block.
 
     Raises:
-        ValueError: for less than two candidates, or a file without two different responses.
+        ValueError: for a `pool` of fewer than two, or a file without two different responses.
     """
     if pool < 2 or limit < 0:
         raise ValueError(f"pool={pool}, limit={limit}; allowed are at least 2, and at least 0")
@@ -87,7 +89,7 @@ def learn_fusion(
 def _with_candidates(
     example: SelectionExample, responses: Sequence[str], pool: int, source: random.Random
 ) -> SelectionExample:
-    """Return an example with candidates: its own, or `pool` of which all others are drawn from the responses."""
+    """Return an example with its own candidates or, if it has none, with up to `pool`: its response and drawn ones."""
     if len(example.candidates) > 1:
         return example
     drawn = source.sample(responses, min(pool, len(responses)))
@@ -97,7 +99,7 @@ def _with_candidates(
 
 
 def _statistics(selector: Selector, examples: Sequence[SelectionExample]) -> WordStatistics:
-    """Return the words of all candidates; a lexical selector keeps those of its own candidates."""
+    """Return the word statistics of all candidates; a lexical selector keeps the statistics that it has."""
     if isinstance(selector, FusedSelector) and selector.encoder is None:
         return selector.fusion.statistics
     return WordStatistics.of(dict.fromkeys(text for example in examples for text in example.candidates))
@@ -111,9 +113,9 @@ def _pools(
     names: Sequence[str],
     progress: Callable[[int], object],
 ) -> Iterator[np.ndarray]:
-    """Yield the (C, F) values of the features of each example."""
+    """Yield the (C, F) feature values of each example."""
     searching = FusedSelector(None, fusion) if encoder is None else encoder
-    size = BLOCK if searching.searches else 1  # scores of pairs need pools of one size
+    size = BLOCK if searching.searches else 1  # a selector that scores pairs needs pools of equal size
     for block in iter_chunks(iter(examples), size):
         contexts = [example.context for example in block]
         personas = [example.persona for example in block]
@@ -135,7 +137,7 @@ def _recall(scores: Sequence[np.ndarray], gold: Sequence[int]) -> float:
 
 
 def file_digests(source: Source) -> dict[str, str]:
-    """Return digests of the files of a source by name, as far as it names files."""
+    """Return the digests of a source's files, by file name; other names in the source are left out."""
     names = [source] if isinstance(source, str | os.PathLike) else list(source)
     paths = [Path(name) for name in names if Path(name).is_file()]
     return {path.name: hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest() for path in paths}

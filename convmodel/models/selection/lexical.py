@@ -1,4 +1,4 @@
-"""Words of candidates, statistics of words, and BM25 scores of candidates by the library bm25s."""
+"""Words of candidates, statistics of words, and BM25 scores of candidates, computed with the library bm25s."""
 
 import hashlib
 from collections import Counter
@@ -14,13 +14,13 @@ import numpy as np
 from convmodel.metrics.words import words
 
 K1 = 1.5
-"""Saturation of a word that is repeated in a candidate."""
+"""Parameter of BM25: saturation of a word that is repeated in a candidate."""
 
 B = 0.75
-"""Influence of a candidate's length, from 0 to 1."""
+"""Parameter of BM25: influence of a candidate's length, from 0 to 1."""
 
 ROW = np.dtype([("word", "<i8"), ("count", "<i4")])
-"""A distinct word of a candidate, by its id, and how often it is there."""
+"""A distinct word of a candidate: its id and its number of occurrences."""
 
 
 _pack_row = Struct("<qi").pack
@@ -32,7 +32,7 @@ def _digest(text: str) -> int:
 
 @lru_cache(maxsize=1 << 17)
 def word_id(word: str) -> int:
-    """Return a number of 63 bits for a word: no vocabulary has to be stored, and words can be added at any time."""
+    """Return a 63-bit hash of a word. No vocabulary has to be stored, and words can be added at any time."""
     return _digest(word)
 
 
@@ -42,12 +42,12 @@ def word_ids(texts: Iterable[str]) -> np.ndarray:
 
 
 def text_id(text: str) -> int:
-    """Return a number that is equal for texts with equal words in equal order, whatever their punctuation."""
+    """Return a hash that is equal for texts with the same words in the same order, regardless of punctuation."""
     return _digest(" ".join(words(text)) or text.strip())
 
 
 def encode_words(text: str) -> bytes:
-    """Return a text's words as rows of `ROW`, after a first row with the `text_id` and the count 0."""
+    """Return a text's words as rows of `ROW`; the first row contains the `text_id` and the count 0."""
     of_text = words(text)
     first = _pack_row(_digest(" ".join(of_text) or text.strip()), 0)
     return first + b"".join(_pack_row(word_id(word), count) for word, count in Counter(of_text).items())
@@ -57,8 +57,8 @@ class WordTable:
     """The words of N texts.
 
     Args:
-        rows: the rows of `encode_words` of all texts, one text after the other.
-        ends: (N,) the number of rows up to the end of each text.
+        rows: the rows of `encode_words` of all texts, concatenated.
+        ends: (N,) the index after each text's last row.
 
     Raises:
         ValueError: when the rows are not those of N texts.
@@ -74,7 +74,7 @@ class WordTable:
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Self:
-        """Return the words of texts."""
+        """Return the table of texts."""
         encoded = [encode_words(text) for text in texts]
         ends = np.cumsum([len(data) // ROW.itemsize for data in encoded], dtype=np.int64)
         return cls(np.frombuffer(b"".join(encoded), dtype=ROW), ends)
@@ -83,13 +83,13 @@ class WordTable:
         return len(self.ends)
 
     def take(self, numbers: Sequence[int]) -> "WordTable":
-        """Return the words of some of the texts."""
+        """Return the table of the texts with the given numbers."""
         parts = [self.rows[self.starts[number] : self.ends[number]] for number in numbers]
         return WordTable(np.concatenate(parts), np.cumsum([len(part) for part in parts], dtype=np.int64))
 
     @cached_property
     def lengths(self) -> np.ndarray:
-        """The (N,) numbers of words, repetitions included."""
+        """The (N,) numbers of words of the texts, including repetitions."""
         if not len(self):
             return np.zeros(0, dtype=np.int64)
         lengths: np.ndarray = np.add.reduceat(self.rows["count"].astype(np.int64), self.starts)
@@ -108,7 +108,7 @@ class WordTable:
         return ids[order], order
 
     def find(self, wanted: Sequence[int]) -> np.ndarray:
-        """Return the numbers of the texts with one of the wanted `text_id`s."""
+        """Return the numbers of the texts whose `text_id` is in `wanted`."""
         ids, order = self._sorted_ids
         left = np.searchsorted(ids, wanted, side="left")
         right = np.searchsorted(ids, wanted, side="right")
@@ -117,12 +117,13 @@ class WordTable:
 
 @dataclass(frozen=True)
 class WordStatistics:
-    """In how many of many texts words occur.
+    """Document frequencies of words in a collection of texts.
 
     Args:
         texts: the number of texts, at least 1.
         mean_length: the mean number of words of a text, above 0.
-        frequencies: the number of texts with each word that occurs in at least two; all others count as in one.
+        frequencies: the number of texts that contain a word, for each word in at least two texts. Any other word is
+            taken to be in one text.
     """
 
     texts: int
@@ -131,7 +132,7 @@ class WordStatistics:
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Self:
-        """Count the words of texts."""
+        """Return the statistics of texts."""
         count = total = 0
         frequencies: Counter[str] = Counter()
         for text in texts:
@@ -149,7 +150,10 @@ class WordStatistics:
         return ids[order], np.array(list(self.frequencies.values()), dtype=np.float64)[order]
 
     def idf(self, ids: np.ndarray) -> np.ndarray:
-        """Return the (n,) inverse document frequencies of words: ln(1 + (N - n + 1/2) / (n + 1/2)), as in Lucene."""
+        """Return the inverse document frequencies of words.
+
+        As in Lucene, that of a word in n of N texts is ln(1 + (N - n + 1/2) / (n + 1/2)).
+        """
         known, frequencies = self._sorted
         number = np.ones(len(ids))
         if len(known):
@@ -158,15 +162,15 @@ class WordStatistics:
         return np.log1p((self.texts - number + 0.5) / (number + 0.5))
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON values that `WordStatistics(**values)` reads."""
+        """Return JSON values from which `WordStatistics(**values)` restores the statistics."""
         return {"texts": self.texts, "mean_length": self.mean_length, "frequencies": self.frequencies}
 
 
 class WordIndex:
     """BM25 scores of the texts of a table for any words; safe to use from several threads.
 
-    The statistics need not be those of the texts, so that a text's score does not depend on the other texts: it is the
-    same in an index, in a pool of twenty, and after others were added.
+    The statistics may come from other texts than those of the table, so a text's score does not depend on the table: it
+    is the same in an index, in a pool of twenty candidates, and after texts were added.
     """
 
     def __init__(self, table: WordTable, statistics: WordStatistics) -> None:
@@ -179,7 +183,7 @@ class WordIndex:
         order = np.argsort(columns, kind="stable")
         lengths = table.lengths / statistics.mean_length
         impacts = statistics.idf(self._ids)[columns] * counts / (counts + K1 * (1 - B + B * lengths[numbers]))
-        # The library's own index counts words of its texts only; here its scores are given, as when it loads an index.
+        # The library computes statistics of the indexed texts only. Its scores are set here, as when it loads an index.
         self._bm25 = bm25s.BM25(k1=K1, b=B, method="lucene", dtype="float64", int_dtype="int64")
         self._bm25.nonoccurrence_array = None
         self._bm25.scores = {

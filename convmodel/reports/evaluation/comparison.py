@@ -59,10 +59,10 @@ class Comparison:
 def compare(
     task: EvaluationTask, this: Lines, other: Lines, *, other_model: dict[str, Any], options: EvaluationOptions
 ) -> Comparison:
-    """Compare two models by paired bootstrap: both are computed on the same resamples of conversations.
+    """Compare two models by paired bootstrap: both are evaluated on the same resamples of conversations.
 
-    The numbers of both models are computed anew from their lines, by the same rules. The number of resamples is raised
-    where a difference in all of them would still be no significant one.
+    The metrics of both models are computed again from their lines, with the same options. If the number of resamples is
+    too small to call even a difference in every resample significant, it is raised.
 
     Raises:
         ValueError: when the examples differ.

@@ -135,7 +135,8 @@ def _ranking_metrics(pool: int, ranks: Sequence[tuple[SelectionResult, ExampleRa
 def _gold_score(results: Sequence[SelectionResult]) -> Metric:
     """Return the mean score of the gold responses.
 
-    The shared column is nan, which equals nothing: scores of two models have different scales and never compare.
+    The scores of two models have different scales. The shared column is NaN, which is not equal to itself, so
+    that the metric is never compared.
     """
     counts = [(_values(result.scores)[result.gold_at], 1.0, math.nan) for result in results]
     _, units = np.unique([result.conversation for result in results], return_inverse=True)

@@ -55,7 +55,7 @@ class FixReport:
     mended: Counter[str] = field(default_factory=Counter)
 
     def lines(self) -> Iterator[str]:
-        """Yield the lines of the account for a person."""
+        """Yield the lines of a human-readable summary."""
         yield f"{self.output}: {format_count(self.written, 'conversation')} of {self.source} written"
         for kind, reason in DROPPED.items():
             if self.dropped[kind]:

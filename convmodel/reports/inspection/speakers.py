@@ -31,7 +31,7 @@ class SpeakerTally:
         self._frequent: Counter[str] = Counter()
 
     def add(self, chunk: Chunk, tokens: np.ndarray) -> None:
-        """Check a chunk; `tokens` (S,) are the tokens of its segments."""
+        """Check a chunk; `tokens` (S,) are the numbers of tokens of its segments."""
         rows = len(chunk.conversations)
         turns = chunk.turn_indices >= 0
         spoken = np.zeros((2, rows), dtype=np.int64)

@@ -169,7 +169,7 @@ def _named_fields(messages: Sequence[Message], speaker: str | None) -> list[dict
 
 
 def _assistant_name(messages: Sequence[Message]) -> str:
-    """Return the name of the assistant in its last message with one."""
+    """Return the name in the last assistant message that has a name; "assistant" if none has."""
     names = (message.name for message in reversed(messages) if message.kind == "assistant")
     return next(filter(None, names), "assistant")
 
