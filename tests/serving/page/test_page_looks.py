@@ -130,6 +130,7 @@ def test_everything_can_be_done_with_the_keyboard(new_site: NewSite, new_page: N
     page.keyboard.type("two")
     page.keyboard.press("Enter")
     person.sees("one\ntwo", "1")
+    expect(page.get_by_role("button", name="Retry")).to_be_visible()  # before, the reply is still being made
     page.keyboard.press("Alt+c")
     expect(page.get_by_role("button", name="Details")).to_be_focused()
     expect(page.locator(".candidate")).to_have_count(1)
