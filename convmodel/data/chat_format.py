@@ -52,8 +52,8 @@ class ChatFormat(GroupFormat[Record]):
         score: see `FileFormat`.
         messages: a function from a file to its messages. After yielding a Problem it continues.
         suffixes: the file name suffixes that select this format when the content matches no format.
-        combine: a function from the files of an export and `messages` to all messages, those of one chat in the order
-            of their time.
+        combine: a function from the files of an export and `messages` to all messages. It makes the messages of a chat
+            consecutive, and sorts them by time.
         me: the person as whom the model replies unless the user names one.
     """
 
