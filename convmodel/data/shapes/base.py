@@ -213,7 +213,8 @@ def _pair(fields: Fields, persona: Any) -> tuple[Any, Any, list[Any], Any]:
         return chat.turns[:-1], chat.turns[-1] if chat.turns else "", chat.turns, persona
     context = context if isinstance(context, list) else [context]
     turns = [*context, response]
-    return context, "" if response is None else response, turns, persona  # not None, with which the last candidate would be the response
+    # A null response is "", which is an error. None would mean that the last candidate is the response.
+    return context, "" if response is None else response, turns, persona
 
 
 def _history(fields: Fields) -> list[str]:

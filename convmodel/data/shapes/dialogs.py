@@ -1,8 +1,8 @@
 """Objects that hold the utterances of a conversation as a list: ParlAI, MultiWOZ, Taskmaster, SODA, Topical-Chat, ...
 
 - ParlAI's conversations have pairs of `{"id", "text"}` in `dialog`, with lines `your persona: ...`.
-- MultiWOZ 2.0 and 2.1 have texts in `log`. MultiWOZ 2.2 and the Schema-Guided Dialogue set have `turns` with `speaker` and
-  `utterance`, which are an object of lists on the Hub.
+- MultiWOZ 2.0 and 2.1 have texts in `log`. MultiWOZ 2.2 and the Schema-Guided Dialogue set have `turns` with `speaker`
+  and `utterance`, which are an object of lists on the Hub.
 - SAMSum and DialogSum have one text with a line for each utterance.
 """
 

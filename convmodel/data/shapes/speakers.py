@@ -99,8 +99,8 @@ def find_identity(value: Sequence[Any]) -> str | None:
 def read_utterances(value: Any) -> list[Said]:
     """Return the utterances of a list of strings or objects, of a list of pairs of these, or of an object of lists.
 
-    A pair of a number and a text is an utterance with its speaker, as in BlendedSkillTalk. An object whose keys are roles
-    is one utterance per key.
+    A pair of a number and a text is an utterance with its speaker, as in BlendedSkillTalk. An object whose keys are
+    roles is one utterance per key.
 
     Raises:
         ValueError: when an utterance has no text; the message gives its number.

@@ -1,7 +1,7 @@
 """Trees of messages, as OpenAssistant publishes them: nested messages, or flat messages with the id of their parent.
 
-In a tree with ranks, only the best branch is read: from the root on, always the reply with the lowest rank, or the first
-reply if none has a rank. In a tree without ranks, every branch from the root to a leaf is a conversation. Deleted
+In a tree with ranks, only the best branch is read: from the root on, always the reply with the lowest rank, or the
+first reply if none has a rank. In a tree without ranks, every branch from the root to a leaf is a conversation. Deleted
 messages, the replies to them, and messages that nobody answered are left out.
 """
 
