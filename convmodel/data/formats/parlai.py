@@ -27,7 +27,7 @@ _CANDIDATES = "label_candidates"
 
 
 def score(head: Head) -> Certainty:
-    """Return the certainty: the first line has a field text or labels."""
+    """Return LIKELY if the first line has a field `text` or `labels`, and NONE otherwise."""
     fields = head.lines[0].split("\t")
     return Certainty.LIKELY if any(map(_BEGINNINGS.match, fields)) else Certainty.NONE
 

@@ -29,7 +29,7 @@ _MARK = re.compile(r"__eou__|__eot__")
 
 
 def score(head: Head) -> Certainty:
-    """Return the certainty: the first line is one of the two headers."""
+    """Return SURE if the first line is one of the two headers, and NONE otherwise."""
     return Certainty.NONE if find_header(head.lines, ",", _has_columns) is None else Certainty.SURE
 
 

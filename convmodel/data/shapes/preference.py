@@ -1,8 +1,8 @@
 r"""Preference sets: a chosen and a rejected reply to one prompt, or two conversations that differ in their last reply.
 
-The supported forms are strings with `\n\nHuman: ...\n\nAssistant: ...` (hh-rlhf), lists of messages (UltraFeedback), and
-replies beside a prompt, a question, an instruction or a conversation (Orca pairs, DPO sets of LLaMA-Factory). In sets of
-single replies (KTO), a label shows whether a completion is chosen.
+The supported forms are strings with `\n\nHuman: ...\n\nAssistant: ...` (hh-rlhf), lists of messages (UltraFeedback),
+and replies beside a prompt, a question, an instruction or a conversation (Orca pairs, DPO sets of LLaMA-Factory). In
+sets of single replies (KTO), a label shows whether a completion is chosen.
 """
 
 import re
