@@ -79,7 +79,7 @@ def check_file_writable(path: str | os.PathLike[str]) -> None:
 
 
 def check_folder_writable(path: str | os.PathLike[str], *, replaced: bool = False) -> None:
-    """Check that files can be written in a folder, which is created if it is missing, as are its parents.
+    """Check that files can be written in a folder or, if it is missing, that the folder can be created.
 
     Args:
         path: the folder.
@@ -122,7 +122,7 @@ def _check_access(path: str | os.PathLike[str], folder: Path) -> None:
 def file_lock(path: str | os.PathLike[str], *, wait: bool = False, busy: str = "is locked") -> Iterator[bool]:
     """Hold the exclusive advisory lock (flock) of an existing file or folder.
 
-    The system releases the lock when the process ends, however it ends. Windows has no such lock: there the block
+    The system releases the lock when the process ends, even if it is killed. Windows has no such lock: there the block
     runs without one.
 
     Args:
@@ -134,7 +134,7 @@ def file_lock(path: str | os.PathLike[str], *, wait: bool = False, busy: str = "
         Whether the lock is held.
 
     Raises:
-        ValueError: when another process, or another block of this one, holds the lock and `wait` is false.
+        ValueError: when another process, or another block in this process, holds the lock and `wait` is false.
         OSError: when the path cannot be opened, or its file system has no locks.
     """
     if sys.platform == "win32":
@@ -153,14 +153,14 @@ def file_lock(path: str | os.PathLike[str], *, wait: bool = False, busy: str = "
 
 @contextlib.contextmanager
 def process_lock(path: str | os.PathLike[str], *, busy: str) -> Iterator[None]:
-    """Hold the lock of a file, which is created if it is missing and has the process id of the holder as its text.
+    """Hold the lock of a file, into which the process id of the holder is written. A missing file is created.
 
     Args:
         path: the file.
         busy: the message of the error when another process holds the lock; `{holder}` in it becomes "process 123".
 
     Raises:
-        ValueError: when another process, or another block of this one, holds the lock.
+        ValueError: when another process, or another block in this process, holds the lock.
         OSError: when the file cannot be opened, or its file system has no locks.
     """
     file = Path(path)
@@ -205,7 +205,7 @@ def _remove_leftovers(target: Path) -> None:
     """
     leftover = re.compile(rf"\.{re.escape(target.name)}\.(new|old)-[0-9a-f]{{12}}")
     matches = list(filter(None, map(leftover.fullmatch, os.listdir(target.parent))))
-    replaced = target.exists()  # checked after the listing: a listed old version has been replaced by then
+    replaced = target.exists()  # checked after the listing, so that it shows whether a listed old version was replaced
     for match in matches:
         if match[1] == "new" or replaced:
             folder = target.with_name(match[0])

@@ -88,7 +88,7 @@ def _ask_for_me(senders: Counter[str], me: str | None) -> str:
 
 
 class _ChatConversation:
-    """Collector of the messages of one conversation after the other."""
+    """Collector of the messages of the current conversation."""
 
     def __init__(self, options: ReadOptions, notes: Notes) -> None:
         self._options = options

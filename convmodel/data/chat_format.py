@@ -39,12 +39,12 @@ def make_messages(items: Iterable[Item], make: Callable[[Item], ChatMessage | No
 
 
 def sort_files(files: Sequence[DataFile], read: ReadMessages) -> Messages:
-    """Yield the messages of all files by chat and time."""
+    """Yield the messages of all files, sorted by chat and time."""
     return sort_messages(chain_files(files, read))
 
 
 class ChatFormat(GroupFormat[Record]):
-    """A format of chat exports. All files of a source that have it are read as one export.
+    """A format of chat exports. All files of a source that have this format are read as one export.
 
     Args:
         name: the value of the `format` option.
@@ -54,7 +54,7 @@ class ChatFormat(GroupFormat[Record]):
         suffixes: the file name suffixes that select this format when the content matches no format.
         combine: a function from the files of an export and `messages` to all messages. It makes the messages of a chat
             consecutive, and sorts them by time.
-        me: the person as whom the model replies unless the user names one.
+        me: the person in whose role the model replies if the user names nobody.
     """
 
     messages: ReadMessages

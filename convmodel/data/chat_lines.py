@@ -55,7 +55,7 @@ def _begin(begin: Begin, number: int, text: str, last: str) -> ChatMessage | str
 
 
 class _OpenMessage:
-    """A message of which more lines may follow.
+    """Collector of the lines of a message.
 
     Args:
         message: the message with its first line.

@@ -8,7 +8,7 @@ from convmodel.data.day_halves import EARLY, LATE, is_american, is_eastern
 from convmodel.data.month_names import find_month
 
 Order = Literal["day", "month", "year"]
-"""The order of the parts of a date, by the first one: day, month, year; month, day, year; or year, month, day."""
+"""The order of a date: "day" is day, month, year; "month" is month, day, year; "year" is year, month, day."""
 
 _MARKS = dict.fromkeys(map(ord, "\u061c\u200e\u200f\u202a\u202b\u202c\u2066\u2067\u2068\u2069")) | {0x060C: ","}
 _LINE = re.compile(

@@ -56,7 +56,7 @@ class ReadOptions:
         encoding: the encoding of files without a byte order mark, UTF-8 by default.
         on_error: "stop" (default) raises at the first unreadable line, "skip" counts it and continues.
         max_line_bytes: the length limit of a line, a row or a JSON value; 16 MiB by default.
-        me: in a chat export, the name of the person as whom the model replies.
+        me: in a chat export, the name of the person in whose role the model replies.
         gap: in a chat export, the time without a message after which a new conversation begins: seconds, or "90m",
             "6h" (default), "2d".
         name_speakers: in a chat export, whether "Name: " is put before the messages of the others.
@@ -115,7 +115,7 @@ class ReadOptions:
 
     @property
     def line_limit(self) -> int:
-        """The length limit in bytes."""
+        """The length limit of a line, a row or a JSON value in bytes."""
         return self.max_line_bytes or DEFAULT_MAX_LINE_BYTES
 
     @property

@@ -20,7 +20,7 @@ DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
 
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 _SWALLOWED = 5
-"""Minimum number of lines within a quoted value at which the value is refused if all these lines could be rows.
+"""Minimum number of lines within a quoted value that could all be rows, at which the value is refused.
 
 Its quote was probably never closed.
 """

@@ -21,7 +21,7 @@ class ForeignFileError(DataFileError):
 
 
 ConversationFileError = DataFileError
-"""An alias for readers of conversations."""
+"""An alias of `DataFileError`, which readers of conversations raise."""
 
 
 class TextLine(NamedTuple):

@@ -64,9 +64,10 @@ def _read_jsonl(file: DataFile) -> Iterator[CandidateRecord | Problem]:
 
 
 def _score_jsonl(head: Head) -> Certainty:
-    """Return LIKELY for a file with the suffix of JSON Lines, or whose lines are all JSON values; NONE otherwise.
+    """Return LIKELY for a file of JSON Lines, by its suffix or its first lines, and NONE otherwise.
 
-    One line in quotes is not enough, because plain text may also begin with a quotation mark.
+    The lines must all begin with a bracket, or be complete JSON values: plain text may also begin with a quotation
+    mark.
     """
     is_named = head.file.suffix in (".jsonl", ".ndjson")
     in_brackets = all(line.lstrip()[0] in "{[" for line in head.lines)

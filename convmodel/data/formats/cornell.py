@@ -1,7 +1,7 @@
 """The Cornell Movie-Dialogs Corpus: `movie_conversations.txt` with `movie_lines.txt` beside it.
 
 Source: its archive of 2011. Fields are separated by ` +++$+++ `. A conversation lists the ids of its lines; the other
-files of the archive are passed over. The lines are looked up in a temporary database, not in memory. The original files
+files of the archive are skipped. The lines are looked up in a temporary database, not in memory. The original files
 are in cp1252.
 """
 

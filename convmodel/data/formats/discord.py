@@ -1,6 +1,6 @@
 """Discord chats exported by DiscordChatExporter (2.x) as JSON or CSV, one file for each channel or part of one.
 
-An export has only the last version of an edited message, and only the number of a quoted message. Messages of bots are
+An export has only the last version of an edited message, and only the id of a quoted message. Messages of bots are
 left out, unless the model replies as the bot.
 """
 
@@ -90,7 +90,7 @@ def _json_message(item: Item, channel: str, file: DataFile) -> ChatMessage | Non
 
 
 def _clean(text: str, fields: Mapping[str, Any]) -> str:
-    """Return a text in which names replace the numbers of mentioned persons and of emoji."""
+    """Return a text in which names replace the ids of mentioned persons and of emoji."""
     mentions = fields.get("mentions")
     persons = map(read_object, mentions if isinstance(mentions, list) else ())
     people = {str(person.get("id")): person for person in persons}

@@ -21,7 +21,7 @@ def score(head: Head) -> Certainty:
 
 
 def read(lines: Iterator[TextLine]) -> Iterator[Record | Problem]:
-    """Yield one record per episode, which begins where the numbers restart; a problem drops the rest of its episode."""
+    """Yield one record per episode. An episode begins where the numbers restart. With a problem, all of it is lost."""
     episode: Episode | None = None
     last = 0
     for line in lines:

@@ -42,7 +42,7 @@ class HubAddress:
 
     @property
     def columns(self) -> list[str]:
-        """The names of the columns of conversations."""
+        """The names of the columns to read, without those of the metadata; one empty name if the address has none."""
         if self.roles:
             return list(self.roles.values())
         return self.column.split(",") if self.column else [""]

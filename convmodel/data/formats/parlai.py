@@ -33,7 +33,7 @@ def score(head: Head) -> Certainty:
 
 
 def read(lines: Iterator[TextLine]) -> Iterator[Record | Problem]:
-    """Yield one record per episode; a problem drops the rest of its episode."""
+    """Yield one record per episode. If it has a problem, the whole episode is lost."""
     episode: Episode | None = None
     dropping = False
     for line in lines:

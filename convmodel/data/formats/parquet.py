@@ -52,7 +52,7 @@ def _items(file: DataFile) -> Iterator[Item]:
                     yield Item(number, plain_value(row))
     except DataFileError as error:
         yield Item(1, None, str(error))
-    except Exception as error:  # of many types; the library documents none
+    except Exception as error:  # the library raises many types, and documents none
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         yield Item(number + 1, None, f"the Parquet file is damaged or cut off ({reason}); make or fetch it again")
 

@@ -111,7 +111,7 @@ class FormatRegistry(Generic[RecordT]):
         return (by_name or found)[0]
 
     def _refuse_foreign(self, head: Head) -> None:
-        """Raise an error for a file that holds no text, or text in an encoding that was not given."""
+        """Raise DataFileError for a file that is not text, or that needs the option `encoding`."""
         kind = find_foreign_kind(head.magic)
         if kind is not None:
             raise ForeignFileError(f"{head.file.name}:1: is {kind}")

@@ -33,7 +33,7 @@ _OPEN_END = re.compile(r"(?:\.\.\.|…|[^.!?…])[\"'”’)]*$")
 
 
 class _Cue(NamedTuple):
-    """A cue: a subtitle that is shown at a time.
+    """A cue: a subtitle with the time at which it is shown.
 
     Args:
         line: the number of the line with its times.

@@ -2,7 +2,7 @@
 
 The export of one chat is one object with `messages`; the export of an account has the chats in `chats.list` and
 `left_chats.list`. Messages are in the order of their time. A text is a string, or a list of strings and entities
-(links, bold text). An export has only the last version of an edited message, and only the number of a quoted message.
+(links, bold text). An export has only the last version of an edited message, and only the id of a quoted message.
 """
 
 from functools import partial

@@ -20,7 +20,7 @@ from convmodel.data.speaker_lines import read_transcript
 
 
 class Fields(NamedTuple):
-    """A JSON object or a row.
+    """A JSON object or a row of a table, from which a record is built.
 
     Args:
         number: the number of its line or row.
@@ -241,7 +241,7 @@ def _as_messages(value: Any, role: str) -> list[Any]:
 
 
 def _selections(fields: Fields, context: Any, response: Any) -> Sequence[CandidateExample]:
-    """Return the selection example of an object: a response with distractors, or turns with candidates."""
+    """Return the selection example of an object with distractors or candidates; an empty sequence without them."""
     if response is not None and "distractors" in fields.values:
         return [CandidateExample(fields.number, context, response, fields.values["distractors"], complete=False)]
     if context is not None and "candidates" in fields.values:

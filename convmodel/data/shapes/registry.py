@@ -159,7 +159,7 @@ EMPATHETIC = Shape("EmpatheticDialogues", {}, group=partial(UtteranceGroup, esca
 def find_shape(
     value: Mapping[str, Any], matches: list[tuple[Shape, dict[str, str]]]
 ) -> tuple[Shape, dict[str, str]] | None:
-    """Return the first match whose shape also fits the values."""
+    """Return the first match whose shape also fits the values; None if there is none."""
     return next((match for match in matches if match[0].fits is None or match[0].fits(value, match[1])), None)
 
 

@@ -1,4 +1,4 @@
-"""Rows that are one utterance of a conversation each."""
+"""Tables with one utterance of a conversation per row."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
