@@ -95,7 +95,7 @@ def _read(lines: DataFile, conversations: DataFile) -> Iterator[Record | Problem
             elif len(fields) == 5:
                 base.execute("INSERT OR REPLACE INTO line VALUES (?, ?, ?)", (fields[0].strip(), fields[1], fields[4]))
             elif line.text.strip():
-                yield Problem(line.number, "the line has not five fields; remove it, or fetch it again", lines.name)
+                yield Problem(line.number, "the line needs five fields; remove it, or fetch it again", lines.name)
         for line in conversations.lines():
             if line.problem is not None:
                 yield Problem(line.number, line.problem, conversations.name)
