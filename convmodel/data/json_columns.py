@@ -117,5 +117,5 @@ def read_split(file: DataFile, names: list[str]) -> Iterator[Item]:
             yield item
         elif len(item.path) == 2 and item.path[0] == "data":
             row = item.value if isinstance(item.value, list) else []
-            fault = None if len(row) == len(names) else "the row has not one value for each column; correct it"
+            fault = None if len(row) == len(names) else "the row does not have one value for each column; correct it"
             yield Item(item.number, dict(zip(names, row, strict=False)), fault)
