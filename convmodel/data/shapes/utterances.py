@@ -73,7 +73,7 @@ class UtteranceGroup(RowGroup):
         key = hash(repr(self._identity))
         if key in self._identities:
             column = shorten(str(fields.roles.get("id")))
-            self._notes.add(f"conversations that go on after others were torn apart: sort the rows by {column!r}")
+            self._notes.add(f"conversations whose rows are not consecutive were split: sort the rows by {column!r}")
         elif len(self._identities) < _MAX_IDENTITIES:
             self._identities.add(key)
 
