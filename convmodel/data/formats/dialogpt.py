@@ -37,7 +37,8 @@ def _parse(number: int, text: str) -> Record:
     fields = [field for field in text.split("\t") if field.strip()]
     match = _WEIGHT.match(fields[-1])
     if len(fields) < 2 or match is None:
-        raise ValueError("it is not turns, a tab, a weight and a reply; write 0.0 turn EOS turn<TAB>1.0 reply")
+        fault = "the line does not consist of turns, a tab, a weight and a reply"
+        raise ValueError(f"{fault}; write 0.0 turn EOS turn<TAB>1.0 reply")
     turns = [_WEIGHT.sub("", turn, count=1).strip() for field in fields for turn in _END.split(field)]
     return Record(number, [] if float(match[1]) == 0 else [turn for turn in turns if turn])
 
