@@ -24,7 +24,7 @@ from convmodel.data.options import CHAT_OPTIONS, ReadOptions, name_option
 from convmodel.data.sources import SourceFiles, list_files
 
 _MARKUP = re.compile(r"\s*<(?:!doctype html|html|head|meta|(\?xml))\b", re.IGNORECASE)
-_TELL = "of which conversations are not read; export it again as JSON, or as text"
+_TELL = "from which conversations cannot be read; export it again as JSON, or as text"
 
 
 @dataclass(frozen=True)
