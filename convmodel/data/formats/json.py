@@ -98,7 +98,7 @@ def score(head: Head) -> Certainty:
 def find_fault(head: Head) -> str | None:
     """Return an error message if the name or the beginning of a file shows that it holds no conversation, or None."""
     if PurePath(head.file.name).name.lower() in _COMPANIONS:
-        return "comes with a set of conversations, and holds none"
+        return "is a file of a data set that holds no conversations"
     is_whole = isinstance(head.value, list) or not head.is_cut_off
     if head.value is None or not is_whole or find_depth(head.value, head.options) is not None or holds_several(head):
         return None
