@@ -144,7 +144,7 @@ class TreeGroup(RowGroup):
             self._tree = row.get("tree")
         identity = row["id"]
         if not isinstance(identity, str | int) or identity in self._rows:
-            self._fail(fields.number, "the message has no id, or that of another one; repair the file")
+            self._fail(fields.number, "the message has no id, or the id of another message; repair the file")
         elif len(self._rows) >= _MAX_MESSAGES:
             self._fail(fields.number, f"the tree has more than {_MAX_MESSAGES:,} messages; split it")
         else:
