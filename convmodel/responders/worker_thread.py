@@ -1,4 +1,4 @@
-"""A worker thread that computes replies one after the other."""
+"""Worker thread that computes replies one at a time."""
 
 import threading
 from collections.abc import Callable
@@ -11,10 +11,10 @@ from convmodel.responders.protocol import Load, Reply
 
 
 class SingleWorker:
-    """Computes replies in one thread, one at a time, so that no reply depends on the other requests.
+    """Worker thread that computes one reply at a time, so that a reply does not depend on other requests.
 
     Args:
-        name: name of the thread, also used in errors.
+        name: name of the thread, which is also used in error messages.
         max_waiting: maximum number of open requests; None for no limit.
     """
 
@@ -28,9 +28,9 @@ class SingleWorker:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"convmodel {name}")
 
     def submit(self, compute: Callable[[], Reply], future: ReplyFuture | None = None) -> ReplyFuture:
-        """Queue a computation, whose reply is set in `future`, or in a new future if it is None.
+        """Queue the computation of a reply, and return the future that will hold it: `future`, or a new one if None.
 
-        Raises QueueFull when too many requests wait, and RuntimeError after `close`.
+        Raises QueueFull if too many requests are open, and RuntimeError after `close`.
         """
         future = future or ReplyFuture()
         with self._lock:
@@ -47,13 +47,13 @@ class SingleWorker:
 
     @property
     def load(self) -> Load:
-        """Number of running requests, at most one, and of waiting ones."""
+        """Number of running requests, at most one, and of waiting requests."""
         with self._lock:
             running = min(self._open, 1)
             return Load(running, self._open - running)
 
     def close(self) -> None:
-        """Wait for the running request and fail the waiting ones; repeated calls have no effect."""
+        """Wait for the running request, and end waiting ones with RuntimeError. Repeated calls have no effect."""
         self._pool.shutdown(cancel_futures=True)
 
     def _run(self, compute: Callable[[], Reply], future: ReplyFuture) -> None:
@@ -64,7 +64,7 @@ class SingleWorker:
         except Exception as error:  # fails this request; the thread continues with the next one
             future.set(error)
         finally:
-            release_openmp_threads()  # idle ones would slow down the writer's thread
+            release_openmp_threads()  # idle threads would slow down the thread of a writer
 
     def _end(self, work: "Future[None]", future: ReplyFuture) -> None:
         self._release()
