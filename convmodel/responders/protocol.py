@@ -247,7 +247,7 @@ class BoundedGenerator(Protocol):
     """Optional interface of a generator whose model has a maximum number of tokens, its window."""
 
     def clamp_new_tokens(self, wanted: int) -> int:
-        """Return `wanted` if the window allows so many new tokens, else half of the window, so that context fits too."""
+        """Return `wanted` if the window allows so many new tokens, else half of the window, to leave some context."""
 
 
 @runtime_checkable
