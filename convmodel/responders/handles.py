@@ -33,7 +33,7 @@ class GenerationHandle(Generic[ResultT]):
         adapter: index of the model's adapter in the engine; None for the base model.
         on_end: called once when the request ends, in the engine's thread.
         to_result: converts the generated texts to the result; called once, in the first thread that waits for it.
-        text_of: returns the text of a result, which is yielded by iteration.
+        text_of: returns the text of a result, which iteration over the handle yields.
     """
 
     def __init__(
@@ -158,8 +158,8 @@ class HybridReplyHandle(ReplyFuture):
 
     Args:
         parts: handles of the parts: the chooser's, then the writer's, or only one of them.
-        rank: starts a thread's computation of one reply from the parts' replies, and returns; the reply is set in the
-            given future.
+        rank: starts the computation of one reply from the replies of the parts, in another thread. The thread sets the
+            reply in the given future.
     """
 
     def __init__(

@@ -93,7 +93,7 @@ class Hybrid(ClosesOnExit):
         return self._merge_options({})
 
     def _merge_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the options of the parts, the defaults and the given options as one mapping; later ones override."""
+        """Return the options of the parts, overridden by the defaults of this responder and by `options`."""
         part_options = {name: value for part in self._parts for name, value in part.options.items()}
         given = {**self._defaults, **drop_none(options)}
         merged = {**part_options, **given}
@@ -202,7 +202,7 @@ class Hybrid(ClosesOnExit):
     def _rank(
         self, replies: Sequence[Reply], context: Sequence[str], persona: Sequence[str], temperature: float, seed: int
     ) -> Reply:
-        """Combine the replies of the parts into one, in the worker thread. The last of `replies` is the writer's."""
+        """Combine the replies of the parts into one, in the worker thread. A writer's reply is the last one."""
         selected = () if self._chooser is None else replies[0].candidates
         written = () if self._writer is None else replies[-1].candidates
         candidates = merge_candidates(written, selected)

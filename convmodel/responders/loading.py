@@ -129,7 +129,7 @@ def _replies(model: Name | None, documents: Name | None, others: Mapping[str, An
 
 
 def _load_selectors(names: Mapping[str, Any], device: Device, dtype: str, *, fusion: bool) -> dict[str, Selector]:
-    """Load the selector and the reranker of a server, by argument name.
+    """Load the selector and the reranker of a server, and return them by the names of the arguments.
 
     An argument that is missing, or a reranker in `RERANKERS`, is left out.
     """
@@ -177,7 +177,7 @@ def open_responder(
 
     Raises:
         FileNotFoundError: for a folder or file that does not exist.
-        ValueError: for arguments that exclude or lack each other; the message names the missing one.
+        ValueError: for arguments that cannot be combined, or that need another one; the message names it.
     """
     index = _index_of(selector, index, candidates)
     _check(model, selector, index, candidates, reranker)
@@ -277,7 +277,7 @@ def _check(
     candidates: Name | None = None,
     reranker: Name | Selector | None = None,
 ) -> None:
-    """Raise ValueError for arguments that exclude or lack each other."""
+    """Raise ValueError for arguments that cannot be combined, or that need another one."""
     has_candidates = index is not None or candidates is not None
     if index is not None and candidates is not None:
         raise ValueError("there are an index and a file of candidates; give one of them")

@@ -1,4 +1,7 @@
-"""Protocols and results of responders and document generators. Without torch, which the server does not import."""
+"""Protocols and results of responders and document generators.
+
+This module does not import torch, because the server imports it.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,7 @@
-"""Protocol of selectors that embed and rank texts. Without torch, which the server does not import."""
+"""Protocol of selectors that embed and rank texts, and its results.
+
+This module does not import torch, because the server imports it.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

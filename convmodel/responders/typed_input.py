@@ -21,7 +21,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
 
 
 def parse_value(text: str) -> Any:
-    """Return the value of a JSON value or a Python literal; any other text is returned as a string.
+    """Parse a JSON value or a Python literal, and return its value. Any other text is returned as a string.
 
     true, false, none and null may have any case.
 
@@ -43,7 +43,7 @@ def parse_value(text: str) -> Any:
 
 
 def preset_options(presets: Mapping[str, Mapping[str, Any]], name: str | None) -> Mapping[str, Any]:
-    """Return the options of a preset; none if `name` is None.
+    """Return the options of a preset, or an empty mapping if `name` is None.
 
     Raises ValueError for an unknown preset. The message names the known ones.
     """

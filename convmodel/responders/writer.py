@@ -27,7 +27,7 @@ class Writer(EngineWorker[ConversationModel]):
     Args:
         model: a conversation model; its weights must not change afterwards.
         options: default options of a request, which override those of the model's `generation_config`.
-        scorer: scorer that ranks the replies of a request with several ones.
+        scorer: scorer that ranks the replies, if a request asks for several.
         keep: share of the window that remains filled when turns are dropped. With 1, only as many turns as necessary
             are dropped.
         max_running, max_kept, max_waiting, adapters: see `EngineWorker`.

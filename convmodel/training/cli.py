@@ -82,7 +82,7 @@ class ConversationCLI(LightningCLI):
             raise ValueError(self._option_context().explain(str(error))) from error
 
     def _option_context(self) -> OptionContext:
-        """Return the arguments, the names of all options, and the classes of model and data, for error messages."""
+        """Return the arguments, the names of options, and the classes of model and data, for error messages."""
         parser = self._subcommand_parsers[self._arguments[0]]
         names = option_names(parser)
         classes = dict(DEFAULT_CLASSES)

@@ -24,7 +24,7 @@ DocumentInput = tuple[str, Meta | None]
 class DocumentModule(LanguageModule[DocumentModel]):
     """Trains a language model to write documents that match a meta.
 
-    The exported folder holds the maximum lengths of meta and body of the data module.
+    The exported model has the maximum lengths of meta and body that the data module uses.
 
     Args:
         options: See `LanguageModule`.

@@ -126,7 +126,7 @@ class LanguageModule(NetworkModule[ModelT]):
         return random.Random(seed).random() < self._sequence_unlikelihood.share
 
     def _sequence_loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return the summed sequence-level loss of a batch, and the number of repeated tokens in it."""
+        """Return the summed sequence-level loss of continuations of a batch, and their number of repeated tokens."""
         assert self.hf_model is not None
         options = self._sequence_unlikelihood
         tokenizer = self._required_tokenizer()

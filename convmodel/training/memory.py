@@ -54,7 +54,7 @@ def reset_peak(device: torch.device) -> None:
 
 
 def peak_memory(device: torch.device) -> int:
-    """Return the peak memory in bytes: of this process on a GPU, else its resident memory."""
+    """Return the peak memory of this process in bytes: that on the GPU for a CUDA device, else that in RAM."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     with suppress(OSError):

@@ -62,6 +62,6 @@ class MuonAdamW(Optimizer):
 
 
 def layer_matrices(model: nn.Module, head: Tensor | None) -> list[Tensor]:
-    """Return the learned 2-D weights of a model except embeddings and the output layer's."""
+    """Return the trained 2-D weights of a model, without embeddings and `head`, the weight of the output layer."""
     tables = {module.weight for module in model.modules() if isinstance(module, nn.Embedding)}
     return [p for p in model.parameters() if p.requires_grad and p.dim() == 2 and p not in tables and p is not head]

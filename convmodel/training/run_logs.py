@@ -70,7 +70,7 @@ class RunLogHandler(logging.Handler):
 
 @contextlib.contextmanager
 def capture_logs() -> Iterator[RunLogHandler]:
-    """Context manager that also passes all log records and warnings of its block to the returned `RunLogHandler`."""
+    """Context manager that also passes all log records and warnings of its block to the yielded `RunLogHandler`."""
     log = RunLogHandler()
     level = OWN.level
     loggers = [logging.getLogger(name) for name in CAPTURED_LOGGERS]

@@ -162,7 +162,10 @@ class SelectorModule(TrainingModule):
     # Validation and test
 
     def on_validation_start(self) -> None:
-        """Round the weights of a checkpoint as an export would: ConveRT's are saved in 16 and 8 bits."""
+        """Round the weights as an export does, so that `validate` and `test` measure the exported model.
+
+        An export saves the weights of ConveRT in 16 and 8 bits.
+        """
         if self.trainer.state.fn != "fit":
             self.selector.load_weights(self.selector.weights(), Path("the checkpoint"))
 

@@ -70,8 +70,8 @@ class DualEncoderOptions(EncoderOptions):
 
     Args:
         shared: Whether one encoder encodes both contexts and candidates.
-        cosine_scale: Factor of the cosine of context and candidate, whose product is the score; 20 learns fastest from
-            scratch. If null, the score is the dot product, as in the paper.
+        cosine_scale: Factor by which the cosine of context and candidate is multiplied to give the score; 20 learns
+            fastest from scratch. If null, the score is the dot product, as in the paper.
         options: See `EncoderOptions`.
     """
 

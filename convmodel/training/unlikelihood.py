@@ -10,12 +10,12 @@ from convmodel.models.linear_cross_entropy import CrossEntropy, softmax_numerato
 
 @dataclass(frozen=True)
 class SeenTokens:
-    """Distinct tokens that precede each position, for a batch of B rows of T tokens."""
+    """Distinct tokens up to each position, for a batch of B rows of T tokens, with at most U distinct tokens each."""
 
     ids: Tensor
     """(B, U) distinct tokens of each row in order of first occurrence. Entries after the last one are undefined."""
     counts: Tensor
-    """(B, T) number of distinct tokens seen up to and including each position."""
+    """(B, T) number of distinct tokens up to and including each position: the first entries of `ids` are these."""
 
 
 def find_seen_tokens(input_ids: Tensor, counted: Tensor) -> SeenTokens:
@@ -47,7 +47,7 @@ class Unlikelihood(CrossEntropy):
 
     Args:
         labels: (N,) target ids x.
-        seen: Distinct tokens that precede each position.
+        seen: Distinct tokens of the input up to each position.
         steps: (B, T) mask of the predicted steps; N entries are true.
         alpha: Weight of the unlikelihood part.
     """

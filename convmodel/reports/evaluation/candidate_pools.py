@@ -156,7 +156,7 @@ class _DistractorSampler:
         self._keys: dict[str, str] = {}
 
     def sample(self, example: ReplyExample) -> list[str]:
-        """Return distractors that differ from the gold reply and from each other. The draw depends on the seed."""
+        """Return distractors that differ from the gold reply and each other. The draw depends on the seed alone."""
         source = random.Random(derive_seed(self._seed, example.conversation, example.turn))
         indices = range(len(self._replies))
         # About twice as many as needed nearly always suffice. If they do not, all replies are shuffled.

@@ -178,7 +178,7 @@ def _beginnings(documents: Sequence[Document], prompt_words: int) -> list[Beginn
 
 
 def _decoding_options(model: DocumentModel, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the given options over those of greedy decoding, or over the model's own options with sampling."""
+    """Return the decoding options: `given` overrides those of greedy decoding, or with sampling the model's."""
     default = model.generation_config.max_new_tokens
     length = {} if given.get("max_length") else {"max_new_tokens": min(MAX_NEW_TOKENS, default or MAX_NEW_TOKENS)}
     if given.get("do_sample", any(given.get(name) is not None for name in SAMPLING)):

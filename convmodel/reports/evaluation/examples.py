@@ -132,7 +132,7 @@ def _of_speakers(number: int, conversation: Conversation, turns: TrainOn) -> Ite
 def _of_sides(number: int, conversation: Conversation, turns: TrainOn) -> Iterator[ReplyExample]:
     """Yield turns of a conversation read as two sides: the last speaker, and all others.
 
-    Only examples of the last speaker's side have names, because the other side has several.
+    Only examples of the last speaker's side have names, because the other side has several speakers.
     """
     names = conversation.speakers or ()
     sides = make_sides(conversation.turns, names, names[-1])

@@ -17,7 +17,7 @@ from convmodel.reports.evaluation.likelihood import Likelihoods
 from convmodel.reports.evaluation.task import MetricResults
 
 NGRAM = 2
-"""The n of the n-grams of repetition. All replies repeat single words, and few replies have many longer n-grams."""
+"""Length of the n-grams of repetition. All replies repeat single words, and few replies have many longer n-grams."""
 
 LIKENESS = "Likeness to the gold replies"
 REPETITION = "Repetition and length"

@@ -15,11 +15,14 @@ KS = (1, 2, 5)
 """Values of k for which R_n@k and hits@k/n are computed."""
 
 SIZE_TOLERANCE = 0.9
-"""Pools of at least this share of the largest pool's size count as equal: repeated distractors are left out."""
+"""Minimum size of the pools that are grouped with the largest pool, as a share of its size.
+
+Pools of one file differ in size because repeated distractors are left out.
+"""
 
 SMALL_POOL = 10
 LARGE_POOL = 50
-"""Pools of at least `LARGE_POOL` candidates are also measured with `SMALL_POOL` of them, the first distractors."""
+"""Sizes of pools. A pool of at least `LARGE_POOL` candidates is also measured with only `SMALL_POOL` of them."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from convmodel.reports.evaluation.examples import EvaluationOptions
 from convmodel.reports.plots import Histogram
 
 Lines = Mapping[str, Sequence[Any]]
-"""Lines of each file of a report: frozen dataclasses of plain values, from which all numbers are computed."""
+"""Lines of a report by file name: frozen dataclasses of plain values, from which all numbers are computed."""
 
 
 @dataclass(frozen=True)

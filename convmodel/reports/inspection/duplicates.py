@@ -60,7 +60,7 @@ class Duplicates:
             before them.
         replies_of: by file, number of replies.
         one_in: sampling rates of conversations and of replies: 2 if one in 2 was compared. Counts are estimates for all
-            items, except those of `near`, which count pairs in the sample.
+            items, except those of `near`, which count only the conversations of the sample.
     """
 
     exact: dict[FilePair, Repeats]

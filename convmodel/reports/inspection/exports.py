@@ -21,7 +21,7 @@ AMOUNTS = (
     (1_000, "enough to fine-tune a pretrained model; from scratch its sentences stay broken"),
     (0, "too few to train a model from scratch; fine-tune a pretrained one, or choose among your own sentences"),
 )
-"""Minimum numbers of conversations, each with a text on the training for which so many are enough."""
+"""Minimum numbers of conversations, each with a text that names the training for which they are enough."""
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ def fix_files(inspection: Inspection, out: str, *, progress: Progress) -> list[F
     Mojibake is decoded correctly, and control and hidden characters are removed. The following are dropped:
 
     - lines that cannot be read;
-    - conversations with U+FFFD, where a character was lost, or with an empty text after the corrections;
+    - conversations with U+FFFD, where a character was lost, or with a text without a visible character;
     - conversations whose persona leaves no room for a turn;
     - copies of an earlier conversation of the same or an earlier file, and near copies of one of an earlier file.
 

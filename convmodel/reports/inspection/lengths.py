@@ -136,7 +136,7 @@ def budget_padding(windows: Lengths, *, tokens_per_batch: int) -> float:
 
 
 def random_padding(windows: Lengths) -> float:
-    """Return the share of padding in random batches of RANDOM_BATCH windows."""
+    """Return the share of padding in random batches of `RANDOM_BATCH` windows."""
     lengths = sample_lengths(windows)
     order = np.random.default_rng(0).permutation(len(lengths))
     return padding_share(lengths, [order[i : i + RANDOM_BATCH] for i in range(0, len(order), RANDOM_BATCH)])

@@ -100,7 +100,7 @@ class Ruler:
 
 
 def make_ruler(first: ConversationReader, settings: InspectionSettings) -> Ruler:
-    """Return tokenizer and window of the model of the settings.
+    """Return the tokenizer and the window of the model in the settings.
 
     Without a model, a vocabulary is learned from the first file. Raises ValueError if `max_length` exceeds the window
     of the model.

@@ -21,8 +21,8 @@ class SelectionBatch:
     """Batch of selection examples.
 
     Args:
-        examples: The examples; other processes may have one more.
-        pool: Number of candidates, the response included, among which it is ranked in validation; 0 in training.
+        examples: The examples of this process. Another process may have one more.
+        pool: Number of candidates among which each response is ranked in validation, including itself; 0 in training.
     """
 
     examples: Sequence[TokenisedChoice]
@@ -45,8 +45,8 @@ class SelectionDataModule(FilesDataModule[SelectionDataset, SelectionBatch]):
             Larger batches train better models; with `model.cached_gradients` they need no more memory.
         distractors: Number of distractors that are read from the file with each example in training. They are
             negatives of all contexts of the batch.
-        pool: Number of candidates, the response included, among which it is ranked in validation and test. The others
-            are the first distractors of the file, or responses of other examples.
+        pool: Number of candidates among which each response is ranked in validation and test, including itself. The
+            others are the first distractors of the file, or responses of other examples.
         max_turns: Maximum number of turns of a context; older turns are dropped. If null, as many as fit.
     """
 
