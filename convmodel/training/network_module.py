@@ -124,7 +124,7 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
             if self._config.is_encoder_decoder:
                 raise ValueError(
                     f"model.pretrained_model_name_or_path={self._pretrained}: holds a {self._config.model_type!r}, an "
-                    "encoder-decoder, which replies here and is not trained here; train it with transformers' "
+                    "encoder-decoder, which can be used but not trained here; train it with transformers' "
                     "Seq2SeqTrainer and give the folder to --model, or fine-tune a gpt2, llama or the like"
                 )
         return self._config
@@ -219,13 +219,13 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
             return
         if self._lora is not None:
             raise ValueError(
-                "model.lora with trainer.strategy=fsdp: adapters are merged and saved in one process, and each holds a "
-                "part of the weights; use ddp"
+                "model.lora with trainer.strategy=fsdp: adapters are merged and saved in one process, but each holds "
+                "only a part of the weights; use ddp"
             )
         if self._optimizer == "muon":
             raise ValueError(
-                "model.optimizer=muon with trainer.strategy=fsdp: Muon needs whole matrices, and each process holds a "
-                "part of them; use ddp, or adamw"
+                "model.optimizer=muon with trainer.strategy=fsdp: Muon needs whole matrices, but each process holds only "
+                "a part of them; use ddp, or adamw"
             )
 
     def language_model(self) -> ModelT:
