@@ -68,8 +68,8 @@ class LanguageModule(NetworkModule[ModelT]):
         share = self._sequence_unlikelihood.share
         if share and isinstance(self.trainer.strategy, FSDPStrategy):
             raise ValueError(
-                f"model.sequence_unlikelihood.share={share} with trainer.strategy=fsdp: no model can write "
-                "where each process holds a part of its weights; use ddp, or a share of 0"
+                f"model.sequence_unlikelihood.share={share} with trainer.strategy=fsdp: texts are generated "
+                "in one process, but each holds only a part of the weights; use ddp, or a share of 0"
             )
 
     # Loss
