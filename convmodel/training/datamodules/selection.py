@@ -85,7 +85,7 @@ class SelectionDataModule(FilesDataModule[SelectionDataset, SelectionBatch]):
         if len(dataset.dropped) and self._on_error == "stop":
             raise ValueError(long_persona_message(file, dataset.dropped[0], limit, "model.max_context"))
         if not len(dataset):
-            raise ValueError(f"{file}: no conversation has a second turn, so there is no response in it")
+            raise ValueError(f"{file}: no conversation has a second turn, so the file has no response")
         skipped = f"{len(dataset.dropped):,} skipped for their long persona" if len(dataset.dropped) else ""
         return dataset, [f"{len(dataset):,} responses", skipped]
 
