@@ -203,7 +203,7 @@ class SelectorModule(TrainingModule):
         """Log recall@1, MRR and loss of a split, and print them with the samples."""
         sums = RankingSums(*sum_over_processes(list(asdict(self._sums).values()), self.trainer.strategy))
         if not sums.examples:
-            rank_zero_info(f"{prefix}: no response has another candidate that says something else; nothing is ranked")
+            rank_zero_info(f"{prefix}: no response has a candidate with another text; nothing is ranked")
             return
         totals = {"recall": sums.first, "mrr": sums.reciprocal, "loss": sums.loss}
         means = {name: total / sums.examples for name, total in totals.items()}
