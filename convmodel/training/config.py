@@ -47,7 +47,7 @@ def merge_hyperparameters(config: Namespace, explicit: Namespace, checkpoint: Ma
             if _is_given(given, name):
                 if name.split(".")[-1] in SIZES or name in FIXED:
                     raise ValueError(
-                        f"{label}={current}, but the checkpoint has {old}, which comes with its weights; "
+                        f"{label}={current}, but the checkpoint has {old}, on which its weights depend; "
                         "leave the option or the checkpoint out"
                     )
                 yield f"{label}: {current} (given; the checkpoint was trained with {old})"

@@ -179,7 +179,7 @@ def test_resuming_with_other_sizes_is_rejected(
     with pytest.raises(SystemExit):
         train(workshop, CONVERT, ckpt_path=convert_checkpoint, trainer__max_epochs=2, **given)
     error = capsys.readouterr().err
-    assert f"model.{next(iter(option)).replace('__', '.')}=" in error and "which comes with its weights" in error
+    assert f"model.{next(iter(option)).replace('__', '.')}=" in error and "on which its weights depend" in error
 
 
 @pytest.fixture(scope="module")
