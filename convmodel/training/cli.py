@@ -119,7 +119,7 @@ class ConversationCLI(LightningCLI):
         config_class = config.model.class_path
         if saved_class not in (None, config_class):
             raise ValueError(
-                f"--ckpt_path {config.ckpt_path}: is of a {saved_class.rpartition('.')[2]}, not of a "
+                f"--ckpt_path {config.ckpt_path}: is a checkpoint of a {saved_class.rpartition('.')[2]}, not of a "
                 f"{config_class.rpartition('.')[2]}; give a checkpoint of that class, or another "
                 "trainer.default_root_dir"
             )
