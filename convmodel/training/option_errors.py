@@ -61,7 +61,7 @@ class OptionContext:
     def _explain_unknown(self, word: str) -> str:
         name = word.lstrip("-")
         if not word.startswith("-") and self._place(name) is None and "." not in name:
-            return f"{word}: is no option; options begin with --, and a config file is given with --config"
+            return f"{word}: is not an option; options begin with --, and a config file is given with --config"
         known = [*self.names, *self._class_options()]
         last = name.rpartition(".")[2]
         near = [each for each in known if each.rpartition(".")[2] == last] or difflib.get_close_matches(name, known, 1)
