@@ -141,7 +141,7 @@ class Hybrid(ClosesOnExit):
     def count_tokens(self, context: Sequence[str], persona: Sequence[str] = ()) -> int:
         """See `ContextCounter.count_tokens`."""
         if not isinstance(self._writer, ContextCounter):
-            raise ValueError("replies are only selected here; a model that generates them counts tokens")
+            raise ValueError("there is no model that counts tokens, because replies are only selected; give a writer")
         return self._writer.count_tokens(context, persona)
 
     def check_options(self, options: Mapping[str, Any]) -> None:
