@@ -20,7 +20,7 @@ class SingleWorker:
 
     def __init__(self, name: str, max_waiting: int | None = None) -> None:
         if max_waiting is not None and max_waiting < 1:
-            raise ValueError(f"max_waiting={max_waiting}; at least 1 must wait, if only for its turn")
+            raise ValueError(f"max_waiting={max_waiting}; it must be at least 1")
         self._name = name
         self._max_waiting = max_waiting
         self._open = 0
@@ -69,7 +69,7 @@ class SingleWorker:
     def _end(self, work: "Future[None]", future: ReplyFuture) -> None:
         self._release()
         if work.cancelled():
-            future.set(RuntimeError(f"the {self._name} was closed before the reply was there"))
+            future.set(RuntimeError(f"the {self._name} was closed before the reply was ready"))
 
     def _release(self) -> None:
         with self._lock:

@@ -184,7 +184,7 @@ def test_too_many_requests_are_rejected_and_closing_fails_the_waiting_ones(selec
         chooser.start(CONTEXT)
     closing = threading.Thread(target=chooser.close)
     closing.start()
-    with pytest.raises(RuntimeError, match="the chooser was closed before the reply was there"):
+    with pytest.raises(RuntimeError, match="the chooser was closed before the reply was ready"):
         second.result()
     held.go_on.set()
     closing.join()
