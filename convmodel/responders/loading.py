@@ -99,7 +99,7 @@ def load_all(
     if replies:
         _check(model, **others)
     if adapters and model is None:
-        raise ValueError("there are adapters and no model that replies under them; give one (--model)")
+        raise ValueError("there are adapters, but no conversation model for them; give one (--model)")
     selectors = _load_selectors(others, device, dtype, fusion=fusion)
     shared: Mapping[str, Any] = {"device": device, "max_running": max_running, "max_waiting": None}
     responder = None
@@ -236,7 +236,7 @@ def _let_reason(model: ConversationModel) -> None:
     tokenizer = model.tokenizer
     if tokenizer.layout.name != "chat_template":
         raise ValueError(
-            f"reasoning=True, but the model's layout is {tokenizer.layout.name!r}, in which no model reasons; leave "
+            f"reasoning=True, but the model's layout is {tokenizer.layout.name!r}, which has no reasoning; leave "
             "--reasoning out, or use a model with a chat template"
         )
     tokenizer.choose_layout(reasoning=True)
