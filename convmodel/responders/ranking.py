@@ -30,7 +30,7 @@ def check_options(options: Mapping[str, Any]) -> None:
     for name, value in options.items():
         if name not in ALLOWED:
             near = difflib.get_close_matches(name, ALLOWED, 1)
-            known = f"where replies are only chosen, there are {', '.join(ALLOWED)}"
+            known = f"allowed for a chooser are {', '.join(ALLOWED)}"
             hint = f"did you mean {near[0]}?" if near else known
             raise ValueError(f"there is no option {name!r}; {hint}")
         is_valid, allowed = ALLOWED[name]

@@ -103,7 +103,7 @@ def test_a_reply_is_drawn_by_its_score_and_repeats_with_its_seed(chooser: Choose
         ({"num_candidate": 3}, "there is no option 'num_candidate'; did you mean num_candidates?"),
         (
             {"top_p": 0.9},
-            "there is no option 'top_p'; where replies are only chosen, there are num_candidates, allow_repeats",
+            "there is no option 'top_p'; allowed for a chooser are num_candidates, allow_repeats",
         ),
     ],
 )
