@@ -74,8 +74,8 @@ def _given_pools(reader: SelectionReader, options: EvaluationOptions) -> Pools:
     for name, default in (("turns", "last"), ("pool", None)):
         if (value := getattr(options, name)) != default:
             raise ValueError(
-                f"{reader.source}: {name}={value} means nothing here, as the file says which replies stand among which "
-                "candidates; leave it out"
+                f"{reader.source}: {name}={value} has no effect, because the file has its own candidates for each "
+                "reply; leave it out"
             )
     examples = []
     conversations: dict[tuple[tuple[str, ...], str], int] = {}
@@ -131,12 +131,12 @@ def _drawn_pools(data: Source, options: EvaluationOptions, read_options: ReadOpt
 def _drawing_notes(pools: Sequence[CandidatePool], size: int, seed: int) -> list[str]:
     sizes = Counter(len(pool.example.candidates) for pool in pools)
     notes = [
-        f"The file gives no candidates: each reply stands among {size - 1:,} replies of other conversations, drawn "
+        f"The file gives no candidates: each reply is ranked among {size - 1:,} replies of other conversations, drawn "
         f"with the seed {seed}. Numbers compare only with those of the same file, pool and seed."
     ]
     if smaller := len(pools) - sizes[size]:
         notes.append(
-            f"For {smaller:,} of {len(pools):,} replies there were not that many different ones; they stand among "
+            f"For {smaller:,} of {len(pools):,} replies there were not so many different ones; they are ranked among "
             f"{min(sizes):,} candidates or more."
         )
     return notes
