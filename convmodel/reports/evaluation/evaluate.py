@@ -58,7 +58,7 @@ class Evaluation:
         """
         report, report_folder = reports.load_report(folder)
         if report.kind not in TASKS:
-            raise ValueError(f"{folder}: is of a kind of model that this version does not know, {report.kind!r}")
+            raise ValueError(f"{folder}: is a report on {report.kind!r}, an unknown kind of model; allowed are {', '.join(TASKS)}")
         return cls(report, reports.load_lines(report_folder, TASKS[report.kind].files))
 
     @property
@@ -180,7 +180,7 @@ def task_of(model: str | os.PathLike[str], kind: str | None = None) -> Evaluatio
     if task is default and TASKS[kind].accepts_plain_model:
         return TASKS[kind]
     raise ValueError(
-        f"{os.fspath(model)}: holds a model for {task.name} ({task.marker_file}), which cannot be measured as one for "
+        f"{os.fspath(model)}: holds a model for {task.name} ({task.marker_file}), which cannot be evaluated as one for "
         f"{kind}; leave --as out"
     )
 
@@ -204,9 +204,9 @@ def _check_options(task: EvaluationTask, options: EvaluationOptions) -> Evaluati
         value = getattr(options, name)
         if name in task.options or value == getattr(EvaluationOptions(), name):
             continue
-        subject = f"the options of decoding, {dict(value)}, mean" if name == "decoding" else f"{name}={value!r} means"
+        subject = f"the options of decoding, {dict(value)}, have" if name == "decoding" else f"{name}={value!r} has"
         raise ValueError(
-            f"{subject} nothing for a model for {task.name}; leave it out. Such a model follows "
+            f"{subject} no effect on a model for {task.name}; leave it out. Such a model follows "
             f"{', '.join(name for name in names if name in task.options)}"
         )
     return replace(options, limit=task.default_limit) if options.limit is None else options

@@ -176,11 +176,11 @@ def test_a_note_says_that_the_file_has_no_candidates(here: Path, capsys: pytest.
     [
         (["--option", "top_p=0.9"], "the options of decoding, {'top_p': 0.9}, mean nothing for a model for choosing"),
         (["--preset", "careful"], "the options of decoding, "),
-        (["--perplexity_on", "last"], "perplexity_on='last' means nothing for a model for choosing"),
+        (["--perplexity_on", "last"], "perplexity_on='last' has no effect on a model for choosing"),
         (["--pool", "9"], "given.jsonl: pool=9 has no effect, because the file has its own candidates"),
         (["--pool", "1"], "pool=1; it must be at least 2"),
         (["--turns", "all"], "given.jsonl: turns=all has no effect, because the file"),
-        (["--model", "model", "--pool", "9"], "pool=9 means nothing for a model for writing"),
+        (["--model", "model", "--pool", "9"], "pool=9 has no effect on a model for writing"),
         (["--data", "broken.jsonl"], "broken.jsonl:2: response 1 is empty"),
         (["--data", "alone.jsonl"], "alone.jsonl: there are no candidates in it, and no other conversations"),
         (["--data", "nowhere.jsonl"], "nowhere.jsonl: there is no such file"),

@@ -118,9 +118,9 @@ def _saved(documents_report: Evaluation, documents_folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"turns": "all"}, "turns='all' means nothing for a model for documents; leave it out. Such a model follows"),
-        ({"bleu_tokenize": "char"}, "bleu_tokenize='char' means nothing"),
-        ({"pool": 5}, "pool=5 means nothing"),
+        ({"turns": "all"}, "turns='all' has no effect on a model for documents; leave it out. Such a model follows"),
+        ({"bleu_tokenize": "char"}, "bleu_tokenize='char' has no effect"),
+        ({"pool": 5}, "pool=5 has no effect"),
         ({"prompt_words": 500}, "no document is longer than 500 words.* use --prompt_words below"),
         ({"prompt_words": -1}, "prompt_words=-1; it must be at least 0"),
         (
@@ -142,5 +142,5 @@ def test_options_without_effect_are_rejected(documents_folder: Path, options: di
 
 
 def test_document_options_are_rejected_for_replies(folder: Path) -> None:
-    with pytest.raises(ValueError, match="prompt_words=3 means nothing for a model for writing"):
+    with pytest.raises(ValueError, match="prompt_words=3 has no effect on a model for writing"):
         evaluate(folder / "model", folder / "talks.jsonl", options=EvaluationOptions(prompt_words=3), device="cpu")
