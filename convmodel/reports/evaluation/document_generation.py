@@ -146,7 +146,7 @@ def _notes(model: str, documents: Sequence[Document], *, continued: int, prompt_
     notes = []
     if continued < len(documents):
         notes.append(
-            f"Not continued, for nothing follows their first {format_count(prompt_words, 'word')} "
+            f"Not continued, because nothing follows their first {format_count(prompt_words, 'word')} "
             f"(--prompt_words): {len(documents) - continued:,} of {format_count(len(documents), 'document')}."
         )
     if any(document.meta is not None for document in documents) and not has_file(model, DOCUMENT_FILE):
@@ -171,8 +171,8 @@ def _beginnings(documents: Sequence[Document], prompt_words: int) -> list[Beginn
         longest = max(len(words(document.body)) for document in documents)
         remedy = f"use --prompt_words below {longest}" if longest > 1 else "use longer documents"
         raise ValueError(
-            f"no document is longer than {format_count(prompt_words, 'word')}, which the model is to go on with; the "
-            f"longest has {longest:,}: {remedy}"
+            f"no document is longer than {format_count(prompt_words, 'word')}, the length of the prompt; the longest "
+            f"has {longest:,}: {remedy}"
         )
     return beginnings
 

@@ -49,7 +49,7 @@ def test_beginnings_are_continued_greedily_beside_the_gold_continuation(
     assert any(line.gold_ends for line in lines) and not all(line.gold_ends for line in lines)
     assert documents_report.report.used["decoding"]["do_sample"] is False
     assert documents_report.report.notes == [
-        "Not continued, for nothing follows their first 4 words (--prompt_words): 2 of 13 documents."
+        "Not continued, because nothing follows their first 4 words (--prompt_words): 2 of 13 documents."
     ]
 
 
