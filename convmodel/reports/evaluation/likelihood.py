@@ -263,5 +263,5 @@ def checked_nats(losses: Tensor, noun: str) -> np.ndarray:
     """Return losses as an array. Raises ValueError if one is not finite; the message names the texts by `noun`."""
     nats: np.ndarray = losses.cpu().double().numpy()
     if not np.isfinite(nats).all():
-        raise ValueError(f"the model finds {noun} to have no finite likelihood: there are nan or inf among its weights")
+        raise ValueError(f"the likelihood of {noun} is not finite: the weights of the model contain nan or inf")
     return nats
