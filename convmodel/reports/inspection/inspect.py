@@ -107,7 +107,7 @@ def inspect_files(
     """
     repeated = [source for index, source in enumerate(sources) if _is_same_file(source, sources[:index])]
     if repeated:
-        raise ValueError(f"{repeated[0]}: is given twice; everything in it would stand there twice")
+        raise ValueError(f"{repeated[0]}: is given twice; give each file once")
     on_error = (read_options and read_options.on_error) or "skip"
     readers = [ConversationReader(source, read_options, on_error=on_error) for source in sources]
     ruler = make_ruler(readers[0], settings)
