@@ -107,7 +107,7 @@ def output_paths(sources: list[str], out: str) -> list[str]:
     paths = [os.path.join(out, os.path.splitext(stem)[0] + ".jsonl") for stem in stems]
     repeated = [path for path in paths if paths.count(path) > 1]
     if repeated:
-        raise ValueError(f"{repeated[0]}: two files would be written there; mend them one by one, or rename one")
+        raise ValueError(f"{repeated[0]}: two files would be written there; correct them one at a time, or rename one")
     return paths
 
 
