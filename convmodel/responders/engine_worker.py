@@ -53,7 +53,7 @@ class EngineWorker(ClosesOnExit, Generic[AnyLanguageModel]):
         adapters: Mapping[str, AdaptedModel[AnyLanguageModel]] | None = None,
     ) -> None:
         if max_waiting is not None and max_waiting < 1:
-            raise ValueError(f"max_waiting={max_waiting}; it must be at least 1, because each request waits for the next step")
+            raise ValueError(f"max_waiting={max_waiting}; it must be at least 1")
         self._defaults = dict(options or {})
         self._use(model, None)
         self._adapters = adapters or {}

@@ -219,13 +219,13 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
             return
         if self._lora is not None:
             raise ValueError(
-                "model.lora with trainer.strategy=fsdp: adapters are merged and saved in one process, but each holds "
-                "only a part of the weights; use ddp"
+                "model.lora with trainer.strategy=fsdp: adapters are merged and saved in one process, but each "
+                "holds only a part of the weights; use ddp"
             )
         if self._optimizer == "muon":
             raise ValueError(
-                "model.optimizer=muon with trainer.strategy=fsdp: Muon needs whole matrices, but each process holds only "
-                "a part of them; use ddp, or adamw"
+                "model.optimizer=muon with trainer.strategy=fsdp: Muon needs whole matrices, but each process holds only a "
+                "part of them; use ddp, or adamw"
             )
 
     def language_model(self) -> ModelT:

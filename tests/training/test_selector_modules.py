@@ -164,7 +164,7 @@ def test_a_checkpoint_of_another_kind_of_model_is_rejected(
     train(workshop, BI, trainer__max_steps=1)
     with pytest.raises(SystemExit):
         train(workshop, POLY, ckpt_path="last")
-    assert "is a checkpoint of a BiEncoderModule, not of a PolyEncoderModule; give a checkpoint" in capsys.readouterr().err
+    assert "is a checkpoint of a BiEncoderModule, not of a PolyEncoderModule; give" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ def _drawing_notes(pools: Sequence[CandidatePool], size: int, seed: int) -> list
     ]
     if smaller := len(pools) - sizes[size]:
         notes.append(
-            f"For {smaller:,} of {len(pools):,} replies there were not so many different ones; they are ranked among "
+            f"For {smaller:,} of {len(pools):,} replies there were not that many different ones; they are ranked among "
             f"{min(sizes):,} candidates or more."
         )
     return notes

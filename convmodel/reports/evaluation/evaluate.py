@@ -58,7 +58,7 @@ class Evaluation:
         """
         report, report_folder = reports.load_report(folder)
         if report.kind not in TASKS:
-            raise ValueError(f"{folder}: is a report on {report.kind!r}, an unknown kind of model; allowed are {', '.join(TASKS)}")
+            raise ValueError(f"{folder}: has the unknown kind {report.kind!r}; allowed are {', '.join(TASKS)}")
         return cls(report, reports.load_lines(report_folder, TASKS[report.kind].files))
 
     @property

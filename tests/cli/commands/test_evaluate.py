@@ -174,7 +174,7 @@ def test_a_note_says_that_the_file_has_no_candidates(here: Path, capsys: pytest.
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--option", "top_p=0.9"], "the options of decoding, {'top_p': 0.9}, mean nothing for a model for choosing"),
+        (["--option", "top_p=0.9"], "the options of decoding, {'top_p': 0.9}, have no effect on a model for choosing"),
         (["--preset", "careful"], "the options of decoding, "),
         (["--perplexity_on", "last"], "perplexity_on='last' has no effect on a model for choosing"),
         (["--pool", "9"], "given.jsonl: pool=9 has no effect, because the file has its own candidates"),

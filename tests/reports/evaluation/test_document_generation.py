@@ -82,7 +82,7 @@ def test_a_plain_gpt2_can_be_evaluated_on_documents(documents_folder: Path, docu
     assert "not comparable" not in verdicts.values()
     note = evaluate(plain, data, kind="documents", options=DOCUMENT_OPTIONS, device="cpu").report.notes[-1]
     assert note.startswith("The model has no document.json") and "--no_meta" in note
-    with pytest.raises(ValueError, match=r"a model for documents \(document.json\), which cannot be measured as one"):
+    with pytest.raises(ValueError, match=r"a model for documents \(document.json\), which cannot be evaluated as one"):
         task_of(documents_folder / "model", "writing")
     with pytest.raises(ValueError, match="there is no kind 'poems'; allowed are choosing, documents, writing"):
         task_of(plain, "poems")

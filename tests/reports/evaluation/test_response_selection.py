@@ -218,7 +218,7 @@ def test_other_candidates_and_other_kinds_are_rejected(models: Path, folder: Pat
     [
         (
             EvaluationOptions(decoding={"top_p": 0.5}),
-            r"the options of decoding, {'top_p': 0.5}, mean nothing for a model for ch",
+            r"the options of decoding, {'top_p': 0.5}, have no effect on a model for ch",
         ),
         (EvaluationOptions(bleu_tokenize="char"), "bleu_tokenize='char' has no effect on a model for choosing"),
         (
