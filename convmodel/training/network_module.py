@@ -224,8 +224,8 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
             )
         if self._optimizer == "muon":
             raise ValueError(
-                "model.optimizer=muon with trainer.strategy=fsdp: Muon needs whole matrices, but each process holds only a "
-                "part of them; use ddp, or adamw"
+                "model.optimizer=muon with trainer.strategy=fsdp: Muon needs whole matrices, but each process holds "
+                "only a part of them; use ddp, or adamw"
             )
 
     def language_model(self) -> ModelT:
