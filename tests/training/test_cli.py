@@ -103,7 +103,7 @@ def test_the_printed_config_has_comments_and_can_be_run(workshop: Workshop, caps
         main([*workshop.arguments()[1:], "--print_config"])
     printed = capsys.readouterr().out
     for comment in (
-        "# Peak learning rate. If null, 5e-5 for a pretrained model.",
+        "# Peak learning rate. If null, it depends on the model.",
         "# Training conversations.",
         "# Folder for the best model",
     ):
