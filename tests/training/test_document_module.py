@@ -138,9 +138,9 @@ def test_the_printed_config_has_comments_and_can_be_run(
     printed = capsys.readouterr().out
     for comment in (
         "# Peak learning rate. If null, it depends on the model.",
-        "# Probability that a document is read without its meta in training",
+        "# Probability that a window is read without its meta in training",
         "# Maximum number of tokens of a document's meta",
-        "# For a document model, prompts with or without a meta",
+        "# Prompts and metas for a document model",
     ):
         assert comment in printed
     config = workshop.folder / "config.yaml"

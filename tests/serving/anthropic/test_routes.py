@@ -32,9 +32,11 @@ def fake() -> PenalisedResponder:
 
 @pytest.fixture
 def client(fake: FakeResponder) -> Iterator[anthropic.Anthropic]:
-    with served(service_of(fake, new_tokens=50)) as address:
-        with anthropic.Anthropic(base_url=address, api_key="any", max_retries=0) as client:
-            yield client
+    with (
+        served(service_of(fake, new_tokens=50)) as address,
+        anthropic.Anthropic(base_url=address, api_key="any", max_retries=0) as client,
+    ):
+        yield client
 
 
 def test_the_official_client_gets_the_reply_and_its_usage(client: anthropic.Anthropic, fake: FakeResponder) -> None:
