@@ -35,7 +35,7 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, layer: AttentionLayer,
     """Return the attention output (B, H, T, D) of B rows of queries (B, H, T, D).
 
     Args:
-        queries: H is a multiple of K: as many successive heads read the same keys.
+        queries: H is a multiple of K: H / K successive heads attend to the same keys.
         keys, values: (B, K, L, D), or (1, K, L, D) for all rows.
         layer: the layer; its window is that of the mask.
         mask: (B, 1, T, L) or (T, L): true, or values that are added to the scores. None if all tokens see all.
@@ -58,7 +58,7 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, layer: AttentionLayer,
 def _attend_in_steps(
     queries: Tensor, keys: Tensor, values: Tensor, layer: AttentionLayer, mask: Tensor | None
 ) -> Tensor:
-    """Compute attention with a soft cap or sinks, which torch's fused kernels have not."""
+    """Compute attention with a soft cap or sinks, which torch's fused kernels do not support."""
     scores = (queries @ keys.transpose(-1, -2)).float() * layer.scale
     if layer.soft_cap is not None:
         scores = layer.soft_cap * torch.tanh(scores / layer.soft_cap)

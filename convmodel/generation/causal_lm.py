@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transformers import Cache, PretrainedConfig, PreTrainedModel
 
 LARGEST_WINDOW = 8_192
-"""Largest window that is used of models that read more tokens: the engine reserves memory for whole windows."""
+"""Upper limit of the window of models that can read more, because the engine reserves memory for whole windows."""
 
 
 WINDOW_NAMES = (

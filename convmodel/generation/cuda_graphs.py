@@ -100,7 +100,7 @@ class CUDAGraphRunner:
         values: Tensor,
         layer: AttentionLayer,
     ) -> Tensor:
-        """Compute attention; see `attention.Attend`. Each cached token is so many tokens old as `ages` (B, 1, 1, L)."""
+        """Compute attention; see `attention.Attend`. `ages` (B, 1, 1, L) are the distances to the cached tokens."""
         cached = self._cache.layer(layer.index, keys, values)
         for part, new in zip(cached, (keys, values), strict=True):
             part[slots, :, targets] = new

@@ -72,8 +72,8 @@ def make_decoder(model: PreTrainedModel, products: LayerProducts | None = None) 
 def can_decode(model: PreTrainedModel) -> bool:
     """Return whether a model's layers all attend to cached keys and values, in ways that the engine computes.
 
-    State-space, linear-attention and hybrid models and encoder-decoders do not. This is what a model says of itself;
-    see `engine_support.supports_engine`.
+    State-space, linear-attention and hybrid models and encoder-decoders do not. Only the configuration is inspected;
+    `engine_support.supports_engine` also compares logits.
     """
     config = model.config.get_text_config(decoder=True)
     return (

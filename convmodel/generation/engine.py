@@ -18,7 +18,7 @@ from convmodel.generation.request import NO_TYPE, CacheSlot, Finish, GenerationR
 from convmodel.generation.sampler import SequenceSampler, sample
 
 WORTH_WAITING = 16
-"""Minimum number of tokens for which waiting until another request has read them is better than reading them too."""
+"""Minimum length of a shared beginning for which a request waits until another request has read it, in tokens."""
 
 
 class Engine:

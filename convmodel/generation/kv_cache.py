@@ -28,7 +28,7 @@ class KVCache:
         self._limit = positions
         self._layers: dict[int, tuple[Tensor, Tensor]] = {}
         self.positions = positions if device.type == "cpu" else min(positions, RESERVED)
-        """Number of tokens for which a slot has memory. The position after the last takes unused writes."""
+        """Number of tokens for which a slot has memory. One more position receives writes that nothing reads."""
 
     def layer(self, index: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Return the keys and values (R, K, P, D) of a layer; `keys` and `values` (N, K, D) are new ones."""

@@ -23,7 +23,7 @@ FILLERS = ("", "...")
 """Possible turns of the user before an assistant who speaks first, where a template wants the user to begin."""
 
 PROBE = "hello"
-"""A text beside which the words of a template are encoded, so that they have the ids that they have beside texts."""
+"""Placeholder text beside which the words of a template are encoded: ids can depend on neighbouring text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class TurnShape:
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """The words of a template for one shape: `words[0]`, the text of `slots[0]`, `words[1]`, and so on, as ids."""
+    """Token ids of a template's own words for one shape; the text of `slots[n]` follows `words[n]`."""
 
     words: tuple[tuple[int, ...], ...]
     slots: tuple[int, ...]
@@ -151,7 +151,7 @@ class ChatTemplate:
         return rendered
 
     def _encode(self, words: str, after_text: bool, before_text: bool) -> tuple[int, ...]:
-        """Return the ids of words as they are beside texts, where the ids of the texts stand apart from them."""
+        """Return the ids of words between two texts, encoded with placeholder texts beside them."""
         before, after = PROBE * after_text, PROBE * before_text
         ids = self.ids(before + words + after)
         probe = self.ids(PROBE)

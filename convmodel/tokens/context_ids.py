@@ -34,7 +34,7 @@ def encode_named(
 
 
 def encode_sides(tokenizer: ConversationTokenizer, sides: Sequence[str | SpokenSide]) -> list[SideIds]:
-    """Return the token ids of turns, and those of sides with the names before their texts.
+    """Return the token ids of turns; a side of several named speakers has each name before its text.
 
     Names and texts are encoded apart, so that the ids of each depend on nothing else.
     """

@@ -29,7 +29,7 @@ class ConversationSequence:
         token_type_ids: empty in a layout without token types.
         metadata: number of leading tokens that describe the text without being part of it, such as a persona.
         spans: start and stop of the text of each turn. The labels from one start to the next are those of one turn.
-        given: start and stop of the names inside of the turns, which are no texts.
+        given: start and stop of the speakers' names inside the turns; they are read, and never predicted.
     """
 
     input_ids: list[int]
@@ -137,7 +137,12 @@ def extend(
 
 
 def ignore(sequence: ConversationSequence, turn: int, spans: Iterable[tuple[int, int]], *, cut: int = 0) -> None:
-    """Take the names of a turn out of labels and texts; `cut` tokens are missing from the start of the last turn."""
+    """Set the labels of the names in a turn to `IGNORED`, and record their spans in `given`.
+
+    Args:
+        spans: start and stop of each name in the turn.
+        cut: number of tokens that were cut from the start of the turn.
+    """
     first = sequence.spans[turn][0]
     begin = first - (cut if turn == len(sequence.spans) - 1 else 0)
     for start, stop in spans:

@@ -51,7 +51,7 @@ class LayoutOptions:
 
 
 def choose_for(is_encoder_decoder: bool, layout: LayoutChoice) -> LayoutChoice:
-    """Return the layout of a model, from the one that was asked for; ValueError for one that the model cannot have."""
+    """Return the layout for a model's architecture and a requested layout; ValueError if the model cannot have it."""
     if layout != "auto" and (layout == "encoder") != is_encoder_decoder:
         kind = "an encoder-decoder has the layout 'encoder'" if is_encoder_decoder else "only encoder-decoders have it"
         raise ValueError(f"layout={layout!r}: {kind}; leave it out")

@@ -29,7 +29,7 @@ class StratifiedSample:
         self._sizes = np.diff(self._bounds)
         self._stratum = np.repeat(np.arange(count), self._sizes)
         self.lengths = lengths[self._order][self._bounds[1:] - 1]
-        """(N,) number of tokens that each of the N sequences of a sample has at most."""
+        """(N,) upper bounds of the lengths of a sample's N sequences, in tokens."""
 
     def __len__(self) -> int:
         return len(self._sizes)
@@ -78,7 +78,7 @@ class MixedSampler:
 
 
 def tokens_of_shares(tokens: int, shares: Mapping[str, float]) -> dict[str, float]:
-    """Return the number of tokens of each share of a whole, of which `tokens` are the rest."""
+    """Return the number of tokens of each share of a mixture whose remaining part has `tokens` tokens."""
     return {name: tokens * share / (1 - sum(shares.values())) for name, share in shares.items()}
 
 

@@ -17,7 +17,7 @@ VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "merges.txt", "toke
 
 
 TEXT_FILES = ("chat_template.jinja", "vocab.txt", "merges.txt", "tokenizer.model", "spiece.model")
-"""Other files; those of pieces are no texts, but are not empty either."""
+"""Text files of a vocabulary; they must be UTF-8 and not empty."""
 
 
 def load_tokenizer(name_or_path: str | os.PathLike[str], **options: Any) -> PreTrainedTokenizerBase:

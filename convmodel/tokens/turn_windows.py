@@ -22,11 +22,12 @@ class LayoutCosts:
     """Numbers of tokens that a layout adds to the texts of a conversation; by default those of separators.
 
     Args:
-        turn: tokens beside the text of a turn: of the side that is replied to, and of the replying side.
-        sentence: tokens beside each persona sentence.
-        edges: (2, 2, 2, 2) tokens at the beginning and the end together, by whether there is a persona, whether the
-            first and the last turn are the replying side's, and whether a reply follows.
-        noun: name of these tokens in messages.
+        turn: tokens that the layout adds to each turn, of the other side and of the replying side.
+        sentence: tokens that the layout adds to each persona sentence.
+        edges: (2, 2, 2, 2) numbers of tokens at the beginning and the end of a window together. The four indices are 1
+            if there is a persona, if the replying side spoke the first turn, if it spoke the last turn, and if a reply
+            follows.
+        noun: name of the tokens at the edges in error messages.
     """
 
     turn: tuple[int, int] = (1, 1)
@@ -36,7 +37,7 @@ class LayoutCosts:
 
     @property
     def min_room(self) -> int:
-        """The smallest useful room for turns: one token with those beside it."""
+        """The smallest useful room for turns: one token of a text with the tokens that the layout adds to it."""
         return 1 + max(self.turn)
 
     def edge(self, *, persona: bool, is_open: bool) -> int:
@@ -58,7 +59,7 @@ class LayoutCosts:
         return sum(len(sentence) + self.sentence for sentence in persona)
 
     def turn_lengths(self, lengths: Sequence[int], *, last_is_reply: bool) -> list[int]:
-        """Return the lengths of turns whose cost is one more, as the functions of this module take them."""
+        """Return the cost of each turn in tokens minus one, as the functions of this module expect it."""
         extra = [self.turn[(len(lengths) - 1 - index) % 2 != last_is_reply] - 1 for index in range(len(lengths))]
         return [length + more for length, more in zip(lengths, extra, strict=True)]
 

@@ -35,12 +35,11 @@ class SelectorModule(TrainingModule):
     """Base of the modules that train selectors.
 
     Args:
-        pretrained_model_name_or_path: Model to fine-tune; null trains from scratch. An encoder or decoder of
-            transformers by Hub name or folder (BERT, DistilBERT, GPT-2), or the folder of a selector. Of a selector of
-            another kind, the encoder is used.
-        cached_gradients: Whether a batch's texts are encoded a second time for their gradients, so that only vectors
-            and scores are kept: the same step with the memory of a small batch, in about a third more time. Source:
-            arXiv:2101.06983.
+        pretrained_model_name_or_path: Model to fine-tune; null trains from scratch. It is the Hub name or folder of an
+            encoder or decoder of transformers (BERT, DistilBERT, GPT-2), or the folder of a selector. If the selector
+            is of another kind, its encoder is used.
+        cached_gradients: Whether the texts of a batch are encoded twice, first without gradients. The optimiser step is
+            the same, with the memory of a small batch and about a third more time. Source: arXiv:2101.06983.
         label_smoothing: Share of the target distribution that is spread over all candidates.
         optimizer: "adamw", "adamax" (ParlAI's recipe) or "adadelta" (ConveRT's).
         options: See `TrainingModule`.
@@ -92,7 +91,7 @@ class SelectorModule(TrainingModule):
 
     @abstractmethod
     def fine_tuned_selector(self, source: str) -> Selector:
-        """Build a selector from a pretrained model that is not a selector of this kind."""
+        """Build a selector around a pretrained model, such as BERT or the encoder of a selector of another kind."""
 
     @property
     def tokenizer_class(self) -> type[TextTokenizer]:
@@ -139,7 +138,7 @@ class SelectorModule(TrainingModule):
         rank_zero_info(f"model: {self.kind.kind}, {sizes}, {self.base_model or 'from scratch'}")
 
     def export(self, folder: str | os.PathLike[str], *, card: ModelCard, weights: dict[str, Tensor]) -> None:
-        """Save the model. Selectors are not sharded, so every process has all weights."""
+        """Save the model with its card. Every process has all weights, so `weights` is not needed."""
         self.selector.save_pretrained(folder, card=card)
 
     def card_metrics(self, best: float) -> dict[str, float | int]:
@@ -149,12 +148,12 @@ class SelectorModule(TrainingModule):
     # Loss
 
     def batch_loss(self, examples: Sequence[TokenisedChoice]) -> Tensor:
-        """Return the mean loss of at least one example, in nats."""
+        """Return the mean loss in nats of a batch of at least one example."""
         return self.objective.batch_loss(self.selector, examples, step=self.global_step)
 
     def training_step(self, batch: SelectionBatch, batch_idx: int) -> Tensor:
         """Return the mean loss of the batch."""
-        if not batch.examples:  # another process has one more: all take part in the step, with no gradient here
+        if not batch.examples:  # another process has one more batch; this one takes part with zero gradients
             return sum((weights.sum() * 0 for weights in self.network.parameters()), torch.zeros(()))
         loss = self.batch_loss(batch.examples)
         self.log("train_loss", loss.detach(), prog_bar=True, batch_size=1)
@@ -163,7 +162,10 @@ class SelectorModule(TrainingModule):
     # Validation and test
 
     def on_validation_start(self) -> None:
-        """Evaluate a checkpoint with the weights that an export would hold; ConveRT's are saved in 16 and 8 bits."""
+        """Round the weights as an export does, so that `validate` and `test` measure the exported model.
+
+        An export saves the weights of ConveRT in 16 and 8 bits.
+        """
         if self.trainer.state.fn != "fit":
             self.selector.load_weights(self.selector.weights(), Path("the checkpoint"))
 
@@ -176,7 +178,7 @@ class SelectorModule(TrainingModule):
 
     @torch.no_grad()
     def validation_step(self, batch: SelectionBatch, batch_idx: int) -> None:
-        """Rank each response in its pool; the sums are divided once, at the end."""
+        """Rank each response in its pool, and add ranks and losses to the sums. Means are computed at the end."""
         if not batch.examples:
             return
         pools, mask = pad_pools([[example.response, *example.distractors] for example in batch.examples])
@@ -198,10 +200,10 @@ class SelectorModule(TrainingModule):
             ]
 
     def _report(self, prefix: Literal["val", "test"]) -> None:
-        """Log recall@1, MRR and loss of a file."""
+        """Log recall@1, MRR and loss of a split, and print them with the samples."""
         sums = RankingSums(*sum_over_processes(list(asdict(self._sums).values()), self.trainer.strategy))
         if not sums.examples:
-            rank_zero_info(f"{prefix}: no response has another candidate that says something else; nothing is ranked")
+            rank_zero_info(f"{prefix}: no response has a candidate with another text; nothing is ranked")
             return
         totals = {"recall": sums.first, "mrr": sums.reciprocal, "loss": sums.loss}
         means = {name: total / sums.examples for name, total in totals.items()}
@@ -224,7 +226,7 @@ class SelectorModule(TrainingModule):
     # Checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save tokenizer, options and base model, as plain values alone."""
+        """Save tokenizer, options and name of the base model as plain values, without pickled objects."""
         super().on_save_checkpoint(checkpoint)
         checkpoint["convmodel"]["options"] = self.selector.options()
 
