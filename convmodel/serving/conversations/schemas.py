@@ -16,7 +16,7 @@ Version = Annotated[
 ]
 
 PREVIEW_CHARS = 100
-"""Characters of the last turn in a list of conversations."""
+"""Number of characters of the last turn that a list of conversations shows."""
 
 
 class _Settings(RequestModel):
@@ -78,13 +78,13 @@ class NewTurn(NewReply):
 
 
 class UndoRequest(RequestModel):
-    """Version of the conversation whose last exchange is removed."""
+    """Parameters of `undo`: the version that the conversation must have, if given."""
 
     version: Version | None = None
 
 
 class ChoiceRequest(RequestModel):
-    """Candidate that replaces the last reply."""
+    """Parameters of `choose`: the candidate that replaces the last reply."""
 
     candidate: Annotated[int, Field(ge=1, le=1_000_000, description="index of the candidate, from 1")]
     version: Version | None = None
