@@ -39,8 +39,8 @@ async def export_all(conversations: Conversations, owner: str) -> AsyncIterator[
 def encode_line(conversation: ConversationRecord) -> bytes:
     """Encode a conversation as one line of JSON; return b"" if it has no complete exchange.
 
-    Blocked exchanges are left out, and so is a last user turn without a reply. In training data, a persona describes the
-    last speaker; with the user as the last speaker, a model would learn the persona as the user's.
+    Blocked exchanges are left out, and so is a last user turn without a reply. In training data, a persona describes
+    the last speaker; with the user as the last speaker, a model would learn the persona as the user's.
     """
     turns = [turn.text for turn in conversation.turns if not turn.blocked]
     turns = turns[: len(turns) - len(turns) % 2]
