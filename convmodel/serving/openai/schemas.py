@@ -1,4 +1,4 @@
-"""Bodies of OpenAI's chat completions API."""
+"""Request and response bodies of OpenAI's chat completions and models."""
 
 from typing import Annotated, Any, Literal, get_args
 
@@ -40,7 +40,7 @@ SPOKEN: JsonDict = {
         {"type": "array", "contains": SPOKEN_PART},
     ]
 }
-"""Schema of the contents with a character that is not white space."""
+"""JSON schema of a message content that has at least one character other than white space."""
 
 SPOKEN_BY_USER: JsonDict = {
     "properties": {"content": SPOKEN, "tool_calls": {"type": "null"}, "function_call": {"type": "null"}},
@@ -51,7 +51,7 @@ USERS: list[JsonValue] = [role for role, kind in ROLES.items() if kind == "user"
 
 
 class Message(LenientModel):
-    """A turn of the conversation, or, for the roles system and developer, sentences of the persona."""
+    """A turn of the conversation; with the role system or developer, sentences of the persona."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -71,16 +71,16 @@ class Message(LenientModel):
 
     @property
     def kind(self) -> str:
-        """The role by its first name: user, assistant, system or tool."""
+        """The role after replacement of synonyms: user, assistant, system or tool."""
         return ROLES[self.role.strip().lower()]
 
     @property
     def text(self) -> str:
-        """The text of the content, the parts of which are lines."""
+        """The text of the content; the texts of several parts are joined with newlines."""
         return "\n".join(part.text for part in self.content) if isinstance(self.content, list) else self.content or ""
 
     def fields(self) -> dict[str, Any]:
-        """Return the fields that `split_messages` reads."""
+        """Return the message as a dict of the fields that `convmodel.data.messages.split_messages` reads."""
         parts = self.content
         content = [part.model_dump() for part in parts] if isinstance(parts, list) else parts
         calls = {"tool_calls": self.tool_calls, "function_call": self.function_call}
@@ -100,14 +100,14 @@ def _check_limit(tokens: int) -> int:
 
 
 ClientStop = Annotated[str, StringConstraints(max_length=200)]
-"""A text before which a reply ends; an empty one ends none."""
+"""A text at which a reply ends; an empty text has no effect."""
 
 TokenLimit = Annotated[int, Field(ge=-1, json_schema_extra={"not": {"const": 0}}), AfterValidator(_check_limit)]
-"""A number of tokens; -1 means no limit."""
+"""A maximum number of tokens; -1 means no limit."""
 
 
 class DecodingFields(LenientModel):
-    """Fields of chat completions and of completions: decoding, the number of choices, and the stream."""
+    """Common fields of chat completions and completions: decoding, the number of choices, and the stream."""
 
     temperature: float | None = Field(None, ge=0, le=2, description="values below 0.01 mean greedy decoding")
     top_p: float | None = Field(None, ge=0, le=1, description="0 takes the most likely token")
@@ -139,9 +139,9 @@ class DecodingFields(LenientModel):
 
 
 class ChatRequest(UnsupportedFields, DecodingFields):
-    """A chat completions request.
+    """A request for a chat completion.
 
-    `persona`, `speaker`, `preset` and `options` are extensions: `extra_body` in OpenAI's client.
+    `persona`, `speaker`, `preset` and `options` are extensions; OpenAI's client sends them as `extra_body`.
     """
 
     model_config = example(
@@ -167,13 +167,13 @@ class ChatRequest(UnsupportedFields, DecodingFields):
 
 
 class TokensDetails(ResponseModel):
-    """Details of the prompt's tokens."""
+    """Details of the tokens of the prompt."""
 
     cached_tokens: int = Field(description="tokens that were in the cache")
 
 
 class Usage(ResponseModel):
-    """Token counts."""
+    """Token counts of a request."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -190,7 +190,7 @@ class ChoiceMessage(ResponseModel):
 
 
 class ReasonedMessage(ChoiceMessage):
-    """The text of a reply, and the reasoning before it."""
+    """The text of a reply, and the model's reasoning before the text."""
 
     reasoning_content: str = Field(description="extension, as of other servers: what the model thought before the text")
 
@@ -199,7 +199,7 @@ FinishReason = Literal["stop", "length", "content_filter"]
 
 
 class Extras(ResponseModel):
-    """Extension: further properties of a reply."""
+    """Extension: further data about a reply."""
 
     seed: int | None = Field(description="reproduces the reply with the same request")
     window: int
@@ -210,7 +210,7 @@ class Extras(ResponseModel):
 
 
 class Choice(ResponseModel):
-    """One reply."""
+    """A generated reply."""
 
     index: int
     message: ChoiceMessage | ReasonedMessage
@@ -220,7 +220,7 @@ class Choice(ResponseModel):
 
 
 class Completion(ResponseModel):
-    """The response body."""
+    """The response body with the generated replies."""
 
     id: str = Field(examples=["chatcmpl-5f1c0a1d"])
     object: Literal["chat.completion"] = "chat.completion"

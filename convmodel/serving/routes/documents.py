@@ -1,4 +1,4 @@
-"""`POST /documents`: continue a prompt as documents, as JSON or as a stream."""
+"""`POST /documents`: continuations of a prompt by a document writer, as JSON or as a stream."""
 
 from typing import Annotated, Any, Literal
 
@@ -28,7 +28,7 @@ Meta = (
 
 
 class DocumentRequestBody(schemas.RequestModel):
-    """A prompt to continue."""
+    """A prompt to continue, and its metadata."""
 
     model_config = schemas.example(prompt="Once upon a time", meta={"topics": ["cats", "dogs"]}, n=2)
 
@@ -42,7 +42,7 @@ class DocumentRequestBody(schemas.RequestModel):
 
 
 class TextBody(schemas.ResponseModel):
-    """One generated text."""
+    """A generated text."""
 
     text: str = Field(description="the continuation, without the prompt")
     finish: Literal["end", "stop", "length", "cancelled"]
@@ -51,7 +51,7 @@ class TextBody(schemas.ResponseModel):
 
 
 class DocumentsBody(schemas.ResponseModel):
-    """The generated texts."""
+    """The generated texts, and their token counts."""
 
     prompt: str
     meta: Any
@@ -75,7 +75,7 @@ class DocumentsBody(schemas.ResponseModel):
     ),
 )
 async def write(body: DocumentRequestBody, request: Request, service: TheService, owner: Owner) -> Response:
-    """Generate `n` continuations of a prompt, given its metadata. 404 on a server that writes no documents."""
+    """Generate `n` continuations of a prompt, given its metadata. 404 on a server without a document writer."""
     if service.documents is None:
         raise APIError(404, "this server writes no documents; see /about for what it does", code="no_documents")
     [job] = await service.documents.start([_build_request(service, body)], owner=owner, pieces=body.stream)

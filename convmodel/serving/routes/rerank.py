@@ -1,4 +1,4 @@
-"""`POST /v1/rerank` and `/v2/rerank`: rank documents with a selector, in Jina's and Cohere's format."""
+"""`POST /v1/rerank` and `/v2/rerank`: ranking of documents by a selector, in Jina's and Cohere's format."""
 
 import math
 import secrets
@@ -22,7 +22,7 @@ router = APIRouter(tags=["Rerank"])
 
 
 class DocumentObject(LenientModel):
-    """A document as an object, of which the text is ranked."""
+    """A document as an object; only its field `text` is ranked."""
 
     text: Text
 
@@ -72,14 +72,14 @@ class TokensBody(ResponseModel):
 
 
 class MetaBody(ResponseModel):
-    """Cohere's description of the response."""
+    """Cohere's metadata of the response."""
 
     tokens: TokensBody
     warnings: list[str] = Field(description="how many tokens of long documents were cut off, if any were")
 
 
 class RerankBody(ResponseModel):
-    """The documents, best first."""
+    """The ranked documents, best first, and the token counts."""
 
     id: str
     model: str
@@ -123,7 +123,7 @@ async def rerank(body: RerankRequest, request: Request, service: TheService, own
 
 
 def _results(output: TextScores, texts: list[str], body: RerankRequest) -> list[ResultBody]:
-    """Return the best documents; of equal scores, the first."""
+    """Return the `top_n` best documents, best first; documents with equal scores keep their order."""
     order = sorted(range(len(texts)), key=lambda index: -output.values[index])
     return [
         ResultBody(
@@ -137,5 +137,5 @@ def _results(output: TextScores, texts: list[str], body: RerankRequest) -> list[
 
 
 def logistic(score: float) -> float:
-    """Return a number from 0 to 1 that increases with the score."""
+    """Return the logistic function of a score: a number from 0 to 1 that increases with the score."""
     return 0.5 * (1.0 + math.tanh(0.5 * score))
