@@ -19,8 +19,8 @@ Replies of a conversation model, over HTTP and as server-sent events.
 
 All errors have the format `{"error": {"message", "type", "param", "code"}}`, with further fields in the APIs of
 Anthropic and Cohere; all responses have an `X-Request-Id`.
-Unknown fields are errors in the API of its own; in those of others they are ignored and named in
-`X-Convmodel-Ignored`. Streams send the comment `: ` during silence.
+Unknown fields are errors in convmodel's own API. In the APIs of OpenAI, Anthropic, Jina and Cohere, they are ignored
+and named in the response header `X-Convmodel-Ignored`. While there is no event to send, streams send the comment `: `.
 """
 
 router = APIRouter(include_in_schema=False)

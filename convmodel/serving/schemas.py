@@ -104,7 +104,7 @@ class ErrorDetail(ResponseModel):
     message: str = Field(description="the value, the allowed values, and the remedy", examples=["n: give 1 to 8"])
     type: str = Field(description="the category of the error", examples=["invalid_request_error"])
     param: str | None = Field(description="the field with the error", examples=["n"])
-    code: str | None = Field(description="identifies the error for programs", examples=["invalid_value"])
+    code: str | None = Field(description="identifier of the error for programs", examples=["invalid_value"])
 
 
 class ErrorBody(ResponseModel):
@@ -131,13 +131,15 @@ class CandidateBody(ResponseModel):
     """A generated or selected candidate for the reply."""
 
     text: str
-    score: float | None = Field(description="the score that decided, higher is better; null if nothing was compared")
+    score: float | None = Field(
+        description="the score by which the candidates are ranked, higher is better; null without ranking"
+    )
     source: Literal["written", "chosen", "both"]
     number: int | None = Field(description="the index of a selected candidate in the server's candidates")
     metadata: dict[str, Any] | None = Field(description="metadata of a selected candidate")
     scores: dict[str, float] = Field(description="scores of the earlier stages, and the addends of a fused score")
     finish: Literal["end", "stop", "length", "cancelled"]
-    tokens: int = Field(description="number of tokens generated for it")
+    tokens: int = Field(description="number of generated tokens")
 
 
 class ReplyBody(ResponseModel):
@@ -150,14 +152,17 @@ class ReplyBody(ResponseModel):
     candidates: list[CandidateBody] = Field(description="best first; the first one is the reply")
     context_tokens: int = Field(description="tokens of the persona and the context in the model's input")
     reply_tokens: int
-    cached_tokens: int = Field(description="tokens of the context that were in the cache")
+    cached_tokens: int = Field(description="tokens of the context that were read from the cache")
     window: int = Field(description="maximum tokens of context and reply together; 0 for models without a limit")
     turns_dropped: int = Field(description="number of oldest turns left out to fit the window")
-    tokens_dropped: int = Field(description="tokens of those turns, and of a last turn that is too long by itself")
+    tokens_dropped: int = Field(
+        description="number of tokens left out: those of dropped turns, and those that exceed the window if the last "
+        "turn is too long by itself"
+    )
     seconds: float
     first_seconds: float = Field(description="seconds until the first token")
     seed: int | None = Field(description="reproduces the reply with the same request; null if nothing was sampled")
-    ranked_by: str = Field(description="the method that scored the candidates; empty if nothing was compared")
+    ranked_by: str = Field(description="the method that scored the candidates; empty without ranking")
     blocked: BlockedBody | None
 
     @classmethod
@@ -171,13 +176,13 @@ REASONS = {
     400: "The request is invalid; `param` names the field.",
     401: "The API key is missing or unknown.",
     403: "The server does not answer to this host name, or to pages of this origin.",
-    404: "It does not exist.",
+    404: "The resource does not exist, or this server does not provide it.",
     408: "The body did not arrive in time.",
-    409: "The request conflicts with the current state; `code` says how.",
+    409: "The request conflicts with the current state; `code` is the reason.",
     413: "The body is too large.",
     415: "The body is not JSON.",
-    429: "Too many requests, or the server has too much to do; retry after `Retry-After` seconds.",
-    500: "Something went wrong in the server; its log says what, under the id of `X-Request-Id`.",
+    429: "Too many requests, or the server is overloaded; retry after `Retry-After` seconds.",
+    500: "Internal error; the server's log has the details, under the id in `X-Request-Id`.",
     503: "The server is shutting down, or a part of it is unavailable.",
     504: "The deadline was exceeded.",
 }

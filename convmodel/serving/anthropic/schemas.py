@@ -70,7 +70,7 @@ class MessageParam(LenientModel):
 class Metadata(LenientModel):
     """Data about a request: the id of its end user."""
 
-    user_id: UserId | None = Field(None, description="end-user id, by which open replies are counted; trusted as sent")
+    user_id: UserId | None = Field(None, description="id of the end user, not verified; limits open replies per user")
 
 
 class ToolChoice(LenientModel):
@@ -82,7 +82,7 @@ class ToolChoice(LenientModel):
 class CountRequest(LenientModel):
     """Messages whose tokens are counted."""
 
-    model: str = Field(description="the name in /v1/models")
+    model: str = Field(description="name of a model in /v1/models")
     messages: Annotated[list[MessageParam], Field(min_length=1)] = Field(
         description="the turns, oldest first", json_schema_extra={"contains": {"properties": SPOKEN_BY_USER}}
     )
@@ -108,15 +108,17 @@ class MessagesRequest(CountRequest):
         messages=[{"role": "user", "content": "Do you have any pets?"}],
     )
 
-    max_tokens: int = Field(ge=1, description="above the limit in /about it has the limit's value")
+    max_tokens: int = Field(ge=1, description="values above the limit in /about are lowered to the limit")
     stop_sequences: Annotated[list[ClientStop], Field(max_length=16)] | None = None
     stream: bool | None = None
     temperature: float | None = Field(None, ge=0, le=1, description="values below 0.01 mean greedy decoding")
     top_k: int | None = Field(None, ge=0, le=1_000_000)
     top_p: float | None = Field(None, ge=0, le=1)
     metadata: Metadata | None = None
-    preset: str | None = Field(None, description="extension: a set of options, see /about")
-    options: Options | None = Field(None, description="extension: any decoding option; Anthropic's take precedence")
+    preset: str | None = Field(None, description="extension: name of a preset (a set of options), see /about")
+    options: Options | None = Field(
+        None, description="extension: any decoding option; Anthropic's own fields take precedence"
+    )
     seed: Seed | None = Field(None, description="extension: reproduces the reply with the same request")
 
 
@@ -137,8 +139,8 @@ class TextContent(ResponseModel):
 class MessageUsage(ResponseModel):
     """Token counts of a reply."""
 
-    input_tokens: int = Field(description="tokens of the context that were read")
-    cache_read_input_tokens: int = Field(description="tokens of the context that were in the cache")
+    input_tokens: int = Field(description="tokens of the context, without those read from the cache")
+    cache_read_input_tokens: int = Field(description="tokens of the context that were read from the cache")
     output_tokens: int
 
 
@@ -154,7 +156,9 @@ class MessageBody(ResponseModel):
     model: str
     content: list[TextContent]
     stop_reason: StopReason | None
-    stop_sequence: str | None = Field(description="null if there were several")
+    stop_sequence: str | None = Field(
+        description="the stop sequence that ended the reply; null if the request has several"
+    )
     usage: MessageUsage
 
 

@@ -79,7 +79,8 @@ ReplyDep = Annotated[TurnRequest, Depends(_reply)]
 READ = error_responses(404, 503)
 CHANGE = error_responses(404, 409, 415, 503)
 STREAM = """`said` with `{"turn", "version"}` as soon as the user's turn is stored, if the request stores one; `piece`
-with `{"text"}`, any number of times; then `reply` with the same object as the JSON response, stored, or `error`."""
+with `{"text"}`, any number of times; then `reply` with the same object as the JSON response, when it is stored; or
+`error`."""
 EVENTS = ("said", "piece", "reply", "error")
 REPLY = stream_responses(schemas.AnswerBody, STREAM, *EVENTS, statuses=(404, 409))
 JSON_LINES: dict[int | str, dict[str, Any]] = {

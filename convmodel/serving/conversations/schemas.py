@@ -12,7 +12,12 @@ Title = Annotated[str, StringConstraints(max_length=500)]
 Preset = Annotated[str, StringConstraints(max_length=100)]
 ModelName = Annotated[str, StringConstraints(max_length=500)]
 Version = Annotated[
-    int, Field(ge=1, le=MAX_SEED, description="newest version known to the client; any other is a conflict (409)")
+    int,
+    Field(
+        ge=1,
+        le=MAX_SEED,
+        description="newest version known to the client; error 409 if the conversation has another version",
+    ),
 ]
 
 PREVIEW_CHARS = 100
@@ -41,7 +46,7 @@ class NewConversation(_Settings):
     model_config = example(title="Pets", persona=["I have two cats."])
 
     turns: list[Text] | None = Field(
-        None, description="turns from elsewhere, alternating between user and model; the first is the user's"
+        None, description="existing turns, alternating between user and model; the first is the user's"
     )
 
 

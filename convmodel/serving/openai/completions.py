@@ -35,7 +35,7 @@ class CompletionsRequest(DecodingFields, LenientModel):
 
     model_config = example(model="model", prompt="Once upon a time", max_tokens=50)
 
-    model: str = Field(description="the name in /v1/models")
+    model: str = Field(description="name of a model in /v1/models")
     prompt: Annotated[str | Annotated[list[str], Field(min_length=1)], BeforeValidator(reject_token_ids)] = Field(
         description="a prompt, or a list of prompts; token ids are not supported"
     )

@@ -36,19 +36,19 @@ class EmbeddingsRequest(LenientModel):
 
     model_config = example(model="model", input=["Do you have any pets?", "Two cats."])
 
-    model: str = Field(description="the name in /v1/models")
+    model: str = Field(description="name of a model in /v1/models")
     input: Annotated[Text | Annotated[list[Text], Field(min_length=1)], BeforeValidator(reject_token_ids)] = Field(
         description="a text, or a list of texts; token ids are not supported"
     )
     encoding_format: Literal["float", "base64"] | None = Field(
         None, description="numbers, or little-endian float32 in base64; null means numbers"
     )
-    dimensions: int | None = Field(None, ge=1, description="only the length of the model's vectors is supported")
-    user: UserId | None = Field(None, description="as in chat completions")
+    dimensions: int | None = Field(None, ge=1, description="only the dimension of the model's vectors is supported")
+    user: UserId | None = Field(None, description="id of the end user, not verified; limits open requests per user")
     input_type: Literal["query", "document"] | None = Field(
         None,
-        description="extension: query for a context, document (the default) for a reply. The product of the vectors of "
-        "both is the selector's score.",
+        description="extension: query for a context, document (the default) for a reply. The dot product of the "
+        "vectors of a context and a reply is the selector's score.",
     )
 
 

@@ -61,10 +61,12 @@ class Message(LenientModel):
     )
 
     role: Annotated[str, AfterValidator(_check_role), Field(json_schema_extra={"enum": [*ROLES]})]
-    content: Content | None = Field(None, description="only the user's must have text; tools' are passed over")
-    tool_calls: Annotated[list[Any] | None, Field(description="passed over")] = None
-    function_call: Annotated[dict[str, Any] | None, Field(description="passed over")] = None
-    name: str | None = Field(None, description="who speaks, where several people do; otherwise it changes nothing")
+    content: Content | None = Field(None, description="must have text for the user; ignored for tools")
+    tool_calls: Annotated[list[Any] | None, Field(description="ignored")] = None
+    function_call: Annotated[dict[str, Any] | None, Field(description="ignored")] = None
+    name: str | None = Field(
+        None, description="name of the speaker, in a conversation of several people; otherwise it has no effect"
+    )
     refusal: Ignorable[None] = None
     audio: Ignorable[None] = None
     annotations: Ignorable[Nothing] = None
@@ -120,16 +122,20 @@ class DecodingFields(LenientModel):
     stop: ClientStop | Annotated[list[ClientStop], Field(max_length=16)] | None = Field(
         None, description="empty strings have no effect"
     )
-    seed: Annotated[int, Field(ge=-1, le=MAX_SEED)] | None = Field(None, description="-1 draws one")
-    max_tokens: TokenLimit | None = Field(None, description="above the limit in /about it has the limit's value")
-    max_completion_tokens: TokenLimit | None = Field(None, description="newer name; the lower value applies")
+    seed: Annotated[int, Field(ge=-1, le=MAX_SEED)] | None = Field(None, description="-1 draws a seed")
+    max_tokens: TokenLimit | None = Field(None, description="values above the limit in /about are lowered to the limit")
+    max_completion_tokens: TokenLimit | None = Field(
+        None, description="newer name of max_tokens; if both are given, the lower value applies"
+    )
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
     presence_penalty: float | None = Field(None, ge=-2, le=2)
-    user: UserId | None = Field(None, description="end-user id, by which open replies are counted; trusted as sent")
+    user: UserId | None = Field(None, description="id of the end user, not verified; limits open replies per user")
     stream: bool | None = None
     stream_options: StreamOptions | None = Field(None, description="has no effect without stream")
-    preset: str | None = Field(None, description="extension: a set of options, see /about")
-    options: Options | None = Field(None, description="extension: any decoding option; OpenAI's fields take precedence")
+    preset: str | None = Field(None, description="extension: name of a preset (a set of options), see /about")
+    options: Options | None = Field(
+        None, description="extension: any decoding option; OpenAI's own fields take precedence"
+    )
 
     @model_validator(mode="after")
     def _ignore_stream_options(self) -> "DecodingFields":
@@ -153,23 +159,26 @@ class ChatRequest(UnsupportedFields, DecodingFields):
         seed=1,
     )
 
-    model: str = Field(description="the name in /v1/models")
+    model: str = Field(description="name of a model in /v1/models")
     messages: Annotated[list[Message], Field(min_length=1)] = Field(
         description="each line of a system or developer message, at any position, is a sentence of the persona; the "
         "other messages are the turns, and the reply follows the last of them. Consecutive messages of one role are "
-        "joined with a newline. Empty replies, calls of tools and their results are passed over.",
+        "joined with a newline. Empty messages of the assistant, tool calls and their results are ignored.",
         json_schema_extra={"contains": {"required": ["role"], "properties": {"role": {"enum": USERS}}}},
     )
-    persona: list[Text] | None = Field(None, description="extension: sentences before those of system messages")
+    persona: list[Text] | None = Field(
+        None, description="extension: sentences of the persona, placed before those of system messages"
+    )
     speaker: Text | None = Field(
-        None, description="extension: the name of the assistant who replies; by default that of its last message"
+        None,
+        description="extension: name of the replying assistant; by default the name in the assistant's last message",
     )
 
 
 class TokensDetails(ResponseModel):
     """Details of the tokens of the prompt."""
 
-    cached_tokens: int = Field(description="tokens that were in the cache")
+    cached_tokens: int = Field(description="tokens that were read from the cache")
 
 
 class Usage(ResponseModel):
@@ -192,7 +201,9 @@ class ChoiceMessage(ResponseModel):
 class ReasonedMessage(ChoiceMessage):
     """The text of a reply, and the model's reasoning before the text."""
 
-    reasoning_content: str = Field(description="extension, as of other servers: what the model thought before the text")
+    reasoning_content: str = Field(
+        description="extension that other servers have too: the model's reasoning before the text"
+    )
 
 
 FinishReason = Literal["stop", "length", "content_filter"]
@@ -238,9 +249,9 @@ class ModelBody(ResponseModel):
     created: int
     owned_by: Literal["convmodel"] = "convmodel"
     root: str = Field(description="the same as id")
-    parent: str | None = Field(description="the model under an adapter; null for the server's own model")
-    context_length: int | None = Field(None, description="tokens that the model reads at once, its reply included")
-    max_model_len: int | None = Field(None, description="the same, by another name")
+    parent: str | None = Field(description="base model of an adapter; null for the server's own model")
+    context_length: int | None = Field(None, description="maximum number of tokens of input and reply together")
+    max_model_len: int | None = Field(None, description="the same as context_length")
 
 
 class ModelsBody(ResponseModel):

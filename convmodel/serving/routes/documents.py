@@ -35,8 +35,8 @@ class DocumentRequestBody(schemas.RequestModel):
     prompt: str = Field("", description="the beginning of the document; may be empty")
     meta: Meta | None = Field(None, description="metadata: a text, a list, or an object of fields")
     n: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="number of texts to generate")
-    preset: str | None = Field(None, description="a set of options, see /about; null means the server's default")
-    options: schemas.Options | None = Field(None, description="options on top of the preset")
+    preset: str | None = Field(None, description="name of a preset, see /about; null uses the server's default preset")
+    options: schemas.Options | None = Field(None, description="options that override the preset")
     seed: schemas.Seed | None = Field(None, description="reproduces the texts with the same request")
     stream: bool = Field(False, description="whether to stream the first text as text/event-stream")
 
@@ -57,10 +57,14 @@ class DocumentsBody(schemas.ResponseModel):
     meta: Any
     texts: list[TextBody] = Field(description="without the texts that the policy blocked")
     tokens_read: int
-    tokens_dropped: int = Field(description="first tokens of the prompt, left out to fit the window")
-    meta_tokens_dropped: int = Field(description="last tokens of the metadata, beyond the model's maximum")
+    tokens_dropped: int = Field(description="number of first tokens of the prompt that were left out to fit the window")
+    meta_tokens_dropped: int = Field(
+        description="number of last tokens of the metadata that were left out, beyond the model's maximum"
+    )
     seed: int | None
-    blocked: schemas.BlockedBody | None = Field(description="the reason why texts are missing, if some are")
+    blocked: schemas.BlockedBody | None = Field(
+        description="the reason why the policy blocked texts; null if it blocked none"
+    )
 
 
 @router.post(

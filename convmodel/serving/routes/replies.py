@@ -36,19 +36,21 @@ class ReplyRequestBody(schemas.RequestModel):
         list[SpokenTurn],
         Field(
             min_length=1,
-            description="the turns so far, oldest first; the reply follows the last one; empty replies are passed over",
+            description="the turns so far, oldest first; the reply follows the last one; empty replies are left out",
         ),
     ]
     speakers: list[schemas.Text] | None = Field(
         None, description="the name of the speaker of each turn, in a conversation of several people"
     )
     speaker: schemas.Text | None = Field(
-        None, description="the name of the one who replies; needed where `speakers` holds more than two names"
+        None, description="name of the replying speaker; required if `speakers` has more than two different names"
     )
-    model: str | None = Field(None, description="a name in /v1/models; null means the server's own model")
-    persona: list[schemas.Text] | None = Field(None, description="sentences about the speaker of the reply, one a line")
-    preset: str | None = Field(None, description="a set of options, see /about; null means the server's default")
-    options: schemas.Options | None = Field(None, description="options on top of the preset")
+    model: str | None = Field(None, description="name of a model in /v1/models; null uses the server's own model")
+    persona: list[schemas.Text] | None = Field(
+        None, description="sentences about the replying speaker; each line is a sentence"
+    )
+    preset: str | None = Field(None, description="name of a preset, see /about; null uses the server's default preset")
+    options: schemas.Options | None = Field(None, description="options that override the preset")
     seed: schemas.Seed | None = Field(None, description="reproduces the reply with the same request")
     stream: bool = Field(False, description="whether to stream the reply as text/event-stream")
 

@@ -32,7 +32,7 @@ class RerankRequest(LenientModel):
 
     model_config = example(model="model", query="Do you have any pets?", documents=["Two cats.", "At nine."])
 
-    model: str | None = Field(None, description="the name in /v1/models")
+    model: str | None = Field(None, description="name of a model in /v1/models")
     query: Text = Field(description="the turn that the documents reply to")
     documents: Annotated[list[Text | DocumentObject], Field(min_length=1)]
     top_n: int | None = Field(None, ge=1, description="number of best documents to return; null means all")
@@ -56,7 +56,7 @@ class ResultBody(ResponseModel):
     index: int = Field(description="index of the document in the request")
     relevance_score: float = Field(description="the logistic function of the score: 0 to 1")
     score: float = Field(description="extension: the selector's score; higher is better")
-    document: DocumentText | None = Field(description="the text, with return_documents")
+    document: DocumentText | None = Field(description="the text, if return_documents is true; otherwise null")
 
 
 class UsageBody(ResponseModel):
@@ -75,7 +75,7 @@ class MetaBody(ResponseModel):
     """Cohere's metadata of the response."""
 
     tokens: TokensBody
-    warnings: list[str] = Field(description="how many tokens of long documents were cut off, if any were")
+    warnings: list[str] = Field(description="the number of tokens of long documents that were cut off, if any")
 
 
 class RerankBody(ResponseModel):

@@ -50,9 +50,9 @@ class AboutBody(ResponseModel):
     embeddings: bool = Field(description="whether /v1/embeddings is available")
     rerank: bool = Field(description="whether /v1/rerank is available")
     conversations: bool = Field(description="whether /conversations is available")
-    preset: str | None = Field(description="used for requests without a preset")
+    preset: str | None = Field(description="preset of requests without a preset; null means the model's own options")
     presets: dict[str, dict[str, Any]]
-    options: dict[str, Any] = Field(description="all options of a request that sets none")
+    options: dict[str, Any] = Field(description="all options that apply to a request without options")
     option_help: dict[str, str] = Field(description="description of each option with its allowed values")
     limits: LimitsBody
     keys: bool = Field(description="whether an API key is required")
