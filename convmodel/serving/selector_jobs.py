@@ -66,5 +66,5 @@ class SelectorService:
     def _finish(self, count: int, output: TextValues[ValueT]) -> TextValues[ValueT]:
         self._metrics.count_tokens(output.tokens, 0)
         if len(output.values) < count:
-            raise APIError(503, "the request was ended before it was over", code="cancelled")
+            raise APIError(503, "the request was cancelled before it was complete", code="cancelled")
         return output
