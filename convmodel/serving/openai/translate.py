@@ -266,7 +266,7 @@ def convert_finish_reason(reply: CheckedReply | CheckedDocuments) -> FinishReaso
         APIError: 503 for a text that the server cancelled, since OpenAI's API has no finish reason for this.
     """
     if reply.finish not in FINISH_REASONS:
-        raise APIError(503, "the reply was ended before it was over", code="cancelled")
+        raise APIError(503, "the reply was cancelled before it was complete", code="cancelled")
     return FINISH_REASONS[reply.finish]
 
 
