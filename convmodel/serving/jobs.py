@@ -232,9 +232,9 @@ class JobService(ABC, Generic[RequestT, Output, Result]):
 
 def deadline_exceeded() -> APIError:
     """Return the error for a job that did not end before its deadline."""
-    return APIError(504, "it took longer than is allowed; ask for less", code="deadline")
+    return APIError(504, "the request took longer than allowed; request less, such as fewer tokens", code="deadline")
 
 
 def shutting_down() -> APIError:
     """Return the error for requests that arrive, or are still open, while the server is shutting down."""
-    return unavailable("the server is ending; try again soon", "closing")
+    return unavailable("the server is shutting down; try again soon", "closing")
