@@ -74,7 +74,7 @@ class Poller:
                 # Only the text of a conflict (a second program with the token, or a webhook) is safe to log. Other
                 # messages may contain the URL, which contains the token.
                 detail = error.message if isinstance(error, exceptions.TelegramConflictError) else ""
-                LOG.warning("no updates: %s %s", type(error).__name__, detail)
+                LOG.warning("receiving updates failed, trying again: %s %s", type(error).__name__, detail)
                 await waits.asleep()
             else:
                 if raw and following is None:  # no update has a valid id, so that none can be confirmed
