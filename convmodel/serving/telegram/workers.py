@@ -79,7 +79,7 @@ class ChatWorkers:
                         self.refused.set_exception(error)
                     return
                 except Exception as error:
-                    LOG.error("chat: %s; trying again", _describe(error))
+                    LOG.error("processing a task failed, trying again: %s", _describe(error))
                     self._woken.add(chat)
                     await waits.asleep()
         finally:
@@ -99,7 +99,7 @@ class ChatWorkers:
             defects[task.update] += 1
             if defects[task.update] < DEFECTS:
                 raise
-            LOG.error("update %s is given up: %s", task.update, _describe(error))
+            LOG.error("giving up update %s: %s", task.update, _describe(error))
             text = texts.NOT_DONE if task.kind == "command" else texts.FAILED
             await self._deliver(replace(task, parts=(text,), sent=0))
         return True
