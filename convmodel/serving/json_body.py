@@ -126,7 +126,7 @@ def _fault(item: Any) -> str | None:
 def _path(value: Any, wanted: Any) -> str | None:
     """Return the path from a value to a nested value, such as `messages[0].content`; None if both are the same."""
     found: list[tuple[tuple[str | int, ...], Any]] = [((), value)]
-    for steps, item in found:  # grows
+    for steps, item in found:  # `found` grows in the loop
         if item is wanted:
             names = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps]
             return "".join(names).removeprefix(".") or None

@@ -26,8 +26,7 @@ class Settings:
         max_running: number of replies that the model generates at once.
         max_waiting: maximum number of further replies that wait.
         open_per_key: maximum number of running and waiting replies per API key; None means no limit per key.
-        open_per_user: maximum number of running and waiting replies per end user of an API key; None means no limit
-            per user.
+        open_per_user: maximum number of running and waiting replies per end user; None means no limit per user.
         requests_per_minute: maximum number of requests per API key; None means no limit.
         deadline: seconds in which a reply must be complete, including the time that it waits.
         grace: seconds after which replies that are still open are cancelled when the server shuts down.
@@ -36,8 +35,7 @@ class Settings:
         beams: whether beam search is allowed; it delays all other replies.
         hosts: names that requests may have in Host, as a protection against DNS rebinding; empty allows all names.
         origins: origins of other sites whose pages may use the server (CORS); "*" allows all.
-        strict: whether fields without effect are rejected instead of ignored in the APIs of OpenAI, Anthropic and
-            Cohere.
+        strict: whether fields without effect are rejected instead of ignored in the APIs of OpenAI and others.
         log_texts: whether texts of conversations may be logged.
     """
 
