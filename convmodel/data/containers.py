@@ -22,7 +22,11 @@ DAMAGE = (EOFError, OSError, zlib.error, zipfile.BadZipFile, lzma.LZMAError, Run
 
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _BZIP2_BLOCKS = (b"1AY&SY", b"\x17rE8P\x90")
-_PIECE = 2**10  # bytes of a zstd file that are unpacked at once
+_PIECE = 2**14
+"""Number of compressed bytes of a zstd file that are decompressed at once."""
+
+_LARGEST_WINDOW = 2**31
+"""Largest window of a zstd file that is accepted: that of Reddit's dumps, made with `zstd --long=31`."""
 
 
 class DamagedContainer(ValueError):
@@ -146,7 +150,7 @@ class _ZstdFile:
             raise ImportError("zstd files need the library zstandard; pip install zstandard") from None
         self._raw = raw
         self._error = zstandard.ZstdError
-        self._new_frame = zstandard.ZstdDecompressor().decompressobj
+        self._new_frame = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW).decompressobj
         self._frame: Any = None
         self._rest = b""
 
