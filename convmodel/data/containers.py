@@ -153,15 +153,17 @@ class _ZstdFile:
         self._new_frame = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW).decompressobj
         self._frame: Any = None
         self._rest = b""
+        self._place = 0
 
     def __enter__(self) -> "_ZstdFile":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._rest = b""
+        self._place = 0
 
     def read1(self, size: int) -> bytes:
-        while not self._rest:
+        while self._place == len(self._rest):
             packed = self._raw.read(_PIECE)
             if not packed:
                 if self._frame is not None:
@@ -169,10 +171,11 @@ class _ZstdFile:
                 return b""
             try:
                 self._rest = self._decompress(packed)
+                self._place = 0
             except self._error as error:
                 raise EOFError(str(error)) from None
-        data = self._rest[:size]
-        self._rest = self._rest[size:]
+        data = self._rest[self._place : self._place + size]
+        self._place += len(data)
         return data
 
     def _decompress(self, packed: bytes) -> bytes:

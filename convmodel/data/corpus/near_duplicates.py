@@ -36,8 +36,9 @@ def band_hashes(conversations: Iterable[Sequence[str]], similarity: float) -> It
     from datasketch import MinHash
 
     bands, width = _bands(similarity)
+    empty = MinHash(num_perm=PERMUTATIONS, seed=1)
     for turns in conversations:
-        signature = MinHash(num_perm=PERMUTATIONS, seed=1)
+        signature = empty.copy()
         signature.update_batch(sorted(shingles(turns)))
         values: Any = signature.hashvalues
         yield [_hash(band, values[band * width : (band + 1) * width].tobytes()) for band in range(bands)]

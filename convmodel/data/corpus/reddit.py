@@ -47,7 +47,7 @@ class Reddit:
             except (orjson.JSONDecodeError, KeyError, TypeError):
                 counts["not a comment"] += 1
                 continue
-            if not all(isinstance(value, str) for value in (thread, key, parent, author, body)):
+            if not type(thread) is type(key) is type(parent) is type(author) is type(body) is str:
                 counts["not a comment"] += 1
                 continue
             fault, text = _read_text(author, body, limits)
@@ -119,7 +119,7 @@ def _turns(comments: Sequence[tuple[str, str, str]], limits: TurnLimits) -> Iter
     turns: list[str] = []
     last = None
     for _, author, text in comments:
-        if author == last and author not in _DELETED:
+        if author == last and author not in _DELETED:  # two deleted accounts may be two people
             turns[-1] += "\n" + text
         else:
             turns.append(text)

@@ -1,6 +1,6 @@
 """Lines of dumps, and files of rows between the steps of a corpus."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,23 +28,27 @@ def read_lines(path: str) -> Iterator[bytes | None]:
     Raises:
         DamagedContainer: when a compressed file is damaged or cut off.
     """
-    tail = b""
-    is_long = False
+    begun: list[bytes] = []
+    size = 0
     for piece in _pieces(path):
-        lines = (tail + piece).split(b"\n")
-        tail = lines.pop()
-        if is_long and lines:
-            yield None
-            is_long = False
-            del lines[0]
-        yield from lines
-        if is_long or len(tail) > LARGEST_LINE:
-            is_long = True
-            tail = b""
-    if is_long:
-        yield None
-    elif tail:
-        yield tail
+        lines = piece.split(b"\n")
+        last = lines.pop()
+        if lines:
+            begun.append(lines[0])
+            yield _joined(begun, size + len(lines[0]))
+            yield from lines[1:]
+            begun = []
+            size = 0
+        size += len(last)
+        if size <= LARGEST_LINE:
+            begun.append(last)
+    if size:
+        yield _joined(begun, size)
+
+
+def _joined(parts: Sequence[bytes], size: int) -> bytes | None:
+    """Return the parts of a line of some size as one; None above `LARGEST_LINE`."""
+    return b"".join(parts) if size <= LARGEST_LINE else None
 
 
 def _pieces(path: str) -> Iterator[bytes]:

@@ -28,7 +28,7 @@ def _compress(lines: bytes, suffix: str) -> bytes:
     if suffix == ".zst":
         import zstandard
 
-        return zstandard.ZstdCompressor(level=9).compress(lines)
+        return zstandard.ZstdCompressor(level=3).compress(lines)
     return lines
 
 
