@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from convmodel.data.containers import ByteStream, InputFile
+from convmodel.data.containers import ByteStream, DamagedContainer, InputFile
 
 LARGEST_LINE = 16 * 2**20
 """Largest number of bytes of a line that is read."""
@@ -53,9 +53,12 @@ def _joined(parts: Sequence[bytes], size: int) -> bytes | None:
 
 def _pieces(path: str) -> Iterator[bytes]:
     """Yield the decompressed bytes of a file."""
-    with ByteStream(InputFile(path)) as stream:
-        while piece := stream.read(_PIECE):
-            yield piece
+    try:
+        with ByteStream(InputFile(path)) as stream:
+            while piece := stream.read(_PIECE):
+                yield piece
+    except DamagedContainer as error:
+        raise DamagedContainer(f"{path}: {error}") from None
 
 
 class BucketWriter:
