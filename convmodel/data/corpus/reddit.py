@@ -1,9 +1,9 @@
 """Dumps of Reddit's comments: JSON Lines with id, parent_id, link_id, author, body and subreddit.
 
-A thread is the tree of comments below one submission. At each comment, the conversation continues with the reply that has
-the longest path below it. Every other reply begins a new conversation, preceded by the comment that it answers. Each
-comment is thus a reply in exactly one conversation. A comment begins a conversation if its parent is missing or was left
-out. Successive comments of one author are joined into one turn.
+A thread is the tree of comments below one submission. At each comment, the conversation continues with the reply that
+has the longest path below it. Every other reply begins a new conversation, preceded by the comment that it answers.
+Each comment is thus a reply in exactly one conversation. A comment begins a conversation if its parent is missing or
+was left out. Successive comments of one author are joined into one turn.
 """
 
 import html
