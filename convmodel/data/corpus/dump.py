@@ -33,7 +33,9 @@ class TurnLimits:
                 )
 
     def fault(self, text: str) -> str | None:
-        """Return the reason to leave a turn out: "too short" or "too long"; None for a turn within the limits."""
+        """Return the reason to leave out a text that is not blank: "too short" or "too long"; None for none."""
+        if self.min_words == 1 and len(text) < 2 * self.max_words:
+            return None  # a word and the space after it are two characters at least
         words = len(text.split())
         if words < self.min_words:
             return "too short"
@@ -59,4 +61,8 @@ class Dump(Protocol):
         """
 
     def conversations(self, rows: Sequence[Row], limits: TurnLimits) -> Iterator[list[str]]:
-        """Yield the turns of the conversations of one thread, from its rows in ascending order."""
+        """Yield the turns of the conversations of one thread.
+
+        Args:
+            rows: the rows of the thread, sorted by their second value. A dump may contain an item twice.
+        """

@@ -51,7 +51,11 @@ class OpenSubtitles:
     def conversations(self, rows: Sequence[Row], limits: TurnLimits) -> Iterator[list[str]]:
         """Yield the conversations of a film; see `Dump.conversations`."""
         turns: list[str] = []
-        for _, _, follows, text in rows:
+        last = -1
+        for _, number, follows, text in rows:
+            if number == last:
+                continue
+            last = number
             if turns and (not follows or len(turns) == limits.max_turns):
                 yield turns
                 turns = []

@@ -17,7 +17,7 @@ from convmodel.data.corpus.dump import TurnLimits
 from convmodel.data.corpus.rows import LARGEST_LINE, Row, read_lines
 
 _DELETED = {"[deleted]", "[removed]", "[deleted by user]"}
-_BOT_NAME = re.compile(r"(?:^automoderator$|[-_]bot\d*$|^bot[-_]|[a-z]Bot\d*$)")
+_BOT_NAME = re.compile(r"(?:[-_]bot\d*$|^bot[-_]|[a-z]Bot\d*$)")
 _BOT_TEXT = re.compile(r"\b(?:i am|i'm|\^i \^am) (?:just )?a bot\b|\bbeep boop\b", re.IGNORECASE)
 _QUOTE = re.compile(r"^>.*$", re.MULTILINE)
 _LINK = re.compile(r"\[([^\[\]]*)\]\((?:[^()\s]|\([^()\s]*\))*\)")

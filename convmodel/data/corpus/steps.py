@@ -10,8 +10,9 @@ Hashes do not depend on the process, and rows are sorted before they are used. T
 byte, whatever runs the steps, and however many do so at once. A step whose output exists is skipped.
 """
 
+import gc
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from hashlib import blake2b
@@ -19,6 +20,7 @@ from itertools import groupby, islice
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import orjson
 
@@ -92,8 +94,15 @@ class Step:
 
     def __call__(self) -> None:
         """Run the step, unless it is finished."""
-        if not self.output.exists():
+        if self.output.exists():
+            return
+        was_enabled = gc.isenabled()
+        gc.disable()  # rows are many lists without cycles, which the collector would visit again and again
+        try:
             self.run()
+        finally:
+            if was_enabled:
+                gc.enable()
 
 
 def split(plan: CorpusPlan, number: int) -> None:
@@ -102,7 +111,7 @@ def split(plan: CorpusPlan, number: int) -> None:
     with atomic_folder(plan.work / "split" / f"{number:05d}") as folder:
         writer = BucketWriter(folder, plan.buckets)
         for row in plan.dump.rows(plan.inputs[number], plan.filters.limits, counts):
-            writer.add(hash_text(row[0].encode()) % plan.buckets, row)
+            writer.add(crc32(row[0].encode()) % plan.buckets, row)
         writer.flush()
         _write_counts(folder, counts)
 
@@ -110,11 +119,11 @@ def split(plan: CorpusPlan, number: int) -> None:
 def build(plan: CorpusPlan, bucket: int) -> None:
     """Make the conversations of the threads in a bucket, and divide them among the buckets of texts."""
     counts: Counter[str] = Counter()
-    rows = sorted({tuple(row) for row in _read_bucket(plan, "split", bucket)})
+    rows = sorted(_read_bucket(plan, "split", bucket), key=itemgetter(0, 1))
     with atomic_folder(plan.work / "build" / f"{bucket:05d}") as folder:
         writer = BucketWriter(folder, plan.buckets)
         for thread, group in groupby(rows, key=itemgetter(0)):
-            conversations = plan.dump.conversations(list(map(list, group)), plan.filters.limits)
+            conversations = plan.dump.conversations(list(group), plan.filters.limits)
             for number, turns in enumerate(conversations):
                 if plan.filters.keep(turns, counts):
                     digest = hash_text("\0".join(turns).encode())
@@ -152,6 +161,7 @@ def write(plan: CorpusPlan, bucket: int) -> None:
     """Write the conversations of a bucket of texts without duplicates, each to the file of its split."""
     counts: Counter[str] = Counter()
     similar = {(thread, number) for thread, number in _read_bucket(plan, "compare", bucket)}
+    sizes: Counter[tuple[str, int]] = Counter()
     items: dict[str, list[dict[str, Any]]] = {name: [] for name in SPLITS}
     for thread, number, turns in distinct(_read_bucket(plan, "build", bucket), counts):
         if (thread, number) in similar:
@@ -159,11 +169,15 @@ def write(plan: CorpusPlan, bucket: int) -> None:
             continue
         name = plan.split_of(thread)
         counts[name] += 1
-        counts.update(_sizes(turns))
+        sizes["turns", len(turns)] += 1
+        for turn in turns:
+            sizes["words", 1 + turn.count(" ") + turn.count("\n")] += 1
         items[name].append({"turns": turns, "meta": {"thread": thread}})
     for name, conversations in items.items():
         if conversations:
             write_shard(conversations, plan.output / f"{name}-{bucket:05d}{plan.suffix}")
+    for (noun, size), count in sizes.items():
+        counts[f"{noun}={_rounded(size)}"] += count
     with atomic_folder(plan.work / "write" / f"{bucket:05d}") as folder:
         _write_counts(folder, counts)
 
@@ -211,13 +225,6 @@ def _read_bucket(plan: CorpusPlan, stage: str, bucket: int) -> Iterator[Row]:
 
 def _write_counts(folder: Path, counts: Counter[str]) -> None:
     (folder / COUNTS).write_bytes(orjson.dumps(dict(counts), option=orjson.OPT_SORT_KEYS))
-
-
-def _sizes(turns: Sequence[str]) -> Iterator[str]:
-    """Yield the keys under which the sizes of a conversation are counted, for histograms."""
-    yield f"turns={len(turns)}"
-    for turn in turns:
-        yield f"words={_rounded(len(turn.split()))}"
 
 
 def _rounded(count: int) -> int:

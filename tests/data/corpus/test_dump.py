@@ -10,6 +10,13 @@ def test_turns_are_within_limits(words: int, fault: str | None) -> None:
     assert TurnLimits(min_words=2, max_words=4).fault(" ".join(["word"] * words)) == fault
 
 
+def test_short_texts_are_not_counted_word_by_word() -> None:
+    limits = TurnLimits(max_words=3)
+    assert (
+        limits.fault("a b c") is None and limits.fault("a\tb\nc d") == "too long" and limits.fault("abcdefghi") is None
+    )
+
+
 @pytest.mark.parametrize(
     ("limits", "message"),
     [

@@ -7,7 +7,7 @@ import pytest
 import zstandard
 
 from convmodel.data.containers import DamagedContainer
-from convmodel.data.corpus.rows import LARGEST_LINE, BucketWriter, bucket_file, read_lines, read_rows
+from convmodel.data.corpus.rows import LARGEST_LINE, BucketWriter, Row, bucket_file, read_lines, read_rows
 
 
 @pytest.mark.parametrize("end", [b"", b"\n"])
@@ -47,10 +47,10 @@ def test_a_file_of_the_largest_window_is_read_and_a_damaged_one_is_an_error(tmp_
 
 def test_rows_come_back_by_bucket_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("convmodel.data.corpus.rows._HELD", 100)
-    rows = [[n, "x" * (n % 7), None] for n in range(50)]
+    rows: list[Row] = [[n, "x" * (n % 7), None] for n in range(50)]
     writer = BucketWriter(tmp_path, 4)
-    for row in rows:
-        writer.add(row[0] % 3, row)
+    for n, row in enumerate(rows):
+        writer.add(n % 3, row)
     writer.flush()
     assert [list(read_rows(bucket_file(tmp_path, n))) for n in range(3)] == [rows[0::3], rows[1::3], rows[2::3]]
     assert not bucket_file(tmp_path, 3).exists()

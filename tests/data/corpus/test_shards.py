@@ -23,5 +23,8 @@ def test_a_shard_has_the_conversations_and_always_the_same_bytes(tmp_path: Path,
     if suffix == ".parquet":
         assert pyarrow.parquet.read_table(files[0]).to_pylist() == ITEMS
         return
-    unpack = {".zst": zstandard.decompress, ".gz": gzip.decompress}.get(files[0].suffix, bytes)
-    assert [json.loads(line) for line in unpack(content).splitlines()] == ITEMS
+    if suffix.endswith(".zst"):
+        content = zstandard.decompress(content)
+    elif suffix.endswith(".gz"):
+        content = gzip.decompress(content)
+    assert [json.loads(line) for line in content.splitlines()] == ITEMS
