@@ -21,8 +21,14 @@ AT_LEAST = 50_000
 POLYAI = 1_635
 """Comments per second and vCPU of PolyAI's published run on Google Cloud Dataflow (arXiv:1904.06472's code)."""
 
-RUN = "import resource, sys; from convmodel.__main__ import main; main(sys.argv[1:]); \
-print(max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))"
+RUN = """
+import resource, sys
+from convmodel.__main__ import main
+main(sys.argv[1:])
+used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+print(sum(u.ru_utime + u.ru_stime for u in used), max(u.ru_maxrss for u in used))
+"""
+"""The command in a process that prints its CPU seconds and its peak of memory, those of its processes included."""
 
 
 def make_dumps(folder: Path, count: int) -> str:
@@ -33,7 +39,7 @@ def make_dumps(folder: Path, count: int) -> str:
 
 
 def measure(pattern: str, count: int, options: list[str]) -> dict[str, float]:
-    """Run the command in a process of its own; return comments per second, seconds and the peak of a process in MiB."""
+    """Run the command in a fresh process; return its speed and time, and the peak of one of its processes in MiB."""
     with tempfile.TemporaryDirectory() as folder:
         command = ["corpus", "reddit", "--input", pattern, "--output", f"{folder}/corpus", *options]
         begin = time.perf_counter()
@@ -41,8 +47,9 @@ def measure(pattern: str, count: int, options: list[str]) -> dict[str, float]:
         seconds = time.perf_counter() - begin
         if done.returncode:
             raise RuntimeError(done.stdout + done.stderr)
-        peak = int(done.stdout.split()[-1]) / 1024
-    return {"comments per second": count / seconds, "seconds": seconds, "peak MiB of a process": peak}
+        cpu, peak = map(float, done.stdout.split()[-2:])
+    speeds = {"comments per second": count / seconds, "comments per CPU second": count / cpu}
+    return {**speeds, "seconds": seconds, "peak MiB of a process": peak / 1024}
 
 
 def contenders(*, has_ray: bool) -> dict[str, list[str]]:
@@ -75,7 +82,7 @@ def main(arguments: list[str] | None = None) -> None:
                 if count == sizes[0] or (given[:1] == ["--workers"] and len(given) == 2):
                     tell(f"{count:,} comments, {name}")
                     found[f"{count:,} comments, {name}"] = measure(pattern, count, given)
-    header = ["", "comments/s", "seconds", "peak MiB of a process"]
+    header = ["", "comments/s", "per CPU second", "seconds", "peak MiB of a process"]
     rows = [[name, *(f"{value:,.0f}" for value in each.values())] for name, each in found.items()]
     print("", table(header, rows), sep="\n")
     print(f"- PolyAI's published run: {POLYAI:,} comments/s and vCPU; at least {AT_LEAST:,} here")
