@@ -11,6 +11,7 @@ finished, and writes corpus.json and corpus.html.
 
 import argparse
 from collections.abc import Iterable
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -19,7 +20,7 @@ from apache_beam.pvalue import AsIter
 from convmodel.data.corpus.folder import open_folder
 from convmodel.data.corpus.steps import Step, make_stages
 
-OPTIONS = {
+OPTIONS: dict[str, Any] = {
     **{"dump": "reddit", "format": ".jsonl.zst", "valid": 0.005, "test": 0.005, "words": [], "buckets": None},
     **{"min_words": 1, "max_words": 128, "min_turns": 2, "max_turns": 20},
     **{"language": None, "certainty": 0.8, "similarity": None},
