@@ -20,7 +20,7 @@ FOLD = "\n\n"
 """The text between a persona and the first turn, where a template has no system message."""
 
 FILLERS = ("", "...")
-"""Possible turns of the user before an assistant who speaks first, where a template wants the user to begin."""
+"""Texts to try as a first user turn if the assistant speaks first and the template requires the user to begin."""
 
 PROBE = "hello"
 """Placeholder text beside which the words of a template are encoded: ids can depend on neighbouring text."""

@@ -36,7 +36,7 @@ def encode_named(
 def encode_sides(tokenizer: ConversationTokenizer, sides: Sequence[str | SpokenSide]) -> list[SideIds]:
     """Return the token ids of turns; a side of several named speakers has each name before its text.
 
-    Names and texts are encoded apart, so that the ids of each depend on nothing else.
+    Names and texts are encoded separately, so that neither changes the ids of the other.
     """
     pieces = [_pieces(tokenizer, side) for side in sides]
     encoded = iter(tokenizer.encode_many([piece for each in pieces for piece in each]))

@@ -1,4 +1,6 @@
-"""Contract of the layouts: a conversation becomes one sequence of token ids, types and labels, for all purposes alike.
+"""Interface of the layouts: a conversation becomes one sequence of token ids, types and labels.
+
+The same layout is used in training, evaluation and generation.
 
 A context that is too long loses whole turns, oldest first, and the rest is laid out as though the dropped turns had
 never existed.
