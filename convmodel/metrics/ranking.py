@@ -191,7 +191,7 @@ def _rank_example(index: int, scores: npt.ArrayLike, gold: npt.ArrayLike) -> Exa
     if not 0 < len(set(columns)) == len(columns) < len(pool):
         raise ValueError(
             f"example {index} has the gold columns {columns} of {len(pool)} candidates: at least one is needed, each"
-            " is named once, and at least one candidate must not be gold; leave examples out that have no such"
+            " is named once, and at least one candidate must not be gold; leave out examples that lack either"
         )
     with np.errstate(invalid="ignore", over="ignore"):  # the mean may be undefined
         return ExampleRanks(gold_ranks(pool, columns), len(pool), float(pool[columns].mean()))
