@@ -10,7 +10,7 @@ from convmodel.tokens.speakers import Context, SideIds, join_pieces
 
 
 class ContextIds(NamedTuple):
-    """Token ids of a context, of its persona, and of the words that are given before the reply."""
+    """Token ids of a context, of its persona, and of the text before the reply (the replying speaker's name)."""
 
     turns: list[list[int]]
     persona: list[list[int]]
@@ -44,7 +44,7 @@ def encode_sides(tokenizer: ConversationTokenizer, sides: Sequence[str | SpokenS
 
 
 def _pieces(tokenizer: ConversationTokenizer, side: str | SpokenSide) -> list[str]:
-    """Return the text of a turn, or the words before each text of a side and the text."""
+    """Return the text of a turn; for a side of named speakers, alternately a name with its separator and a text."""
     clean = tokenizer.layout.clean
     if isinstance(side, str):
         return [clean(side)]

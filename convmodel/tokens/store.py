@@ -162,7 +162,7 @@ def store_key(source_digest: str, tokenizer: TextTokenizer, **options: object) -
 
 
 def _to_item(segments: Segments, names: Sequence[str] | None, tokenizer: TextTokenizer) -> _Item:
-    """Return an item to store; a layout of two sides gets the sides of named speakers, of whom the last one replies."""
+    """Return an item to store. For a layout of two sides, named speakers become two sides; the last one replies."""
     if names is None or not isinstance(tokenizer, ConversationTokenizer) or tokenizer.layout.max_speakers > 2:
         return segments, names
     prefix, turns, candidates = segments
