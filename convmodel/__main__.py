@@ -7,6 +7,7 @@ from convmodel.cli.commands import (
     chat,
     convert,
     convert_weights,
+    corpus,
     evaluate,
     fuse,
     generate,
@@ -21,6 +22,7 @@ from convmodel.cli.commands import (
 COMMANDS = [
     *(chat.COMMAND, serve.COMMAND, keys.COMMAND, generate.COMMAND, index.COMMAND, evaluate.COMMAND),
     *(telegram.COMMAND, inspect.COMMAND, fuse.COMMAND, mine.COMMAND, convert.COMMAND, convert_weights.COMMAND),
+    corpus.COMMAND,
 ]
 """The commands in the order of the help. `train` comes before them and parses its own options."""
 

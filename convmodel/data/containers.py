@@ -22,7 +22,11 @@ DAMAGE = (EOFError, OSError, zlib.error, zipfile.BadZipFile, lzma.LZMAError, Run
 
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _BZIP2_BLOCKS = (b"1AY&SY", b"\x17rE8P\x90")
-_PIECE = 2**10  # compressed bytes of a zstd file that are decompressed at a time
+_PIECE = 2**14
+"""Number of compressed bytes of a zstd file that are decompressed at once."""
+
+_LARGEST_WINDOW = 2**31
+"""Largest window of a zstd file that is accepted: that of Reddit's dumps, made with `zstd --long=31`."""
 
 
 class DamagedContainer(ValueError):
@@ -150,18 +154,20 @@ class _ZstdFile:
             raise ImportError("zstd files need the library zstandard; pip install zstandard") from None
         self._raw = raw
         self._error = zstandard.ZstdError
-        self._new_frame = zstandard.ZstdDecompressor().decompressobj
+        self._new_frame = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW).decompressobj
         self._frame: Any = None
         self._rest = b""
+        self._place = 0
 
     def __enter__(self) -> "_ZstdFile":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._rest = b""
+        self._place = 0
 
     def read1(self, size: int) -> bytes:
-        while not self._rest:
+        while self._place == len(self._rest):
             packed = self._raw.read(_PIECE)
             if not packed:
                 if self._frame is not None:
@@ -169,10 +175,11 @@ class _ZstdFile:
                 return b""
             try:
                 self._rest = self._decompress(packed)
+                self._place = 0
             except self._error as error:
                 raise EOFError(str(error)) from None
-        data = self._rest[:size]
-        self._rest = self._rest[size:]
+        data = self._rest[self._place : self._place + size]
+        self._place += len(data)
         return data
 
     def _decompress(self, packed: bytes) -> bytes:

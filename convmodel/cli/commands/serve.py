@@ -80,7 +80,7 @@ def _add_options(parser: ArgumentParser) -> None:
 
 def _limits() -> dict[str, tuple[type, Any, str]]:
     """Return type, default and description of the numeric and boolean settings, from the docstring of the class."""
-    descriptions = dict(re.findall(r"^ +(\w+): (.*(?:\n {12}.*)*)", inspect.getdoc(Settings) or "", re.MULTILINE))
+    descriptions = dict(re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", inspect.getdoc(Settings) or "", re.MULTILINE))
     limits: dict[str, tuple[type, Any, str]] = {}
     for field in fields(Settings):
         if field.name not in OTHER_SETTINGS:
