@@ -24,7 +24,7 @@ COMMANDS = [
     *(telegram.COMMAND, inspect.COMMAND, fuse.COMMAND, mine.COMMAND, convert.COMMAND, convert_weights.COMMAND),
     corpus.COMMAND,
 ]
-"""The commands in the order of the help, after `train`, which has a separate command line."""
+"""The commands in the order of the help. `train` comes before them and parses its own options."""
 
 
 def main(arguments: list[str] | None = None) -> int:
