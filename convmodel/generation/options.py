@@ -47,8 +47,18 @@ class WindowBudget:
 
 
 def reply_budget(n_positions: int, min_context: int = 3, *, shared: bool = True) -> WindowBudget:
-    """Return the budget of a reply; `min_context` is the smallest context: one token of a turn and the layout's."""
+    """Return the budget of a reply; `min_context` is the smallest context: one token of a turn and the layout's.
+
+    Raises:
+        ValueError: when the window has no room for such a context and a token of a reply.
+    """
     most = n_positions - (min_context if shared else 1)  # a decoder begins with a token of its own
+    if most < 1 or n_positions < min_context:
+        least = min_context + shared
+        raise ValueError(
+            f"a window of {n_positions} tokens has no room for a turn and a reply in this layout, which needs at least "
+            f"{least}; use a model with a larger window"
+        )
     return WindowBudget(n_positions, min_context, min(MAX_NEW_TOKENS, n_positions // 2), most, shared)
 
 

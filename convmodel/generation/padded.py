@@ -161,18 +161,28 @@ def _score_decoded(
     pairs = list(zip(rows, reply_lengths, strict=True))
     contexts = [row.input_ids[:-length] for row, length in pairs]
     replies = [row.input_ids[-length:] for row, length in pairs]
+    first = first_decoder_token(model)
     logits = cast(Any, model)(
         input_ids=pad(contexts, pad_token_id, model.device),
         attention_mask=pad([[1] * len(ids) for ids in contexts], 0, model.device),
-        decoder_input_ids=pad([[_first_token(model), *reply[:-1]] for reply in replies], pad_token_id, model.device),
+        decoder_input_ids=pad([[first, *reply[:-1]] for reply in replies], pad_token_id, model.device),
     ).logits
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     tokens = [torch.tensor(reply, device=model.device) for reply in replies]
     return [_log_likelihood(row[: len(ids)], ids) for row, ids in zip(logits, tokens, strict=True)]
 
 
-def _first_token(model: PreTrainedModel) -> int:
-    """Return the token that the decoder of an encoder-decoder reads first, as `generate` chooses it."""
+def first_decoder_token(model: PreTrainedModel) -> int:
+    """Return the token that the decoder of an encoder-decoder reads first, as `generate` chooses it.
+
+    Raises:
+        ValueError: when neither the model's configuration nor its decoding options name one.
+    """
     config: Any = model.generation_config
-    first: int = config.bos_token_id if config.decoder_start_token_id is None else config.decoder_start_token_id
-    return first
+    first = config.bos_token_id if config.decoder_start_token_id is None else config.decoder_start_token_id
+    if first is None:
+        raise ValueError(
+            "an encoder-decoder needs decoder_start_token_id in its generation_config.json or config.json, the token "
+            "that its decoder reads first; T5 takes its padding token, 0"
+        )
+    return int(first)
