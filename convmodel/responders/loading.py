@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 
@@ -20,7 +20,7 @@ from convmodel.models.source import open_source
 from convmodel.responders.candidate_pool import Pool, make_pool
 from convmodel.responders.chooser import Chooser
 from convmodel.responders.hybrid import Hybrid, RankedBy
-from convmodel.responders.protocol import MAX_RUNNING, MAX_WAITING, ClosesOnExit
+from convmodel.responders.protocol import FALLBACK, MAX_RUNNING, MAX_WAITING, ClosesOnExit
 from convmodel.responders.selector_worker import SelectorWorker
 from convmodel.responders.writer import DocumentWriter, Writer
 
@@ -155,6 +155,8 @@ def open_responder(
     reasoning: bool = False,
     adapters: Mapping[str, Name] | None = None,
     fusion: bool = True,
+    min_score: float | Literal["auto"] | None = None,
+    fallback: str | None = None,
 ) -> AnyResponder:
     """Load a responder that generates replies, selects replies, or does both and returns the best.
 
@@ -174,6 +176,9 @@ def open_responder(
         reasoning: whether the conversation model may reason before it replies; see `LayoutOptions`.
         adapters: folders of LoRA adapters over the model, by name; see `EngineWorker.adapted`.
         fusion: whether selectors use the features and weights of their `fusion.json`; see `Selector.from_pretrained`.
+        min_score: smallest probability with which a selected reply is right, or "auto"; see `Chooser`.
+        fallback: reply if no candidate reaches `min_score`, by default `FALLBACK`. With a conversation model, the reply
+            is generated instead.
 
     Raises:
         FileNotFoundError: for a folder or file that does not exist.
@@ -184,11 +189,17 @@ def open_responder(
     if reasoning and model is None:
         raise ValueError("reasoning=True without a model that writes; give one (--model), or leave --reasoning out")
     has_candidates = index is not None or candidates is not None
+    unsure = {"min_score": min_score, "fallback": fallback}
+    unused = [name for name, value in unsure.items() if value is not None]
+    if unused and not has_candidates:
+        raise ValueError(f"{unused[0]} has no effect without candidates; give some (--index or --candidates)")
     selector_model = _load_selector(selector, device, dtype, fusion=fusion)
     other = None if reranker in RERANKERS else _load_selector(reranker, device, dtype, fusion=fusion)
     chooser = None
     if selector_model is not None and has_candidates:
-        chooser = Chooser(selector_model, _load_candidates(selector_model, index, candidates), max_waiting=max_waiting)
+        pool = _load_candidates(selector_model, index, candidates)
+        options = {"min_score": min_score}
+        chooser = Chooser(selector_model, pool, options=options, fallback=fallback or FALLBACK, max_waiting=max_waiting)
     scorer: RankedBy | None = None
     if other is not None:
         scorer = SelectorScorer(other)
