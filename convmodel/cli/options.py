@@ -20,19 +20,8 @@ if TYPE_CHECKING:
     from convmodel.responders.writer import Writer
 
 
-PARTS = (
-    "base",
-    "selector",
-    "index",
-    "candidates",
-    "reranker",
-    "device",
-    "dtype",
-    "reasoning",
-    "fusion",
-    "min_score",
-    "fallback",
-)
+CHOICE = ("selector", "index", "candidates", "reranker", "fusion", "min_score", "fallback")
+PARTS = ("base", "device", "dtype", "reasoning", *CHOICE)
 
 
 def add_responder_options(

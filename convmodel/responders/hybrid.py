@@ -50,8 +50,8 @@ class Hybrid(ClosesOnExit):
 
     The options are those of both parts. `num_return_sequences` replies are generated (by default 4, or 1 for greedy
     decoding), and `num_candidates` are selected. With a `selection_temperature` above 0, the reply is sampled among all
-    candidates by their scores. If no selected candidate reaches the chooser's `min_score`, the reply is a generated one,
-    or without a writer the chooser's fallback.
+    candidates by their scores. If no selected candidate reaches the chooser's `min_score`, the reply is a generated
+    one, or without a writer the chooser's fallback.
 
     Args:
         writer: the responder that generates replies; may be None.

@@ -97,9 +97,11 @@ def load_all(
     others["index"] = _index_of(**{name: others.get(name) for name in ("selector", "index", "candidates")})
     replies = _replies(model, documents, others)
     if replies:
-        _check(model, **others)
+        _check(model, **{name: others.get(name) for name in ("selector", "index", "candidates", "reranker")})
     if adapters and model is None:
         raise ValueError("there are adapters, but no conversation model for them; give one (--model)")
+    if not replies:
+        _refuse_unused(**{name: others.get(name) for name in ("min_score", "fallback")})
     selectors = _load_selectors(others, device, dtype, fusion=fusion)
     shared: Mapping[str, Any] = {"device": device, "max_running": max_running, "max_waiting": None}
     responder = None
@@ -189,10 +191,8 @@ def open_responder(
     if reasoning and model is None:
         raise ValueError("reasoning=True without a model that writes; give one (--model), or leave --reasoning out")
     has_candidates = index is not None or candidates is not None
-    unsure = {"min_score": min_score, "fallback": fallback}
-    unused = [name for name, value in unsure.items() if value is not None]
-    if unused and not has_candidates:
-        raise ValueError(f"{unused[0]} has no effect without candidates; give some (--index or --candidates)")
+    if not has_candidates:
+        _refuse_unused(min_score=min_score, fallback=fallback)
     selector_model = _load_selector(selector, device, dtype, fusion=fusion)
     other = None if reranker in RERANKERS else _load_selector(reranker, device, dtype, fusion=fusion)
     chooser = None
@@ -217,6 +217,13 @@ def open_responder(
     if chooser is not None and scorer is not None:
         return Hybrid(None, chooser, scorer=scorer)
     return cast(Writer | Chooser, writer or chooser)
+
+
+def _refuse_unused(**values: Any) -> None:
+    """Raise ValueError if an option of a chooser is given although there are no candidates."""
+    for name, value in values.items():
+        if value is not None:
+            raise ValueError(f"{name}={value!r} has no effect without candidates; give some (--index or --candidates)")
 
 
 def _load_writer(

@@ -165,7 +165,7 @@ class ReplyBody(ResponseModel):
         description="the probability that the best selected candidate is right; null if the selector is not calibrated"
     )
     min_score: float | None = Field(
-        description="the smallest confidence of a selected reply; below it, the reply has the source fallback or written"
+        description="smallest confidence of a selected reply; below it, the reply has the source fallback or written"
     )
     blocked: BlockedBody | None
 
