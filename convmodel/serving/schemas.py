@@ -92,8 +92,8 @@ class Options(RequestModel):
     selection_temperature: float | None = Field(
         None, ge=0, le=1e6, description="0 takes the best candidate; above 0 a candidate is sampled by its score"
     )
-    min_score: float | Literal["auto"] | None = Field(
-        None, ge=0, le=1, description="0 (off) to 1, or auto: the smallest probability that a selected reply is right"
+    min_score: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] | None = Field(
+        None, description="0 (off) to 1, or auto: the smallest probability that a selected reply is right"
     )
 
     def given(self) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def _add_options(parser: ArgumentParser) -> None:
     )
     add("--pool", type=int, metavar="N", help=text)
     text = "share of right replies that the proposed --min_score is to reach (default: %(default)s)"
-    add("--precision", type=float, default=0.9, metavar="P", help=text)
+    add("--precision", type=float, default=0.8, metavar="P", help=text)
     text = "largest number of examples, spread evenly; 0: all (default: %(default)s)"
     add("--limit", type=int, default=5_000, metavar="N", help=text)
     add("--seed", type=int, default=0, help="seed of the sampled candidates (default: %(default)s)")

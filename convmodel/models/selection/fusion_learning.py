@@ -57,7 +57,7 @@ def learn_fusion(
     *,
     candidates: Sequence[CandidateText] = (),
     pool: int | None = None,
-    precision: float = 0.9,
+    precision: float = 0.8,
     limit: int = DEFAULT_EXAMPLES,
     seed: int = 0,
     read_options: ReadOptions | None = None,
