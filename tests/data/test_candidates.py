@@ -139,9 +139,7 @@ def test_candidates_without_options_of_readers_are_refused_without_naming_one(tm
 
 
 def test_answers_have_their_questions_as_metadata(tmp_path: Path) -> None:
-    text = (
-        "Q: When?\nA: At nine.\n\nquestion: Is there\n  food?\nQ: A café?\nA: Yes.\n Upstairs.\nQ: Nobody knows?\nA:\n"
-    )
+    text = "Q: When?\nA: At nine.\n\nquestion: Is there\n  food?\nQ: A café?\nA: Yes.\n Upstairs.\nQ: Unknown?\nA:\n"
     expected = [
         CandidateText("At nine.", {"question": "When?"}),
         CandidateText("Yes.\n Upstairs.", {"question": ["Is there food?", "A café?"]}),

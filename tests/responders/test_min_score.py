@@ -37,11 +37,11 @@ def chooser(selector: FusedSelector) -> Iterator[Chooser]:
 def test_below_min_score_the_reply_is_the_fallback_and_the_candidates_follow(
     chooser: Chooser, selector: FusedSelector
 ) -> None:
-    scores = sorted(
-        selector.score([CONTEXT], [text for text in TEXTS if text not in CONTEXT])[0].tolist(), reverse=True
-    )
+    scores = selector.score([CONTEXT], [text for text in TEXTS if text not in CONTEXT])[0]
     always = chooser.start(CONTEXT).result()
-    assert always.confidence == pytest.approx(CALIBRATION.probability(scores), abs=1e-5)
+    assert always.confidence == pytest.approx(
+        CALIBRATION.probability(scores.sort(descending=True).values.tolist()), abs=1e-5
+    )
     assert always.min_score is None and always.candidates[0].source == "chosen"
     for wanted, source in ((always.confidence - 0.01, "chosen"), (always.confidence + 0.01, "fallback")):
         reply = chooser.start(CONTEXT, options={"min_score": wanted, "num_candidates": 1}).result()
@@ -69,7 +69,7 @@ def test_a_hybrid_lets_the_writer_reply(selector: FusedSelector, make_model: Mak
 
 def test_values_are_checked(chooser: Chooser, make_selector: MakeSelector, tmp_path: Path) -> None:
     for value in (-0.1, 1.5, True, "often"):
-        with pytest.raises(ValueError, match="min_score=.*; allowed are probabilities from 0"):
+        with pytest.raises(ValueError, match=r"min_score=.*; allowed are probabilities from 0"):
             chooser.check_options({"min_score": value})
     with pytest.raises(ValueError, match=r"min_score=0.5: the selector has no calibration.*convmodel fuse"):
         Chooser(make_selector(), TEXTS, options={"min_score": 0.5})
