@@ -37,11 +37,10 @@ def chooser(selector: FusedSelector) -> Iterator[Chooser]:
 def test_below_min_score_the_reply_is_the_fallback_and_the_candidates_follow(
     chooser: Chooser, selector: FusedSelector
 ) -> None:
-    scores = selector.score([CONTEXT], [text for text in TEXTS if text not in CONTEXT])[0]
+    scores = selector.score([CONTEXT], [text for text in TEXTS if text not in CONTEXT])[0].sort(descending=True).values
     always = chooser.start(CONTEXT).result()
-    assert always.confidence == pytest.approx(
-        CALIBRATION.probability(scores.sort(descending=True).values.tolist()), abs=1e-5
-    )
+    assert always.confidence is not None
+    assert always.confidence == pytest.approx(CALIBRATION.probability(scores.tolist()), abs=1e-5)
     assert always.min_score is None and always.candidates[0].source == "chosen"
     for wanted, source in ((always.confidence - 0.01, "chosen"), (always.confidence + 0.01, "fallback")):
         reply = chooser.start(CONTEXT, options={"min_score": wanted, "num_candidates": 1}).result()
@@ -82,7 +81,9 @@ def test_values_are_checked(chooser: Chooser, make_selector: MakeSelector, tmp_p
 def test_the_folder_keeps_the_calibration(selector: FusedSelector, tmp_path: Path) -> None:
     selector.save_pretrained(tmp_path / "selector")
     (tmp_path / "list.txt").write_text("\n".join(TEXTS))
-    names = {"selector": tmp_path / "selector", "candidates": tmp_path / "list.txt"}
-    with open_responder(**names, min_score="auto", fallback="No.") as responder:
+    candidates = tmp_path / "list.txt"
+    with open_responder(
+        selector=tmp_path / "selector", candidates=candidates, min_score="auto", fallback="No."
+    ) as responder:
         assert responder.options["min_score"] == "auto"
         assert responder.start(CONTEXT).result().text == "No."
