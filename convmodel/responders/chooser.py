@@ -36,7 +36,8 @@ class Chooser(ClosesOnExit):
 
     Its options are `num_candidates`, `allow_repeats` and `selection_temperature`. A reply has the `num_candidates`
     (default 10) best candidates. A text of the conversation is not selected again unless `allow_repeats` is true
-    (default false) or all candidates were used. With a `selection_temperature` of 0 (default), the best candidate is
+    or all candidates were used. It is true by default only for a selector that reads the last turn alone, as one that
+    was fused on questions and answers does. With a `selection_temperature` of 0 (default), the best candidate is
     the reply. Above 0, the reply is sampled among the `num_candidates` with the probabilities
     softmax(score / selection_temperature).
 
@@ -74,8 +75,10 @@ class Chooser(ClosesOnExit):
         max_waiting: int | None = MAX_WAITING,
     ) -> None:
         [self.fallback] = check_turns([fallback], what="fallback")
-        self._calibration = selector.fusion.calibration if isinstance(selector, FusedSelector) else None
-        self.options: Mapping[str, Any] = MappingProxyType({**DEFAULTS, **drop_none(options or {})})
+        fusion = selector.fusion if isinstance(selector, FusedSelector) else None
+        self._calibration = None if fusion is None else fusion.calibration
+        defaults = {**DEFAULTS, "allow_repeats": fusion is not None and fusion.last_turn_only}
+        self.options: Mapping[str, Any] = MappingProxyType({**defaults, **drop_none(options or {})})
         self.check_options(self.options)
         self.scorer = SelectorScorer(selector)
         """Scorer of any texts with the selector."""

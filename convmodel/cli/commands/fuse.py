@@ -66,6 +66,8 @@ def _run(options: Namespace) -> int:
         print(f"{name:<20}{feature.weight:>8.3f}  {learned.recall[name]:.1%}")
     examples = learned.fusion.learned_on["examples"]
     print(f"together the real response is first in {learned.fused_recall:.1%} of these {examples:,} examples")
+    if learned.fusion.last_turn_only:
+        print("all contexts have one turn: the selector reads the last turn of a conversation only")
     _print_precision(learned, options.precision)
     print_choices(options, "encoding", dtype="float32")
     print(f"{folder / FUSION}: written; whatever loads this selector uses it, except with --no_fusion")

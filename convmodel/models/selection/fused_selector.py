@@ -90,7 +90,8 @@ class FusedSelector(Selector):
     def fingerprint(self) -> str:
         """See `Selector.fingerprint`; it covers the weights and the statistics of words."""
         features = sorted((name, astuple(feature)) for name, feature in self.fusion.features.items())
-        return weights_digest((self.fusion.encoder, features, self.fusion.statistics), {})
+        parts = (self.fusion.encoder, features, self.fusion.statistics)
+        return weights_digest((*parts, True) if self.fusion.last_turn_only else parts, {})
 
     def options(self) -> dict[str, Any]:
         return {} if self.encoder is None else self.encoder.options()
@@ -206,13 +207,15 @@ def fused_contexts(
     """
     wanted = names if names is not None else [name for name, feature in fusion.features.items() if feature.weight]
     checked = checked_contexts(contexts, personas)
+    if fusion.last_turn_only:
+        checked = [(turns[-1:], persona) for turns, persona in checked]
     words = [ContextWords.of(turns, persona) for turns, persona in checked]
     if isinstance(encoder, DualEncoderSelector):
         terms = _terms(encoder, [turns for turns, _ in checked], [persona for _, persona in checked], wanted)
         return FusedContexts(fusion, words, terms)
     scores = None
     if encoder is not None and candidates is not None and not {*wanted}.isdisjoint(ENCODER_FEATURES):
-        scores = encoder.score(contexts, candidates, personas=personas)
+        scores = encoder.score([turns for turns, _ in checked], candidates, personas=personas)
     return FusedContexts(fusion, words, {}, scores)
 
 

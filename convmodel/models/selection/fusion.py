@@ -68,6 +68,7 @@ class Fusion:
         encoder: fingerprint of the selector whose scores are features; None without such a selector.
         learned_on: description of the training data; empty for default weights.
         calibration: probability that the best candidate is right; None for default weights.
+        last_turn_only: whether only the last turn of a context is read, as in the data that had no others.
     """
 
     features: Mapping[str, Feature]
@@ -75,6 +76,7 @@ class Fusion:
     encoder: str | None = None
     learned_on: Mapping[str, Any] = field(default_factory=dict)
     calibration: Calibration | None = None
+    last_turn_only: bool = False
 
     @classmethod
     def lexical(cls, statistics: WordStatistics) -> Self:
@@ -111,6 +113,7 @@ class Fusion:
             "encoder": self.encoder,
             "features": {name: asdict(feature) for name, feature in self.features.items()},
             "learned_on": dict(self.learned_on),
+            "last_turn_only": self.last_turn_only,
             "calibration": None if self.calibration is None else asdict(self.calibration),
         }
         text = json.dumps(values, indent=2, ensure_ascii=False)
@@ -134,7 +137,8 @@ class Fusion:
             statistics = WordStatistics(**values["words"])
             _check(features, statistics)
             calibration = Calibration(**values["calibration"]) if values.get("calibration") else None
-            return cls(features, statistics, values["encoder"], values["learned_on"], calibration)
+            last_turn_only = bool(values.get("last_turn_only", False))
+            return cls(features, statistics, values["encoder"], values["learned_on"], calibration, last_turn_only)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"{file}: is damaged ({error}); {LEARN_AGAIN}") from None
 

@@ -106,7 +106,8 @@ def learn_fusion(
     fingerprint = None if encoder is None else encoder.fingerprint()
     calibrated = calibrate(_held_out_answers(names, pools, gold), precision=precision)
     features = learn_features(names, pools, gold)
-    fusion = Fusion(features, statistics, fingerprint, facts, calibrated.calibration)
+    last_turn_only = all(len(example.context) == 1 for example in kept)
+    fusion = Fusion(features, statistics, fingerprint, facts, calibrated.calibration, last_turn_only)
     recall = {name: _recall([values[:, column] for values in pools], gold) for column, name in enumerate(names)}
     factors = np.array([fusion.factor(name) for name in names])
     return LearnedFusion(fusion, recall, _recall([values @ factors for values in pools], gold), calibrated.table)

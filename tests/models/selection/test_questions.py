@@ -15,6 +15,7 @@ from convmodel.models.selection.fusion_learning import learn_fusion
 from convmodel.models.selection.index.build import build_index
 from convmodel.models.selection.index.index import CandidateIndex, CandidateSet
 from convmodel.models.selection.lexical import WordIndex, WordStatistics, WordTable, word_ids
+from convmodel.responders.chooser import Chooser
 from tests.conftest import MakeSelector
 from tests.models.selection.fusions import fused
 
@@ -83,3 +84,21 @@ def test_weights_of_questions_are_learned_with_the_candidates(make_selector: Mak
     assert Fusion.read(tmp_path) == learned.fusion
     assert feature_names(None, questions=True)[0] == "bm25_question"
     assert np.isclose(learned.table[0].coverage, 1.0)
+
+
+def test_a_selector_learned_on_single_questions_reads_the_last_turn_only(
+    make_selector: MakeSelector, tmp_path: Path
+) -> None:
+    plain = fused(make_selector())
+    selector = FusedSelector(plain.encoder, replace(plain.fusion, last_turn_only=True))
+    assert selector.fingerprint() != plain.fingerprint()
+    scores = selector.score([["Hello", "Hi", CONTEXTS[1][0]]], ANSWERS)
+    torch.testing.assert_close(scores, plain.score(CONTEXTS[1:], ANSWERS))
+    with Chooser(selector, ANSWERS) as chooser:
+        reply = chooser.start(CONTEXTS[1]).result().text
+        assert chooser.start([*CONTEXTS[1], reply, *CONTEXTS[1]]).result().text == reply
+    for name, context in (("one", ["Where?"]), ("two", ["Hello", "Where?"])):
+        lines = [json.dumps({"context": context, "response": text, "distractors": ["No."]}) for text in ANSWERS]
+        (tmp_path / name).with_suffix(".jsonl").write_text("\n".join(lines))
+    assert learn_fusion(plain, tmp_path / "one.jsonl").fusion.last_turn_only
+    assert not learn_fusion(plain, tmp_path / "two.jsonl").fusion.last_turn_only
