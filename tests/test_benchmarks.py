@@ -19,6 +19,7 @@ from benchmarks import (
     choosers,
     choosing,
     contenders,
+    corpus,
     fine_tuning,
     fine_tuning_persona,
     fused_search,
@@ -370,6 +371,12 @@ def test_a_soak_reports_memory_errors_and_stuck_sessions(tmp_path: Path) -> None
     measured = report(tmp_path / "soak.json")["measured"]
     assert measured["server_errors"] == measured["stuck"] == 0 and measured["memory"]
     assert {kind.partition(":")[0] for kind in measured["statuses"]} >= {"wait", "garbage", "too much", "talk"}
+
+
+def test_corpus_measures_every_way_to_run_the_steps(tmp_path: Path) -> None:
+    corpus.main(["--smoke", "--output", str(tmp_path / "corpus.json")])
+    measured = report(tmp_path / "corpus.json")["measured"]
+    assert len(measured) == 4 and all(one["comments per second"] > 0 < one["seconds"] for one in measured.values())
 
 
 def test_a_quantile_is_one_of_the_values() -> None:

@@ -102,7 +102,7 @@ class DynamicInt8Linear(nn.Module):
 
 
 def _check_device(weight: Tensor) -> None:
-    """Raise ValueError unless weights are on a CPU, with a torch that quantises."""
+    """Raise ValueError unless weights are on a CPU and this version of torch can quantise."""
     if weight.device.type != "cpu" or not hasattr(torch, "quantize_per_channel"):
         raise ValueError(
             f'dtype="int8" runs on the CPU with a torch that quantises; here are {weight.device} and torch '

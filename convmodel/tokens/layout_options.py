@@ -26,8 +26,8 @@ class LayoutOptions:
         layout: "separators"; "chat_template", the tokenizer's own; "auto", the template if there is one; or "encoder",
             which every encoder-decoder has, and no other model.
         token_types: whether separators come with token types; a chat template has none.
-        max_speakers: number of speakers with a token type of their own, 2 to 64. At 2, and where there are no token
-            types, groups are laid out as two sides: the one who replies, and all others.
+        max_speakers: number of speakers with a token type of their own, 2 to 64. If it is 2, or without token
+            types, groups are laid out as two sides: the speaker who replies, and all others.
         reasoning: whether a chat template that knows `enable_thinking` lets the model reason before it replies.
 
     Raises:

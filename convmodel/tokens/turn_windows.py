@@ -41,11 +41,11 @@ class LayoutCosts:
         return 1 + max(self.turn)
 
     def edge(self, *, persona: bool, is_open: bool) -> int:
-        """Return the most tokens at the beginning and the end of a window; `is_open` says whether a reply follows."""
+        """Return the maximum number of layout tokens at both ends of a window; with `is_open`, a reply follows."""
         return int(self.edges[int(persona), :, :, int(is_open)].max())
 
     def edges_of(self, personas: np.ndarray, first_is_reply: np.ndarray, last_is_reply: np.ndarray) -> np.ndarray:
-        """Return (N,) the tokens at the beginning and the end of windows that no reply follows, from (N,) masks."""
+        """Return the numbers of layout tokens (N,) at both ends of windows that no reply follows, from (N,) masks."""
         persona, first, last = (mask.astype(np.int64) for mask in (personas, first_is_reply, last_is_reply))
         edges: np.ndarray = self.edges[persona, first, last, 0]
         return edges
@@ -210,7 +210,7 @@ def fit_context(
         turns: token ids of each turn so far, at least one; the next one is the reply.
         persona: token ids of each persona sentence; they are never dropped.
         max_length: maximum number of tokens; None keeps all turns.
-        reserved: number of these tokens to leave free behind the context.
+        reserved: number of tokens out of `max_length` to leave free after the context.
         keep: share of the room to fill when turns are dropped; see `truncate_with_hysteresis`.
     """
     if max_length is None:

@@ -134,7 +134,7 @@ def test_every_setting_is_an_option_with_the_help_of_the_class(capsys: pytest.Ca
         main(["serve", "--help"])
     out = " ".join(capsys.readouterr().out.split())
     for name, help in (
-        ("--deadline", "seconds in which a reply must be complete (default: 120.0)"),
+        ("--deadline", "seconds in which a reply must be complete, including the time that it waits (default: 120.0)"),
         ("--requests_per_minute", "maximum number of requests per API key; None means no limit"),
         ("--max_waiting", "further requests that may wait (default: 256)"),
         ("--log_texts", "whether texts of conversations may be logged"),
