@@ -36,8 +36,8 @@ class SelectorModule(TrainingModule):
 
     Args:
         pretrained_model_name_or_path: Model to fine-tune; null trains from scratch. An encoder or decoder of
-            transformers by Hub name or folder (BERT, DistilBERT, GPT-2), or the folder of a selector. Of a selector of
-            another kind, the encoder is used.
+            transformers by Hub name or folder (BERT, DistilBERT, GPT-2), a model of sentence-transformers, or the
+            folder of a selector. Of a selector of another kind, the encoder is used.
         cached_gradients: Whether a batch's texts are encoded a second time for their gradients, so that only vectors
             and scores are kept: the same step with the memory of a small batch, in about a third more time. Source:
             arXiv:2101.06983.
@@ -115,6 +115,7 @@ class SelectorModule(TrainingModule):
                     rank_zero_info(f"model: goes on from {source}, with its own layout and sizes")
                     return pretrained
             self._selector = self.fine_tuned_selector(source)
+            self.max_context = self._selector.options().get("max_context", self.max_context)
         return self._selector
 
     def restore_from(self, checkpoint: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """LightningModules that train the four kinds of selectors."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from convmodel.models.selection.bi_encoder import BiEncoder
 from convmodel.models.selection.convert.model import MAX_TOKENS, Convert
@@ -28,10 +28,13 @@ class EncoderOptions:
 
     Args:
         new_encoder: Sizes of a new encoder, if no pretrained one is given.
-        pooling: Tokens from which a vector is computed: "first", "mean" or "last". If null, "last" for decoders and
+        pooling: Tokens from which a vector is computed: "first", "mean", "last" or "max". If null, that of the model
+            that is fine-tuned, if it is one of sentence-transformers or a selector; else "last" for decoders and
             "first" for encoders.
-        max_context: Maximum number of tokens of a context; whole turns are dropped, oldest first.
-        max_candidate: Maximum number of tokens of a candidate.
+        max_context: Maximum number of tokens of a context; whole turns are dropped, oldest first. If null, 360, or
+            what a model of sentence-transformers reads.
+        max_candidate: Maximum number of tokens of a candidate. If null, 72, or what a model of sentence-transformers
+            reads.
         options: See `SelectorModule`.
     """
 
@@ -42,15 +45,15 @@ class EncoderOptions:
         self,
         new_encoder: NewEncoder = NewEncoder(),  # noqa: B008 (only read; shown in the printed config)
         pooling: Pooling | None = None,
-        max_context: int = 360,
-        max_candidate: int = 72,
+        max_context: int | None = None,
+        max_candidate: int | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self._sizes = NewEncoder(**new_encoder) if isinstance(new_encoder, dict) else new_encoder  # checkpoints: a dict
-        self.max_context = max_context
-        lengths = {"max_context": max_context, "max_candidate": max_candidate}
-        self._selector_options: dict[str, Any] = {"pooling": pooling, **lengths}
+        self.max_context = max_context or 360
+        given = {"pooling": pooling, "max_context": max_context, "max_candidate": max_candidate}
+        self._selector_options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
 
     @property
     def vocab_size(self) -> int:
@@ -69,15 +72,20 @@ class DualEncoderOptions(EncoderOptions):
     Args:
         shared: Whether one encoder encodes both contexts and candidates.
         cosine_scale: Factor by which the cosine is multiplied to give the score; from scratch, 20 learns fastest. If
-            null, the score is the dot product, as in the paper.
+            null, the score is the dot product, as in the paper. With "auto", it is what the model that is fine-tuned
+            was trained with, if it is one of sentence-transformers (20 for the cosine) or a selector; else null.
         options: See `EncoderOptions`.
     """
 
     objective: SelectionObjective
 
-    def __init__(self, shared: bool = True, cosine_scale: float | None = None, **options: Any) -> None:
+    def __init__(
+        self, shared: bool = True, cosine_scale: float | Literal["auto"] | None = "auto", **options: Any
+    ) -> None:
         super().__init__(**options)
-        self._selector_options |= {"shared": shared, "cosine_scale": cosine_scale}
+        self._selector_options |= {"shared": shared} | (
+            {} if cosine_scale == "auto" else {"cosine_scale": cosine_scale}
+        )
         self.objective = InBatchNegatives(self.loss_options)
 
 

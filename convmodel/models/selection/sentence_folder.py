@@ -1,4 +1,4 @@
-"""Read what a folder of sentence-transformers says about its encoder: pooling, normalization, prompts, maximal length."""
+"""Read pooling, normalization, prompts and maximal length from a folder of sentence-transformers."""
 
 import json
 from pathlib import Path
