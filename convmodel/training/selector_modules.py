@@ -12,6 +12,7 @@ from convmodel.models.selection.poly_encoder import PolyEncoder
 from convmodel.models.selection.scoring import PolyType, Pooling
 from convmodel.models.selection.selector import Selector
 from convmodel.tokens.text_tokenizer import TextTokenizer
+from convmodel.training.distillation import MarginDistillation, Teacher
 from convmodel.training.selection_objectives import (
     ConvertObjective,
     InBatchNegatives,
@@ -74,19 +75,38 @@ class DualEncoderOptions(EncoderOptions):
         cosine_scale: Factor by which the cosine is multiplied to give the score; from scratch, 20 learns fastest. If
             null, the score is the dot product, as in the paper. With "auto", it is what the model that is fine-tuned
             was trained with, if it is one of sentence-transformers (20 for the cosine) or a selector; else null.
+        teacher: Folder of a trained cross-encoder whose differences of scores are learned too (margin-MSE); it must
+            have the tokenizer of the model. Source: arXiv:2010.02666.
+        teacher_weight: Factor of that loss, which is added to that of in-batch negatives.
+        teacher_negatives: Number of negatives of each response that the teacher scores, chosen as by a cross-encoder.
         options: See `EncoderOptions`.
     """
 
     objective: SelectionObjective
 
     def __init__(
-        self, shared: bool = True, cosine_scale: float | Literal["auto"] | None = "auto", **options: Any
+        self,
+        shared: bool = True,
+        cosine_scale: float | Literal["auto"] | None = "auto",
+        teacher: str | None = None,
+        teacher_weight: float = 1.0,
+        teacher_negatives: int = 4,
+        **options: Any,
     ) -> None:
         super().__init__(**options)
-        self._selector_options |= {"shared": shared} | (
-            {} if cosine_scale == "auto" else {"cosine_scale": cosine_scale}
-        )
+        self._selector_options["shared"] = shared
+        if cosine_scale != "auto":
+            self._selector_options["cosine_scale"] = cosine_scale
+        if teacher_weight <= 0 or teacher_negatives < 1:
+            raise ValueError(
+                f"model.teacher_weight={teacher_weight}, model.teacher_negatives={teacher_negatives}; "
+                "allowed are above 0, and at least 1"
+            )
         self.objective = InBatchNegatives(self.loss_options)
+        if teacher is not None:
+            self.objective = MarginDistillation(
+                self.loss_options, teacher=Teacher(teacher), weight=teacher_weight, num_negatives=teacher_negatives
+            )
 
 
 class BiEncoderModule(DualEncoderOptions, SelectorModule):
