@@ -36,7 +36,12 @@ SERVE = [
 ]
 POSTGRES = ["psycopg[binary]>=3.2,<4"]
 TELEGRAM = [*SERVE, "aiogram>=3.31,<4", "aiohttp>=3.9"]
-EVERYTHING = sorted({*TRAIN, *CHAT, *EVALUATE, *INSPECT, *INDEX, *SERVE, *POSTGRES, *TELEGRAM, *GGUF})
+CORPUS = [
+    *("orjson>=3.10,<4", "py3langid>=0.3,<1", "datasketch>=2,<3", "pyarrow>=18"),
+    *("tqdm>=4.60", "matplotlib>=3.9,<4", "Jinja2>=3.1", "rich>=14"),
+]
+CLUSTER = [*CORPUS, "ray[default]>=2.50,<3"]
+EVERYTHING = sorted({*TRAIN, *CHAT, *EVALUATE, *INSPECT, *INDEX, *SERVE, *POSTGRES, *TELEGRAM, *GGUF, *CORPUS})
 TEST = [
     *EVERYTHING,
     "pytest>=8,<10",
@@ -103,6 +108,8 @@ setup(
         "postgres": POSTGRES,
         "telegram": TELEGRAM,
         "gguf": GGUF,
+        "corpus": CORPUS,
+        "cluster": CLUSTER,
         "all": EVERYTHING,
         "test": TEST,
     },

@@ -179,12 +179,13 @@ def train_minutes(job: Tuning, *, minutes: float, smoke: bool = False) -> Found:
 
     The number of steps is fixed before, so that what is learned does not depend on what else the machine does.
     """
-    measured = rates(job, smoke=smoke)
-    if not smoke:
-        job = replace(job, steps=max(TRIED_STEPS, int(minutes * 60 * measured["steps_per_second"])))
-        tell(f"{Path(job.output).name}: {job.steps:,} steps in {minutes:g} minutes")
+    if smoke:
+        return in_own_process(job)
+    measured = rates(job)
+    job = replace(job, steps=max(TRIED_STEPS, int(minutes * 60 * measured["steps_per_second"])))
+    tell(f"{Path(job.output).name}: {job.steps:,} steps in {minutes:g} minutes")
     in_own_process(job)
-    return measured | {"steps": job.steps, "seconds": job.steps / max(measured["steps_per_second"], 1e-9)}
+    return measured | {"steps": job.steps, "seconds": job.steps / measured["steps_per_second"]}
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Conversation models: reading conversations, training, generation, response selection and serving.
 
-Every public name is imported when it is first used, so that importing the package loads nothing heavy.
+Each public name is imported on first use, so that `import convmodel` does not import large libraries.
 """
 
 import importlib

@@ -7,6 +7,7 @@ from convmodel.cli.commands import (
     chat,
     convert,
     convert_weights,
+    corpus,
     evaluate,
     fuse,
     generate,
@@ -21,8 +22,9 @@ from convmodel.cli.commands import (
 COMMANDS = [
     *(chat.COMMAND, serve.COMMAND, keys.COMMAND, generate.COMMAND, index.COMMAND, evaluate.COMMAND),
     *(telegram.COMMAND, inspect.COMMAND, fuse.COMMAND, mine.COMMAND, convert.COMMAND, convert_weights.COMMAND),
+    corpus.COMMAND,
 ]
-"""The commands in the order of the help, after `train`, which has a separate command line."""
+"""The commands in the order of the help. `train` comes before them and parses its own options."""
 
 
 def main(arguments: list[str] | None = None) -> int:

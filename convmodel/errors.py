@@ -11,11 +11,12 @@ PACKAGE = str(Path(__file__).parent) + os.sep
 
 
 class PersonaTooLong(ValueError):
-    """A persona leaves no room for a turn.
+    """A persona takes so many tokens that no turn fits into the window.
 
     Args:
         message: the text of the error.
-        fitting: the number of the newest sentences that fit beside the newest turn, or half of the room for it.
+        fitting: the number of persona sentences, counted from the newest, that leave enough room for the newest turn.
+            At most half of the room is kept free for that turn.
     """
 
     def __init__(self, message: str, fitting: int) -> None:
@@ -29,11 +30,11 @@ class QueueFull(RuntimeError):
 
 @contextlib.contextmanager
 def report_errors() -> Iterator[None]:
-    """Exit a command with `error: ...` and status 2 for errors of its input.
+    """Exit with one line `error: ...` and status 2 when the command in this block fails because of its input.
 
-    These are every ValueError and OSError that this package raises, and every OSError of a file: no permission, no
-    such folder. Any other exception is a defect and keeps its traceback, as does every exception when the environment
-    variable CONVMODEL_TRACEBACK is set.
+    Errors of the input are all ValueErrors and OSErrors that this package raises, and all OSErrors about a file (no
+    permission, no such folder). Any other exception is a defect and keeps its traceback, as does every exception when
+    the environment variable CONVMODEL_TRACEBACK is set.
     """
     try:
         yield
@@ -50,6 +51,7 @@ def require_extra(extra: str, libraries: Container[str], *, needing: str) -> Ite
     """Exit a command with status 2 and the installation command when a library of an extra is missing.
 
     Args:
+        extra: the name of the extra, as in `pip install "convmodel[extra]"`.
         libraries: the import names of the libraries that the extra installs.
         needing: the beginning of the message: "a server needs".
     """

@@ -31,16 +31,16 @@ selection models: --config examples/bi-encoder.yaml, poly-encoder.yaml, cross-en
        --model convmodel.training.BiEncoderModule --data convmodel.training.SelectionDataModule"""
 
 REQUIRED_MODULES = ("pytorch_lightning", "jsonargparse", "tqdm", "yaml")
-"""Modules of the extra [train] without which training is not possible."""
+"""Modules that training requires, from the extra [train]."""
 
 SUBCOMMANDS = ("fit", "validate", "test")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line.
+    """Run the command line of the trainer.
 
     Args:
-        arguments: Command-line arguments without the program's name; those of `sys.argv` by default.
+        arguments: Command-line arguments without the program's name; by default those of `sys.argv`.
     """
     argv = list(sys.argv[1:] if arguments is None else arguments)
     if argv in (["--help"], ["-h"]) or not argv:

@@ -19,6 +19,7 @@ from benchmarks import (
     choosers,
     choosing,
     contenders,
+    corpus,
     fine_tuning,
     fine_tuning_persona,
     fused_search,
@@ -372,6 +373,12 @@ def test_a_soak_reports_memory_errors_and_stuck_sessions(tmp_path: Path) -> None
     assert {kind.partition(":")[0] for kind in measured["statuses"]} >= {"wait", "garbage", "too much", "talk"}
 
 
+def test_corpus_measures_every_way_to_run_the_steps(tmp_path: Path) -> None:
+    corpus.main(["--smoke", "--output", str(tmp_path / "corpus.json")])
+    measured = report(tmp_path / "corpus.json")["measured"]
+    assert len(measured) == 4 and all(one["comments per second"] > 0 < one["seconds"] for one in measured.values())
+
+
 def test_a_quantile_is_one_of_the_values() -> None:
     assert [serving.quantile([4.0, 1.0, 3.0, 2.0], percent) for percent in (1, 50, 51, 100)] == [1.0, 2.0, 3.0, 4.0]
 
@@ -404,12 +411,12 @@ def tiny_llama(folder: Path) -> Path:
 def test_writers_compares_engines_in_processes_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "writers.json"
     folder = tiny_llama(tmp_path / "llama")
-    only = ["--only", writers.OURS, writers.OURS_INT8, writers.GENERATE]
+    only = ["--only", writers.OURS_INT8, writers.GENERATE]
     writers.main(["--smoke", "--model", str(folder), "--output", str(output), "--threads", "1", *only])
     found = report(output)["measured"]["tokens per second, and seconds"]
-    assert list(found) == only[1:] and set(found[writers.OURS][0]) == {"1", "2", "first token"}
+    assert list(found) == only[1:] and set(found[writers.OURS_INT8][0]) == {"1", "2", "first token"}
     assert all(value > 0 for rounds in found.values() for value in rounds[0].values())
-    assert "| one stream against generate, fp32" in capsys.readouterr().out
+    assert "| first token at turn 15 against generate" in capsys.readouterr().out
 
 
 def test_fine_tuning_trains_and_tests_every_contender(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

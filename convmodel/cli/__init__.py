@@ -1,1 +1,1 @@
-"""Commands, the chat and bulk jobs: `python -m convmodel`."""
+"""The command line `python -m convmodel`: its commands, the chat in the terminal, and batch jobs."""

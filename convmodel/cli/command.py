@@ -12,14 +12,14 @@ NumberT = TypeVar("NumberT")
 
 @dataclass(frozen=True)
 class Command:
-    """A command of `python -m convmodel`. Its module imports nothing heavy before `run` is called.
+    """A command of `python -m convmodel`. Large libraries are imported only when `run` is called.
 
     Args:
         help: its line in the list of commands.
         description: text above its options.
-        run: returns the exit status. ValueError and OSError are reported in one line.
-        options_of: the command whose options messages name: "index" where a command reads files without options for
-            them, because an index of the same files can be given instead.
+        run: runs the command and returns the exit status. Its ValueError and OSError are printed as one line.
+        options_of: the command whose options are named in error messages. "index" is for commands that read candidate
+            files but have no options for reading them: the user can build an index of the files instead.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Command:
     options_of: OptionStyle = "command"
 
     def execute(self, options: Namespace) -> int:
-        """Run the command; messages name options as the command line writes them."""
+        """Run the command, and return its exit status. Error messages name options in command-line syntax."""
         with option_style(self.options_of):
             return self.run(options)
 
@@ -38,7 +38,10 @@ class Command:
 def number_parser(
     kind: Callable[[str], NumberT], is_allowed: Callable[[NumberT], bool], description: str
 ) -> Callable[[str], NumberT]:
-    """Return a parser for argparse; `description` completes its error "'x' is not ..."."""
+    """Return a function for the `type` of an argparse option that parses a number with `kind` and checks it.
+
+    `description` completes the error message "'x' is not ...".
+    """
 
     def parse(text: str) -> NumberT:
         try:

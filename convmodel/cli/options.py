@@ -26,7 +26,10 @@ PARTS = ("base", "selector", "index", "candidates", "reranker", "device", "dtype
 def add_responder_options(
     parser: ArgumentParser, *, preset: str = "balanced unless options are set; off for the model's own options"
 ) -> _ActionsContainer:
-    """Add the options of a responder, and return the group of models; `preset` describes the default in the help."""
+    """Add the options of a responder, and return the option group "models".
+
+    `preset` describes the default of `--preset` in the help.
+    """
     model = parser.add_argument_group("models")
     add = model.add_argument
     text = "the folder of a generative model, or a GGUF file (default: model, or none with --selector)"
@@ -60,25 +63,25 @@ def add_responder_options(
 
 
 def add_speaker_option(parser: ArgumentParser) -> None:
-    """Add the option for the one as whom a model replies in a group."""
+    """Add the option for the name of the speaker as whom the model replies in a conversation of several speakers."""
     text = "reply as this one of several speakers, whose names the conversations then keep"
     parser.add_argument("--speaker", metavar="NAME", help=text)
 
 
 def add_base_option(group: _ActionsContainer) -> None:
-    """Add the option for the model under an adapter."""
+    """Add the option for the base model of a LoRA adapter."""
     text = "if --model is the folder of a LoRA adapter: the model under it (default: the one that the adapter names)"
     group.add_argument("--base", metavar="DIR", help=text)
 
 
 def add_adapter_option(group: _ActionsContainer) -> None:
-    """Add the option for adapters that are served beside the model under them."""
+    """Add the option for LoRA adapters that are served in addition to their base model."""
     text = "a LoRA adapter over --model, served beside it under this name; a folder alone gives it its own name"
     add_repeatable(group, "--adapter", "NAME=DIR", text, dest="adapters", type=_parse_adapter)
 
 
 def _parse_adapter(text: str) -> tuple[str, str]:
-    """Return name and folder of an adapter."""
+    """Return the name and folder of an adapter from `NAME=DIR` or `DIR`; the default name is the folder's."""
     name, separator, folder = text.partition("=")
     if not separator or Path(text).is_dir():
         name, folder = Path(text).resolve().name, text
@@ -88,13 +91,13 @@ def _parse_adapter(text: str) -> tuple[str, str]:
 
 
 def add_fusion_option(group: _ActionsContainer) -> None:
-    """Add the option that turns the fusion of a selector off."""
+    """Add the option that disables the fusion of a selector's score with other features."""
     text = "use a selector's own score alone, without the features and weights of its fusion.json"
     group.add_argument("--no_fusion", dest="fusion", action="store_false", help=text)
 
 
 def add_load_options(parser: ArgumentParser) -> None:
-    """Add the options of `open_all`, for commands that serve many users."""
+    """Add the options of `open_all`, for servers: a document model, and limits of the load."""
     add = parser.add_argument_group("load").add_argument
     text = "a document model, beside a model that replies; --model may also be a document model"
     add("--documents", metavar="DIR", help=text)
@@ -108,14 +111,14 @@ def add_load_options(parser: ArgumentParser) -> None:
 
 
 def open_responder(options: Namespace) -> "Writer | Chooser | Hybrid":
-    """Load the responder of the options; it is a context manager."""
+    """Load and return the responder that the options describe, a context manager."""
     from convmodel.responders import loading
 
     return loading.open_responder(writer_name(options), **_named(options, PARTS))
 
 
 def open_all(options: Namespace) -> "LoadedModels":
-    """Load the models of the options for a server, which limits the requests; the result is a context manager."""
+    """Load the models that the options name, for a server that limits its requests; return a context manager."""
     from convmodel.responders import loading
 
     names = (*PARTS, "documents", "max_running", "max_kept")
@@ -127,8 +130,9 @@ def describe_choices(options: Namespace, work: "Work | None" = None, *, dtype: s
     """Return a line with the device and dtype that were chosen automatically, if any, and how to override them.
 
     Args:
-        work: the kind of work of the model; by default that of the models that reply.
-        dtype: dtype of a command without `--dtype`.
+        work: the work of the model, on which the automatic choice depends; by default "replying", or "encoding" if
+            there are only selectors.
+        dtype: dtype for commands without the option `--dtype`.
     """
     from convmodel.models.devices import describe_choice
 
@@ -149,7 +153,7 @@ def _named(options: Namespace, names: Iterable[str]) -> dict[str, Any]:
 
 
 def writer_name(options: Namespace) -> str | None:
-    """Return the folder of the generative model, if there is one."""
+    """Return the folder of the generative model: `--model`, by default "model"; None if only others are given."""
     if options.model is not None:
         return str(options.model)
     others = (options.selector, getattr(options, "documents", None))
@@ -157,14 +161,14 @@ def writer_name(options: Namespace) -> str | None:
 
 
 def title(options: Namespace) -> str:
-    """Return the names of the models and candidates for the user."""
+    """Return the names of the models and candidates in one text, such as "model + selector"."""
     documents = getattr(options, "documents", None)
     names = [writer_name(options), options.selector, options.index or options.candidates, documents]
     return " + ".join(str(name) for name in names if name is not None)
 
 
 def own_options(options: Namespace) -> dict[str, Any]:
-    """Return the user's options, which override those of the model and of a preset."""
+    """Return the decoding options that the user set; they override those of the model and of a preset."""
     counts = {"num_return_sequences": options.num_replies, "num_candidates": options.num_candidates}
     return dict(options.settings) | {name: count for name, count in counts.items() if count is not None}
 
@@ -177,13 +181,13 @@ def _parse_setting(text: str) -> tuple[str, Any]:
 
 
 NEED_A_CHECK = ("flag_labels", "flag_threshold", "policy_sides", "policy_say", "policy_store")
-"""Options that require a word list or a classifier."""
+"""Names of options that have an effect only with a word list or a classifier."""
 
 _probability = number_parser(float, lambda number: 0 < number <= 1, "a number above 0 and at most 1")
 
 
 def add_policy_options(parser: ArgumentParser) -> None:
-    """Add the policy options; without a word list and a classifier nothing is blocked."""
+    """Add the options of the moderation policy; without a word list or a classifier nothing is blocked."""
     add = parser.add_argument_group("moderation policy (default: nothing is blocked)").add_argument
     add("--blocked_words", metavar="FILE", help="blocked words and phrases, one per line")
     add("--classifier", metavar="DIR", help="the folder of a text classifier")
@@ -199,7 +203,7 @@ def add_policy_options(parser: ArgumentParser) -> None:
 
 
 def check_policy_options(options: Namespace) -> None:
-    """Raise ValueError for options that require a missing option."""
+    """Raise ValueError if an option of the policy is given without the option that it requires."""
     if options.no_policy:
         return
     given = [name for name in NEED_A_CHECK if getattr(options, name) is not None]
@@ -211,7 +215,7 @@ def check_policy_options(options: Namespace) -> None:
 
 
 def open_policy(options: Namespace, *, device: str | None = None) -> Policy | None:
-    """Read the word list and load the classifier on the device; return None if nothing is blocked."""
+    """Return the policy of the options, with the classifier loaded on `device`; None if nothing is blocked."""
     if options.no_policy or (options.blocked_words is None and options.classifier is None):
         return None
     given = {name: getattr(options, f"policy_{name}") for name in ("sides", "say", "store")}

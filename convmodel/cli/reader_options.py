@@ -1,4 +1,4 @@
-"""Options of commands that read files of conversations or documents."""
+"""Command-line options for reading files of conversations or documents."""
 
 from argparse import ArgumentParser, Namespace, _ArgumentGroup
 from typing import Any
@@ -12,7 +12,7 @@ def add_reader_options(parser: ArgumentParser | _ArgumentGroup, *, on_error: OnE
     """Add the options of readers to a command; `get_reader_options` returns their values.
 
     Args:
-        on_error: the default for lines that cannot be read.
+        on_error: the default of `--on_error`: "stop" or "skip" for lines that cannot be read.
     """
     add = parser.add_argument
     add("--format", help="the format of the file (default: recognised)")
@@ -33,8 +33,8 @@ def add_reader_options(parser: ArgumentParser | _ArgumentGroup, *, on_error: OnE
 
 
 def get_reader_options(options: Namespace) -> ReadOptions:
-    """Return the options of readers that a command line gives."""
+    """Return the options of readers from parsed command-line options; missing ones keep their defaults."""
     values: dict[str, Any] = {name: getattr(options, name, None) or None for name in (*_READER, *TALK_OPTIONS)}
     if getattr(options, "max_line_bytes", None) == 0:
-        values["max_line_bytes"] = 0  # refused
+        values["max_line_bytes"] = 0  # so that ReadOptions rejects it instead of using the default
     return ReadOptions(**values)

@@ -1,4 +1,4 @@
-"""The standard streams as files of a command: `-` as the name of its input or output."""
+"""Standard streams as input and output files of a command, under the name `-`."""
 
 import contextlib
 import os
@@ -8,14 +8,14 @@ import tempfile
 from collections.abc import Iterator
 
 STANDARD = "-"
-"""The name of a standard stream; a file of this name is `./-`."""
+"""The name of a standard stream; a file of this name must be given as `./-`."""
 
 
 @contextlib.contextmanager
 def input_path(source: str) -> Iterator[str]:
-    """Yield the path of a source; for `-` that of a temporary copy of the standard input, which may be read repeatedly.
+    """Yield the path of an input; for `-` the path of a temporary copy of stdin, which can be read several times.
 
-    Errors in the block name the copy `-`.
+    In the messages of errors raised in the block, the path of the copy is replaced by `-`.
     """
     if source != STANDARD:
         yield source
@@ -34,7 +34,7 @@ def input_path(source: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def output_path(output: str) -> Iterator[str]:
-    """Yield the path of an output; for `-` that of a file that is copied to the standard output at the end.
+    """Yield the path of an output; for `-` the path of a temporary file that is copied to stdout after the block.
 
     Nothing is copied when the block ends with an error. A reader that closes the standard output early, such as
     `head`, does not cause an error.
@@ -54,5 +54,5 @@ def output_path(output: str) -> Iterator[str]:
 
 
 def discard_stdout() -> None:
-    """Discard what is written to stdout from now on, because its reader is gone: Python flushes it again at exit."""
+    """Redirect stdout to the null device, after its reader closed it. Otherwise Python's flush at exit would fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

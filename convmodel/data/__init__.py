@@ -1,1 +1,1 @@
-"""Reading and writing data: files and Hub data sets enter, conversations, documents and selection examples leave."""
+"""Reading and writing data: conversations, documents and selection examples, from files and data sets of the Hub."""

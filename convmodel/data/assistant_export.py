@@ -1,6 +1,6 @@
 """Exports of a person's conversations with an assistant: one list of conversations, each a list or a tree of messages.
 
-One object, and one object a line, are read too.
+A file that holds a single conversation, or one conversation per line, is read too.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,7 +22,7 @@ class AssistantMessage(NamedTuple):
 
     Args:
         role: `ASSISTANT` or `USER`.
-        text: the text; "" for a message of only attachments.
+        text: the text; "" if the message has only attachments.
         kind: "text"; "system" for a hidden message; "tool" for a call of a tool or its result; "branch" for a message
             outside of the current branch.
     """
@@ -85,7 +85,10 @@ def assistant_format(
 
 
 def _chat_messages(begin: ChatMessage, messages: Iterable[AssistantMessage], file: DataFile) -> Iterator[ChatMessage]:
-    """Yield the messages of a conversation; the first has its time, so that no silence divides it."""
+    """Yield the messages of a conversation. Only the first one has a time, so that no gap divides the conversation.
+
+    A question without a text (only attachments), and the answer to it, count as media.
+    """
     is_asked = True
     for role, text, kind in messages:
         if kind in _COUNTED:
@@ -103,11 +106,11 @@ def _chat_messages(begin: ChatMessage, messages: Iterable[AssistantMessage], fil
 
 
 def find_branch(leaf: str, parents: Mapping[str, str | None]) -> list[str]:
-    """Return the messages from the root to a leaf.
+    """Return the ids of the messages from the root to a leaf.
 
     Args:
         leaf: the id of the last message.
-        parents: the id of the message before each one.
+        parents: the id of the parent of each message, by the id of the message.
     """
     branch: dict[str, None] = {}
     node: str | None = leaf

@@ -24,7 +24,7 @@ def atomic_folder(path: str | os.PathLike[str], *, replace: bool = True) -> Iter
 
     Args:
         path: the folder to create or replace; a symbolic link is followed. Missing parent folders are created.
-        replace: whether to replace a folder that exists by then; otherwise it is kept, and the new one is discarded.
+        replace: whether to replace a folder that exists when the block ends; if not, the new folder is discarded.
 
     Raises:
         FileExistsError: when `path`, or one of its parents, is a file.
@@ -60,7 +60,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def check_file_writable(path: str | os.PathLike[str]) -> None:
-    """Check that a file can be created or replaced by `atomic_file`, before the work of which it is the result.
+    """Check that `atomic_file` can create or replace a file. Call it before the work whose result will be written.
 
     Raises:
         IsADirectoryError: when `path` is a folder.
@@ -79,7 +79,7 @@ def check_file_writable(path: str | os.PathLike[str]) -> None:
 
 
 def check_folder_writable(path: str | os.PathLike[str], *, replaced: bool = False) -> None:
-    """Check that files can be written in a folder, which is created if it is missing, as are its parents.
+    """Check that files can be written in a folder or, if it is missing, that the folder can be created.
 
     Args:
         path: the folder.
@@ -106,7 +106,10 @@ def _existing_folder(path: str | os.PathLike[str]) -> Path:
 
 
 def _check_access(path: str | os.PathLike[str], folder: Path) -> None:
-    """Raise PermissionError when no file can be created in a folder; permissions alone do not tell it."""
+    """Raise PermissionError when no file can be created in a folder.
+
+    A temporary file is created, because the permissions of a folder do not show, for example, a read-only file system.
+    """
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass
@@ -119,7 +122,7 @@ def _check_access(path: str | os.PathLike[str], folder: Path) -> None:
 def file_lock(path: str | os.PathLike[str], *, wait: bool = False, busy: str = "is locked") -> Iterator[bool]:
     """Hold the exclusive advisory lock (flock) of an existing file or folder.
 
-    The system releases the lock when the process ends, however it ends. Windows has no such lock: there the block
+    The system releases the lock when the process ends, even if it is killed. Windows has no such lock: there the block
     runs without one.
 
     Args:
@@ -131,7 +134,7 @@ def file_lock(path: str | os.PathLike[str], *, wait: bool = False, busy: str = "
         Whether the lock is held.
 
     Raises:
-        ValueError: when another process, or another block of this one, holds the lock and `wait` is false.
+        ValueError: when another process, or another block in this process, holds the lock and `wait` is false.
         OSError: when the path cannot be opened, or its file system has no locks.
     """
     if sys.platform == "win32":
@@ -150,14 +153,14 @@ def file_lock(path: str | os.PathLike[str], *, wait: bool = False, busy: str = "
 
 @contextlib.contextmanager
 def process_lock(path: str | os.PathLike[str], *, busy: str) -> Iterator[None]:
-    """Hold the lock of a file, which is created if it is missing and has the process id of the holder as its text.
+    """Hold the lock of a file, into which the process id of the holder is written. A missing file is created.
 
     Args:
         path: the file.
         busy: the message of the error when another process holds the lock; `{holder}` in it becomes "process 123".
 
     Raises:
-        ValueError: when another process, or another block of this one, holds the lock.
+        ValueError: when another process, or another block in this process, holds the lock.
         OSError: when the file cannot be opened, or its file system has no locks.
     """
     file = Path(path)
@@ -184,7 +187,7 @@ def _temporary_folder(target: Path) -> Iterator[Path]:
         folder = target.with_name(f".{target.name}.new-{uuid.uuid4().hex[:12]}")
         folder.mkdir()
         with contextlib.ExitStack() as lock:
-            with contextlib.suppress(OSError):  # without locks leftovers are never removed, so none is needed
+            with contextlib.suppress(OSError):  # a file system without locks: no lock is needed, as leftovers stay
                 lock.enter_context(file_lock(folder, wait=True))
             if not folder.is_dir():  # another writer removed it as a leftover before it was locked
                 continue
@@ -196,10 +199,13 @@ def _temporary_folder(target: Path) -> Iterator[Path]:
 
 
 def _remove_leftovers(target: Path) -> None:
-    """Remove the folders that killed processes left beside `target`; an old version only while `target` exists."""
+    """Remove the temporary folders that killed processes left beside `target`.
+
+    An old version of `target` is removed only if `target` exists.
+    """
     leftover = re.compile(rf"\.{re.escape(target.name)}\.(new|old)-[0-9a-f]{{12}}")
     matches = list(filter(None, map(leftover.fullmatch, os.listdir(target.parent))))
-    replaced = target.exists()  # checked after the listing: a listed old version has been replaced by then
+    replaced = target.exists()  # checked after the listing, so that it shows whether a listed old version was replaced
     for match in matches:
         if match[1] == "new" or replaced:
             folder = target.with_name(match[0])
@@ -209,7 +215,7 @@ def _remove_leftovers(target: Path) -> None:
 
 
 def flush(path: Path) -> None:
-    """Flush a file or folder to the disk, against power cuts. Windows cannot open folders: they are skipped there."""
+    """Flush a file or folder to the disk, so that it survives a power cut. On Windows, folders are skipped."""
     if path.is_dir() and sys.platform == "win32":
         return
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() or sys.platform != "win32" else os.O_RDWR)
@@ -234,7 +240,7 @@ def _move_into_place(fresh: Path, target: Path, *, replace: bool) -> None:
 
 
 def _exchange(first: Path, second: Path) -> bool:
-    """Exchange two paths in one step; return whether the system could.
+    """Exchange two files or folders in one step; return whether the system supports it.
 
     Source: renameat2(2) with RENAME_EXCHANGE = 2 on Linux; renamex_np(2) with RENAME_SWAP = 2 on macOS.
     """

@@ -54,9 +54,9 @@ class CandidateReader(Reader[CandidateRecord, CandidateText, CandidateReport]):
     """Read the candidates of files, any number of times, in bounded memory.
 
     Args:
-        source: a path, a folder, a glob, `hub://org/name?column=text`, or a list of them. Files may be packed. They
-            hold one text per line; JSON Lines of texts or of objects {"text": ...} whose other keys are metadata, or
-            one JSON list of them; or a table with the column text.
+        source: a path, a folder, a glob, `hub://org/name?column=text`, or a list of them. A file, which may be
+            compressed, holds plain text with one candidate per line; or JSON Lines, or one JSON list, of texts or of
+            objects {"text": ...} whose other keys are metadata; or a table with the column text.
         options, values: see `ConversationReader`; the role "text" of `columns` names the key or column of the text.
 
     Raises:

@@ -16,7 +16,7 @@ def split_row(text: str, delimiter: str) -> list[str] | None:
 
 
 class RowCells:
-    """The cells of a row, parsed line by line.
+    """Parser of the cells of a row, which may span several lines.
 
     Args:
         delimiter: the separator.

@@ -21,13 +21,13 @@ class ChatMessage(NamedTuple):
 
     Args:
         line: the number of its first line, counted from 1.
-        chat: the name of its chat. Messages of one chat follow one another in the order of their time.
-        time: the time in seconds, of any zone; None if the export has none.
+        chat: the name of its chat. The messages of a chat are consecutive, and in the order of time.
+        time: the time in seconds since 1970, in UTC or in local time; None if the export has no times.
         sender: the name of the person.
         text: the text.
-        kind: "text"; "media" for pictures, recordings, stickers and calls, which have no text; "system" for remarks of
-            the program, and for deleted messages; "repeated" for one that was in another file.
-        file: the name of the file, where an export has several.
+        kind: "text"; "media" for pictures, recordings, stickers and calls, which have no text; "system" for messages of
+            the program ("Ida left"), and for deleted messages; "repeated" for a message that another file also has.
+        file: the name of the file, if an export has several.
     """
 
     line: int
@@ -46,12 +46,12 @@ def conversations_from_chat(
 
     Successive messages of one side, or of one person if names are kept, become one turn, joined with newlines. A gap,
     or another chat, begins a new conversation. Each conversation ends with a reply; messages of the others after it are
-    left out and counted, as are media, remarks of the program, and conversations without a reply.
+    left out and counted, as are media, system messages, and conversations without a reply.
 
     Args:
         messages: the messages.
         options: the options of the reader: `me`, `gap`, `name_speakers`, `mask` and `keep_speakers`.
-        notes: the remarks on this pass.
+        notes: the notes for the report of this pass, to which the counts are added.
         source: the name of the export in error messages.
 
     Raises:
@@ -88,7 +88,7 @@ def _ask_for_me(senders: Counter[str], me: str | None) -> str:
 
 
 class _ChatConversation:
-    """A conversation that is not yet complete."""
+    """Collector of the messages of the current conversation."""
 
     def __init__(self, options: ReadOptions, notes: Notes) -> None:
         self._options = options
@@ -100,19 +100,22 @@ class _ChatConversation:
         self._characters = 0
 
     def see(self, message: ChatMessage) -> Iterator[Record]:
-        """Note a message without a text, which interrupts a silence; yield the conversation before it as `add` does."""
+        """Register a message without text, from which the next gap is measured.
+
+        If a gap or another chat precedes it, first yield the previous conversation.
+        """
         if self._last is not None and self._is_apart(self._last, message):
             yield from self.finish()
         self._last = message._replace(text="")
 
     def add(self, message: ChatMessage) -> Iterator[Record]:
-        """Add a message; yield the conversation before it if it begins another one."""
+        """Add a message. If it begins a new conversation, first yield the previous one."""
         yield from self.see(message)
         self._characters += len(message.text)
         self._messages.append(message)
 
     def finish(self) -> Iterator[Record]:
-        """Yield the conversation, if it has a reply, and begin the next one."""
+        """Yield the collected conversation if it has a reply, and begin the next one."""
         messages = self._messages
         self._messages = []
         self._characters = 0
@@ -132,13 +135,14 @@ class _ChatConversation:
         yield Record(first.line, turns, (), _time(first), file=first.file, speakers=speakers)
 
     def _is_repeated(self, first: ChatMessage, turns: list[str]) -> bool:
-        """Return whether a conversation was in another file, as it is where exports of one chat overlap."""
+        """Return whether another file has the same conversation, as when two exports of a chat overlap."""
         if first.time is None:
             return False
         key = hash((first.time, *turns))
         return self._seen.setdefault(key, first.file) != first.file
 
     def _is_apart(self, last: ChatMessage, message: ChatMessage) -> bool:
+        """Return whether a message begins a new conversation: another chat, a gap, or more text than the limit."""
         if last.chat != message.chat or self._characters + len(message.text) > self._options.line_limit:
             return True
         if last.time is None or message.time is None:
@@ -152,7 +156,7 @@ class _ChatConversation:
             return "me" if is_me else "others"
         name = read_name(mask(message.sender) if self._options.mask else message.sender) or UNKNOWN
         if is_me:
-            self._me = self._me or name  # the same on all messages, however it is written
+            self._me = self._me or name  # one spelling on all messages of this person
         return self._me if is_me else name
 
     def _text(self, message: ChatMessage) -> str:
@@ -162,7 +166,7 @@ class _ChatConversation:
 
 
 def _time(message: ChatMessage) -> dict[str, str] | None:
-    """Return the meta of a conversation that begins with a message."""
+    """Return the meta of a conversation: the time of its first message, or None if that has no valid time."""
     if message.time is None:
         return None
     begin = datetime.datetime(1970, 1, 1)

@@ -1,4 +1,4 @@
-"""The order of day, month and year in the dates of an export, which is found over the whole file."""
+"""Detection of the order of day, month and year in an export, from all its dates."""
 
 import datetime
 from collections.abc import Iterable
@@ -8,10 +8,10 @@ from convmodel.data.chat_stamps import Order, Stamp
 
 
 class _Evidence:
-    """Times of an export's messages, were its dates written in one order.
+    """Evidence for or against an order of day, month and year, collected over the dates of an export.
 
     Args:
-        order: the order.
+        order: the order in which the dates are read.
     """
 
     def __init__(self, order: Order) -> None:
@@ -24,7 +24,7 @@ class _Evidence:
         self._last_year = datetime.date.today().year + 1
 
     def add(self, stamp: Stamp) -> None:
-        """Count days that do not exist or cannot be of a chat, and times before those of earlier messages."""
+        """Add the date of a message: count it if it is impossible or implausible, or earlier than the previous one."""
         try:
             time = stamp.time(self.order)
         except ValueError:
@@ -37,16 +37,18 @@ class _Evidence:
         self.times = hash((self.times, time))
 
     def span(self) -> float:
-        """Return the time from the first to the last message."""
+        """Return the time from the first to the last message in seconds."""
         return abs((self.last or 0) - (self.first or 0))
 
 
 def find_order(stamps: Iterable[Stamp]) -> tuple[Order, bool]:
     """Return the order of the dates of an export, and whether it had to be guessed.
 
-    The order with the fewest days that do not exist or, with years of two digits, lie before 2009 or in the future
-    counts; or else that in which time runs backwards least. Where several are left, the one that is usual where
-    clocks are written alike is guessed, or the year first if the chat would be shorter then.
+    The best order has the fewest invalid days: days that do not exist or that, with years of two digits, lie before
+    2009 or in the future. Among equal orders, the best one has the fewest messages that are earlier than the message
+    before. If several orders remain, the one that is usual for the form of the clock times is taken, or the order year,
+    month, day if the chat would span less time with it. The order counts as guessed if the remaining orders give
+    different times.
 
     Args:
         stamps: dates and times as written, in the order of the messages.

@@ -1,4 +1,4 @@
-"""Fields of chat exports as they are found in the wild: times, names, texts and members of any type."""
+"""Tolerant parsing of the fields of chat exports: times, names, texts and objects, of any type."""
 
 import datetime
 import math
@@ -12,18 +12,18 @@ from convmodel.data.formats.json import find_depth
 from convmodel.data.people import is_same_person
 
 _MILLISECONDS = 1e11
-"""Numbers from here on are milliseconds: as seconds they would be in the year 5138."""
+"""Numbers of this size or more are taken for milliseconds: as seconds they would lie after the year 5138."""
 
 UNKNOWN = "unknown"
-"""The name of a person without a name."""
+"""The name of a sender for whom the export has no name."""
 
 
 def parse_time(value: Any) -> float | None:
-    """Return a time in seconds; None if it cannot be read.
+    """Return a time in seconds since 1970; None if it cannot be read.
 
     Args:
-        value: seconds or milliseconds since 1970 as a number or in a string, or an ISO date and time. One with a zone
-            is converted to UTC.
+        value: seconds or milliseconds since 1970 as a number or in a string, or an ISO date and time. A date and time
+            with a zone is converted to UTC.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
@@ -39,7 +39,7 @@ def parse_time(value: Any) -> float | None:
 
 
 def read_time(*values: Any) -> float | None:
-    """Return the time in seconds that the first readable one of some values gives; None if they are all missing.
+    """Return the time of the first readable value in seconds since 1970; None if all values are missing.
 
     Args:
         values: the values; see `parse_time`. None and "" are missing.
@@ -76,7 +76,12 @@ def _parse_date(text: str) -> float | None:
 
 
 def parse_form(text: str, *forms: str) -> float | None:
-    """Return a time in seconds; None if it is written in none of the forms of `strptime`."""
+    """Return a time in seconds since 1970; None if it matches no format.
+
+    Args:
+        text: the time.
+        forms: formats of `datetime.strptime`, tried in order.
+    """
     for form in forms:
         try:
             return datetime.datetime.strptime(" ".join(text.split()), form).replace(tzinfo=datetime.UTC).timestamp()
@@ -89,7 +94,7 @@ def choose_name(names: Iterable[Any], me: str | None) -> str:
     """Return the name of a person who has several: the one that the user gave, or else the first.
 
     Args:
-        names: the names, the preferred one first. Those that are not texts, or empty, are passed over.
+        names: the names, in order of preference. Values that are not strings, or empty, are ignored.
         me: the name that the user gave.
     """
     found = [name for name in map(read_name, names) if name]
@@ -128,8 +133,8 @@ def is_companion(head: Head, keys: Mapping[str, str | None]) -> bool:
 
     Args:
         head: the beginning of the file.
-        keys: a key that the objects of such a file have, by the file's name: "" if they may have any, None if they may
-            have any but are no conversations, because the file may be called so by chance. It may also be empty: `[]`.
+        keys: by the name of each such file, a key that its objects have. With "" any object fits. With None any object
+            fits that is not a conversation, because other files may have the same name. Empty files (`[]`) fit too.
     """
     name = PurePath(head.file.name).name
     if name not in keys or not isinstance(head.value, dict | list):

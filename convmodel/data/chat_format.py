@@ -39,12 +39,12 @@ def make_messages(items: Iterable[Item], make: Callable[[Item], ChatMessage | No
 
 
 def sort_files(files: Sequence[DataFile], read: ReadMessages) -> Messages:
-    """Yield the messages of all files by chat and time."""
+    """Yield the messages of all files, sorted by chat and time."""
     return sort_messages(chain_files(files, read))
 
 
 class ChatFormat(GroupFormat[Record]):
-    """A format of chat exports. All files of a source that have it are read as one export.
+    """A format of chat exports. All files of a source that have this format are read as one export.
 
     Args:
         name: the value of the `format` option.
@@ -52,9 +52,9 @@ class ChatFormat(GroupFormat[Record]):
         score: see `FileFormat`.
         messages: a function from a file to its messages. After yielding a Problem it continues.
         suffixes: the file name suffixes that select this format when the content matches no format.
-        combine: a function from the files of an export and `messages` to all messages, those of one chat in the order
-            of their time.
-        me: the person as whom the model replies unless the user names one.
+        combine: a function from the files of an export and `messages` to all messages. It makes the messages of a chat
+            consecutive, and sorts them by time.
+        me: the person in whose role the model replies if the user names nobody.
     """
 
     messages: ReadMessages

@@ -1,4 +1,4 @@
-"""Chats as text, in which each message begins with a line of a form of its own."""
+"""Reading of chats as text, in which the first line of each message has a form that other lines do not have."""
 
 from collections.abc import Callable, Iterator
 
@@ -7,8 +7,10 @@ from convmodel.data.data_file import DataFile
 from convmodel.data.formats.base import Problem
 
 Begin = Callable[[int, str, str], ChatMessage | None]
-"""A function from the number and the text of a line, and the line before it, to the message that begins there, or None.
-It raises ValueError for a message that cannot be used."""
+"""A function from the number and the text of a line, and the text of the line before, to a message.
+
+It returns None if no message begins at the line, and raises ValueError for a message that cannot be used.
+"""
 
 
 def read_lines(
@@ -19,7 +21,7 @@ def read_lines(
     Args:
         file: the file.
         begin: see `Begin`.
-        finish: a function from a message with all its lines to the message as it is yielded.
+        finish: a function that is called with each complete message, and returns the message to yield.
     """
     open_message: _OpenMessage | None = None
     is_broken = False
@@ -53,11 +55,11 @@ def _begin(begin: Begin, number: int, text: str, last: str) -> ChatMessage | str
 
 
 class _OpenMessage:
-    """A message of which more lines may follow.
+    """Collector of the lines of a message.
 
     Args:
         message: the message with its first line.
-        limit: the length limit of its text; lines beyond it are left out.
+        limit: the length limit of its text in characters; lines beyond it are left out.
     """
 
     def __init__(self, message: ChatMessage, limit: int) -> None:

@@ -11,13 +11,14 @@ from convmodel.data.chat import ChatMessage
 from convmodel.data.formats.base import Problem
 
 _HELD = 32 * 2**20
-"""The number of characters that are held in memory."""
+"""The number of characters that are held in memory by default."""
 
 _OVERHEAD = 200
+"""The number of characters that a message counts in addition to those of its text."""
 
 
 class _Entry(NamedTuple):
-    """A message with its place in the order."""
+    """A message with its sort key: the chat, the time and the position."""
 
     chat: str
     time: float
@@ -28,14 +29,14 @@ class _Entry(NamedTuple):
 def sort_messages(
     messages: Iterable[ChatMessage | Problem], *, newest_first: bool = False, held: int = _HELD
 ) -> Iterator[ChatMessage | Problem]:
-    """Yield messages by the names of their chats and by time, after all problems.
+    """Yield all problems, and then the messages, sorted by the names of their chats and by time.
 
-    A message that several files have at one time is marked as repeated. A message without a time stays
-    after the message before it. Messages of one time keep their order.
+    If several files have the same message at the same time, all but the first one are marked as repeated. A message
+    without a time stays after the message before it. Messages of the same time keep their order.
 
     Args:
         messages: the messages.
-        newest_first: whether messages of one time are in the reverse order.
+        newest_first: whether messages of the same time are given in reverse order.
         held: the number of characters to hold in memory; the rest is kept in temporary files.
     """
     with ExitStack() as stack:
@@ -57,7 +58,7 @@ def sort_messages(
 
 
 def _mark_repeated(messages: Iterable[ChatMessage]) -> Iterator[ChatMessage]:
-    """Yield messages; those that another file has too, at the same time, are marked as repeated."""
+    """Yield messages. A message that an earlier file has at the same time is marked as repeated."""
     moment: tuple[str, float | None] | None = None
     seen: dict[tuple[str, str], str | None] = {}
     for message in messages:

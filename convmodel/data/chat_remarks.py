@@ -1,7 +1,7 @@
-"""Texts that WhatsApp writes in the place of what cannot be exported, in the languages of phones.
+"""Placeholders that WhatsApp writes for media, deleted messages and the like, in many languages.
 
-On iOS these texts begin with an invisible mark (U+200E), which tells them in any language. On Android they have none,
-and are known by their words.
+On iOS, a placeholder begins with an invisible mark (U+200E), and is recognised by it in any language. On Android it has
+no mark, and is recognised by its words.
 """
 
 import re
@@ -33,7 +33,7 @@ _STEMS = (
 )
 _TAG = re.compile(
     rf"<[^<>\n/=]{{0,40}}(?:{'|'.join(_STEMS)})[^<>\n/=]{{0,40}}>"
-    # In any other language: several words with a letter that is not ASCII, or four letters where words have no spaces.
+    # In other languages: several words with a non-ASCII letter, or four letters of a script without spaces.
     r"|<\s?(?=[^<>\n]*[^\W\x00-\x7f])[^\W\d_][^<>\n/=\d]{2,40}\s[^<>\n/=\d]{2,40}>"
     r"|<[\u0e00-\u0eff\u3040-\u30ff一-鿿]{4,40}>",
     re.IGNORECASE,
@@ -111,7 +111,10 @@ _DOCUMENT = re.compile(r"[^\n]*\.\w{2,5}(?: • [^\n]*)?")
 
 
 def classify(text: str) -> tuple[str, Kind]:
-    """Return a text without marks and remarks of the program, and its kind. Of a file with a caption, the caption."""
+    """Return the text of a message without placeholders and invisible marks, and the kind of the message.
+
+    The text of a file with a caption is the caption.
+    """
     bare = strip_marks(text)
     if _DELETED.fullmatch(bare):
         return bare, "system"

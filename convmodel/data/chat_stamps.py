@@ -1,4 +1,4 @@
-"""Dates and times at the beginning of the lines of WhatsApp's exports, in the forms of the phones' regions."""
+"""Parsing of dates and times at the beginning of lines in WhatsApp's exports, in the forms of many countries."""
 
 import datetime
 import re
@@ -8,7 +8,7 @@ from convmodel.data.day_halves import EARLY, LATE, is_american, is_eastern
 from convmodel.data.month_names import find_month
 
 Order = Literal["day", "month", "year"]
-"""The part of a date that comes first: day, month, year; month, day, year; or year, month, day."""
+"""The order of a date: "day" is day, month, year; "month" is month, day, year; "year" is year, month, day."""
 
 _MARKS = dict.fromkeys(map(ord, "\u061c\u200e\u200f\u202a\u202b\u202c\u2066\u2067\u2068\u2069")) | {0x060C: ","}
 _LINE = re.compile(
@@ -33,23 +33,23 @@ _FORMS = tuple(
     for date in (_DATE, _EAST_DATE, *_NAMED_DATES)
     for form in (
         rf"{date},?\s+(?:(?:klo|kl\.?|um|at|à|às|alle|om|a\slas|в)\s)?{_TIME}(?:\sUhr)?",
-        rf"{_TIME},?\s+{date}",  # of Vietnamese phones, and copied from WhatsApp's page
+        rf"{_TIME},?\s+{date}",  # on Vietnamese phones, and in text copied from WhatsApp Web
     )
 )
 _THAI = range(2400, 2700)
 _SHORT_THAI = range(52, 100)
-"""Years of two digits from 2552, which is 2009, on. Of the Gregorian calendar they would lie in the future."""
+"""Years of the Thai calendar with two digits, from 2552 (2009) on. As Gregorian years, they would lie in the future."""
 
 _PERSIAN = range(1300, 1500)
 
 
 class Stamp(NamedTuple):
-    """Date and time of a line as written.
+    """The date and time of a line, as written: the order of the date is not yet known.
 
     Args:
-        numbers: the three numbers of the date.
-        clock: hour, minute and second, of 24 hours.
-        usual: the order that is usual where clocks are written like this one.
+        numbers: the three numbers of the date, in the order of the text.
+        clock: the hour (0 to 23), the minute and the second.
+        usual: the order of dates that is usual in countries where clock times are written in this form.
         text: the date and time as written.
     """
 
@@ -59,7 +59,10 @@ class Stamp(NamedTuple):
     text: str
 
     def time(self, order: Order) -> float:
-        """Return the time in seconds.
+        """Return the time in seconds since 1970, without a time zone.
+
+        Args:
+            order: the order in which the date is written.
 
         Raises:
             ValueError: when there is no such day or time.
@@ -69,16 +72,16 @@ class Stamp(NamedTuple):
         return (moment - datetime.datetime(1970, 1, 1)).total_seconds()
 
     def is_plausible(self, order: Order, last_year: int) -> bool:
-        """Return whether a year of two digits is of WhatsApp's time, from 2009 to `last_year`."""
+        """Return whether the year may be that of a message: a year of two digits must lie from 2009 to `last_year`."""
         year, _, _ = self._arrange(order)
         return year > 99 or 2009 <= _whole_year(year) <= last_year
 
     def is_short_thai(self, order: Order) -> bool:
-        """Return whether the year has two digits of the Thai calendar."""
+        """Return whether the year has two digits and is one of the Thai calendar."""
         return self._arrange(order)[0] in _SHORT_THAI
 
     def _arrange(self, order: Order) -> tuple[int, int, int]:
-        """Return year, month and day."""
+        """Return the numbers of the date as year, month and day."""
         first, second, third = self.numbers
         if first > 31 or order == "year":
             return first, second, third
@@ -86,14 +89,14 @@ class Stamp(NamedTuple):
 
 
 def parse_stamp(text: str) -> tuple[Stamp, str] | None:
-    """Return date and time of a line, and the rest of it; None if it has none."""
+    """Return the date and time at the beginning of a line, and the rest of the line; None for a line without them."""
     line = _LINE.match(text)
     stamp = parse_date_time(line["ios"] or line["android"]) if line else None
     return (stamp, line["rest"]) if line and stamp else None
 
 
 def parse_date_time(text: str) -> Stamp | None:
-    """Return a date and time in any form of the phones' regions; None for any other text."""
+    """Parse a date and time in any of the known forms; return None for any other text."""
     text = text.translate(_MARKS).strip()
     match = next(filter(None, (form.fullmatch(text) for form in _FORMS)), None)
     if match is None:
@@ -108,7 +111,7 @@ def parse_date_time(text: str) -> Stamp | None:
 
 
 def _read_date(match: re.Match[str]) -> tuple[int, int, int]:
-    """Return the three numbers of a date. With the name of a month they are year, month and day."""
+    """Return the three numbers of a date as written, or year, month and day if the month is given by its name."""
     parts = match.groupdict()
     if "name" not in parts:
         return int(parts["a"]), int(parts["b"]), int(parts["c"])
@@ -117,19 +120,23 @@ def _read_date(match: re.Match[str]) -> tuple[int, int, int]:
 
 
 def _find_usual(half: str | None) -> Order:
-    """Return the order of dates that is usual where a half of the day is written so."""
+    """Return the order of dates that is usual in countries where AM or PM is written as `half`."""
     if half is None or not (is_eastern(half) or is_american(half)):
         return "day"
     return "year" if is_eastern(half) else "month"
 
 
 def _whole_year(year: int) -> int:
-    """Return a year of two digits as one of the Gregorian calendar."""
+    """Return the full Gregorian year of a year with two digits, which may be one of the Thai calendar."""
     return year + (2500 - 543 if year in _SHORT_THAI else 2000)
 
 
 def _find_day(year: int, month: int, day: int) -> datetime.date:
-    """Return a day of the Gregorian, the Thai or the Persian calendar."""
+    """Return the date of a day in the Gregorian, the Thai or the Persian calendar, which the year shows.
+
+    Raises:
+        ValueError: when there is no such day.
+    """
     if year in _THAI:
         year -= 543
     elif year in _PERSIAN:
@@ -138,7 +145,13 @@ def _find_day(year: int, month: int, day: int) -> datetime.date:
 
 
 def _find_persian_day(year: int, month: int, day: int) -> datetime.date:
-    """Return a day of the Persian calendar, in the cycle of 33 years that holds from 1799 to 2256."""
+    """Return the date of a day in the Persian calendar.
+
+    Leap years are computed by the cycle of 33 years, which is valid from 1799 to 2256.
+
+    Raises:
+        ValueError: when there is no such day.
+    """
     if not (1 <= month <= 12 and 1 <= day <= 31 - (month > 6)):
         raise ValueError("there is no such day in the Persian calendar")
     years = year + 1595

@@ -1,4 +1,4 @@
-"""Input files and their unpacked bytes: gzip, bzip2, xz, zstandard, and files in zip archives."""
+"""Input files and their decompressed bytes: gzip, bzip2, xz, zstandard, and files in zip archives."""
 
 import bz2
 import errno
@@ -18,15 +18,19 @@ ZIP_MARKS = (b"PK\x03\x04", b"PK\x05\x06")
 """The first bytes of a zip archive."""
 
 DAMAGE = (EOFError, OSError, zlib.error, zipfile.BadZipFile, lzma.LZMAError, RuntimeError)
-"""Errors of the libraries that unpack, for damaged bytes; RuntimeError is one for a password."""
+"""Errors that the libraries for decompression raise for damaged data, or (RuntimeError) if a password is needed."""
 
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _BZIP2_BLOCKS = (b"1AY&SY", b"\x17rE8P\x90")
-_PIECE = 2**10  # bytes of a zstd file that are unpacked at once
+_PIECE = 2**14
+"""Number of compressed bytes of a zstd file that are decompressed at once."""
+
+_LARGEST_WINDOW = 2**31
+"""Largest window of a zstd file that is accepted: that of Reddit's dumps, made with `zstd --long=31`."""
 
 
 class DamagedContainer(ValueError):
-    """A compressed file or an archive cannot be unpacked from here on."""
+    """A compressed file or an archive is damaged, so that the rest of it cannot be decompressed."""
 
 
 @dataclass(frozen=True)
@@ -48,22 +52,22 @@ class InputFile:
 
     @property
     def suffix(self) -> str:
-        """The suffix in lower case, without that of a container."""
+        """The suffix in lower case, ignoring that of a container; see `name_suffix`."""
         return name_suffix(self.name)
 
 
 def name_suffix(name: str) -> str:
-    """Return the suffix of a file's name in lower case, without that of a container: ".csv" of "a.csv.gz"."""
+    """Return the suffix of a file name in lower case, ignoring that of a container: ".csv" for "a.csv.gz"."""
     name = name.lower()
     stem, suffix = os.path.splitext(name)
     return os.path.splitext(stem)[1] if suffix in CONTAINER_SUFFIXES else suffix
 
 
 class ByteStream:
-    """The unpacked bytes of a file.
+    """Stream of the decompressed bytes of a file.
 
     Args:
-        file: the file, plain or compressed, as its first bytes tell.
+        file: the file. Its first bytes, not its name, show whether it is compressed and how.
     """
 
     def __init__(self, file: InputFile) -> None:
@@ -85,10 +89,10 @@ class ByteStream:
         self._stack.close()
 
     def read(self, size: int) -> bytes:
-        """Return at least one byte and at most `size`; nothing at the end.
+        """Return at least one byte and at most `size` bytes; b"" at the end of the file.
 
         Raises:
-            DamagedContainer: when the bytes from here on cannot be unpacked.
+            DamagedContainer: when the rest of the file cannot be decompressed.
         """
         try:
             # read1, because read discards the data before the damage.
@@ -117,16 +121,20 @@ class ByteStream:
         return self._stack.enter_context(opened(raw))
 
     def _damage(self, error: BaseException) -> BaseException:
-        # An invalid position is one that the archive gives.
+        """Return the error to raise: a DamagedContainer, or the given error if it is one of the disk."""
+        # EINVAL is damage: the archive gives an invalid position.
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
-            return error  # of the disk, not of the container
+            return error  # an error of the disk, not of the container
         if isinstance(error, RuntimeError):
             return DamagedContainer(f"the {self._kind} file cannot be unpacked ({error}); unpack it first")
         return DamagedContainer(f"the {self._kind} file is damaged or cut off ({error}); make or fetch it again")
 
 
 def _find_container(head: bytes) -> tuple[str, Callable[[Any], Any] | None]:
-    """Return the name of the container that begins with some bytes, and a function from a file to its content."""
+    """Return the name of the compression that the first bytes of a file show, and a function that opens the file.
+
+    The result is ("", None) for a file that is not compressed.
+    """
     if head.startswith(b"\x1f\x8b"):
         return "gzip", lambda raw: gzip.GzipFile(fileobj=raw)
     if head.startswith(b"BZh") and head[4:] in _BZIP2_BLOCKS:
@@ -137,7 +145,7 @@ def _find_container(head: bytes) -> tuple[str, Callable[[Any], Any] | None]:
 
 
 class _ZstdFile:
-    """The unpacked bytes of a zstd file. Unlike the library's own reader it raises for a file that was cut off."""
+    """Decompressed bytes of a zstd file. Unlike the reader of `zstandard`, it raises EOFError for a cut-off file."""
 
     def __init__(self, raw: Any) -> None:
         try:
@@ -146,18 +154,20 @@ class _ZstdFile:
             raise ImportError("zstd files need the library zstandard; pip install zstandard") from None
         self._raw = raw
         self._error = zstandard.ZstdError
-        self._new_frame = zstandard.ZstdDecompressor().decompressobj
+        self._new_frame = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW).decompressobj
         self._frame: Any = None
         self._rest = b""
+        self._place = 0
 
     def __enter__(self) -> "_ZstdFile":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._rest = b""
+        self._place = 0
 
     def read1(self, size: int) -> bytes:
-        while not self._rest:
+        while self._place == len(self._rest):
             packed = self._raw.read(_PIECE)
             if not packed:
                 if self._frame is not None:
@@ -165,10 +175,11 @@ class _ZstdFile:
                 return b""
             try:
                 self._rest = self._decompress(packed)
+                self._place = 0
             except self._error as error:
                 raise EOFError(str(error)) from None
-        data = self._rest[:size]
-        self._rest = self._rest[size:]
+        data = self._rest[self._place : self._place + size]
+        self._place += len(data)
         return data
 
     def _decompress(self, packed: bytes) -> bytes:

@@ -37,8 +37,8 @@ class Conversation:
         turns: at least one turn, none of them empty; stored as a tuple, character for character.
         persona: sentences about the speaker who replies; stored as a tuple.
         meta: other fields of the source, by name.
-        speakers: the name of the speaker of each turn, of whom one may speak several times in a row; stored as a tuple.
-            None where two speakers alternate.
+        speakers: the name of the speaker of each turn; stored as a tuple. A speaker may have several turns in a row.
+            None if two speakers alternate.
 
     Raises:
         TypeError, ValueError: see `check_turns` and `check_speakers`.
@@ -172,12 +172,12 @@ class ConversationReader(Reader[Record, Conversation, ReadReport]):
     """Read the conversations of files or Hub data sets, any number of times, in bounded memory.
 
     Args:
-        source: a path, a folder or a glob, whose files may be packed, or `hub://org/name?column=dialog&split=train`; or
-            a list of them.
+        source: a path, a folder or a glob, whose files may be compressed, or
+            `hub://org/name?column=dialog&split=train`; or a list of them.
         options: the options; see `ReadOptions`.
         min_turns: the smallest number of turns of a conversation; 1 for files of contexts without a response.
-        named: whether conversations of named speakers stay as they are; otherwise see `Conversation.alternating`.
-        values: options by name (`format="csv"`), which have precedence.
+        named: whether conversations keep their named speakers. If not, `Conversation.alternating` converts them.
+        values: options by name (`format="csv"`); they override `options`.
 
     Raises:
         ValueError: for an option that is not allowed, or an invalid address.

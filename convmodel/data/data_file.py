@@ -21,7 +21,10 @@ _TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)
 _LINE_MARKS = re.compile("^\ufeff+", re.MULTILINE)
 _LINES = 20
 _CUT_OFF = 2**14
-"""The number of characters from which on the beginning of a file may be cut off: a quarter of its bytes."""
+"""Maximum number of characters at which `Head.text` is surely the whole file.
+
+It is a quarter of the 64 KiB that are read, because a character has at most 4 bytes.
+"""
 
 MARKS_NOTE = "byte order marks inside, where files were joined"
 
@@ -30,14 +33,14 @@ _CLOSERS = {"[": "]", "{": "}"}
 
 @dataclass
 class Notes:
-    """Remarks on one pass over a source for its report.
+    """Notes for the report of one pass over a source: recognised properties of its files, and counts.
 
     Args:
-        recognised: properties of the files that were recognised, each once.
+        recognised: descriptions of recognised properties of the files, without duplicates: "UTF-16-LE".
         left_out: the number of messages that were left out on purpose, by their kind: "tool message".
         messages, characters: in chat exports, the number of messages and of their characters, by sender.
         files: the number of files and data sets that are read.
-        other_files: the files of folders and archives that were left out, the first ones with the reason.
+        other_files: the files of folders and archives that were skipped; those with a reason come first.
     """
 
     recognised: list[str] = field(default_factory=list)
@@ -65,11 +68,11 @@ class Head:
         self.file = file
         self.options = options
         self.text = _LINE_MARKS.sub("", read_head(file, options.encoding))
-        """The first 64 KiB of its text, without byte order marks at the beginning of lines."""
+        """The first 64 KiB of the file as text, without byte order marks at the beginning of lines."""
 
     @cached_property
     def lines(self) -> list[str]:
-        """The first 20 lines that are not blank, without their ends; the last one may be cut off."""
+        """The first 20 lines that are not blank, without line ends; the last one may be cut off."""
         return split_head(self.text)[:_LINES]
 
     @property
@@ -79,13 +82,13 @@ class Head:
 
     @cached_property
     def whole_lines(self) -> list[str]:
-        """The first lines without one that may be cut off, unless there is only one."""
+        """The lines of `lines` without the last one if it may be cut off, unless it is the only one."""
         is_partial = len(self.lines) < _LINES and self.is_cut_off
         return self.lines[:-1] or self.lines if is_partial else self.lines
 
     @cached_property
     def magic(self) -> bytes:
-        """The first 512 bytes, unpacked; fewer for a short or damaged file."""
+        """The first 512 bytes, decompressed; fewer for a short or damaged file."""
         start = b""
         with suppress(DamagedContainer), ByteStream(self.file) as stream:
             while len(start) < MARKED_BYTES and (more := stream.read(MARKED_BYTES - len(start))):
@@ -94,7 +97,10 @@ class Head:
 
     @cached_property
     def value(self) -> Any:
-        """The first JSON value, as far as the text goes or is JSON; None if it begins with neither list nor object."""
+        """The first JSON value of the file if it is a list or an object, and None otherwise.
+
+        If the text is cut off, or is not valid JSON from some point on, the value holds only the members before.
+        """
         text = self.text.lstrip()
         if not text.startswith(("[", "{")):
             return None
@@ -117,7 +123,10 @@ class Head:
 
 
 def _decode_beginning(text: str) -> Any:
-    """Return the value of a JSON text that is cut off: its beginning up to the last comma, with its brackets closed."""
+    """Return the value of a JSON text that is cut off, or None if that fails.
+
+    The text after the last comma is dropped, and the open brackets before it are closed.
+    """
     nesting: list[str] = []
     end = 0
     closers = ""
@@ -145,7 +154,7 @@ class DataFile:
         file: the file.
         options: the options of the reader.
         noun: the name of an item in error messages.
-        notes: the remarks on this pass, to which a format adds.
+        notes: the notes for the report of this pass, to which formats add.
     """
 
     file: InputFile
@@ -176,19 +185,18 @@ class DataFile:
         """Yield the JSON values of the file from its start.
 
         Args:
-            take: a function from the path of a list or object to whether it is yielded whole; otherwise its members
-                are read one by one. Other values are always yielded.
+            take: a function that returns whether the list or object at a path is yielded whole; see `read_values`.
         """
         try:
             with open_utf8(self.file, self.options.encoding) as stream:
                 yield from read_values(stream, take, limit=self.options.line_limit)
                 if stream.has_marks_inside:
                     self.notes.add(MARKS_NOTE)
-        except DamagedContainer as error:  # nothing of it can be unpacked
+        except DamagedContainer as error:  # not even its beginning can be decompressed
             yield Item(1, None, str(error))
 
     def _note_encoding(self) -> None:
-        """Add the encoding that a byte order mark gives, and uncommon line ends, to the notes."""
+        """Add the encoding that a byte order mark shows, and uncommon line ends, to the notes."""
         with suppress(DamagedContainer), open_utf8(self.file, self.options.encoding) as stream:
             if stream.start and not stream.is_utf8:
                 self.notes.add(stream.encoding.upper())

@@ -1,4 +1,4 @@
-"""Marks for times before and after noon (AM and PM) in the languages that phones support."""
+"""The marks for times before and after noon (AM and PM) in many languages."""
 
 import re
 

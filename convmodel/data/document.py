@@ -159,12 +159,12 @@ class DocumentReader(Reader[DocumentRecord, Document, DocumentReport]):
     """Read the documents of a file, a folder or a Hub data set, any number of times, in bounded memory.
 
     Args:
-        source: a path, a glob, or `hub://org/name?column=text&meta=topic&split=train`; a folder, whose .txt files, or
-            else all files, are read in the order of their names, including subfolders; or a list of them. Files may be
-            packed.
+        source: a path, a glob, or `hub://org/name?column=text&meta=topic&split=train`; a folder, of which the .txt
+            files (or all files, if there are none) are read in the order of their names, including subfolders; or a
+            list of these. Files may be compressed.
         options: the options; see `ReadOptions`. `format` is one of jsonl, python, text (blank lines between documents),
             file (one document per file), hub; text files of a folder are read as "file" by default.
-        values: options by name, which have precedence.
+        values: options by name; they override `options`.
 
     Raises:
         ValueError: for an unknown `format` or `on_error`, or an invalid address.

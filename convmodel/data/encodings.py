@@ -1,4 +1,4 @@
-"""Decoding of files: byte order marks, other encodings, and proposals for bytes that are not UTF-8."""
+"""Decoding of files: byte order marks, encodings other than UTF-8, and guesses for bytes that are not UTF-8."""
 
 import codecs
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from convmodel.data.options import name_option
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark is its beginning
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark is a prefix of this one
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
@@ -17,7 +17,7 @@ MARK = "\ufeff"
 """The character of a byte order mark."""
 
 _WITHOUT_BOM = {"utf-16": "utf-16-le", "utf-32": "utf-32-le", "utf-8-sig": "utf-8"}
-"""Encodings whose files should begin with a byte order mark, as they are read without one."""
+"""For encodings that expect a byte order mark, the encoding in which files without the mark are read."""
 
 _BLOCK = 2**16
 _SAMPLE = 2**14  # bytes from which an encoding is guessed
@@ -26,7 +26,10 @@ _UNDECODABLE = "convmodel.undecodable"
 
 
 def _mark_undecodable(error: UnicodeError) -> tuple[str, int]:
-    """Replace bytes that cannot be decoded with a mark that becomes the byte 0xFF, which UTF-8 never contains."""
+    """Replace undecodable bytes with a surrogate that is later encoded as the byte 0xFF; see `codecs.register_error`.
+
+    UTF-8 never contains this byte, so it marks the fault.
+    """
     if not isinstance(error, UnicodeDecodeError):
         raise error
     return "\udcff", error.end
@@ -36,7 +39,7 @@ codecs.register_error(_UNDECODABLE, _mark_undecodable)
 
 
 class Utf8Stream:
-    """The content of a file in UTF-8, without its byte order mark.
+    """The content of a file, converted to UTF-8 and without its byte order mark.
 
     Args:
         stream: the bytes of the file.
@@ -53,14 +56,14 @@ class Utf8Stream:
         self.encoding = by_bom or _WITHOUT_BOM.get(encoding or "", encoding) or _UTF_8
         """The name of the encoding."""
         self.start = len(bom)
-        """The number of bytes before the content."""
+        """The number of bytes of the byte order mark, 0 without one."""
         self.has_marks_inside = False
-        """Whether a reader has passed over byte order marks after the beginning."""
+        """Whether byte order marks after the beginning were skipped; set by the function that reads the stream."""
         self._head = head[len(bom) :]
 
     @property
     def is_utf8(self) -> bool:
-        """Whether the bytes are passed on as they are."""
+        """Whether the file is in UTF-8, so that its bytes are yielded unchanged."""
         return self.encoding == _UTF_8
 
     def __iter__(self) -> Iterator[bytes]:
@@ -73,17 +76,17 @@ class Utf8Stream:
             for block in self._blocks():
                 yield decoder.decode(block).encode("utf-8", "surrogateescape")
             yield decoder.decode(b"", final=True).encode("utf-8", "surrogateescape")
-        except UnicodeError:  # of encodings that do not replace what they cannot decode, or that decode to surrogates
+        except UnicodeError:  # of encodings that ignore the error handler, or that decode to surrogates
             yield b"\xff"
 
     def describe_undecodable(self, raw: bytes, error: UnicodeDecodeError, offset: int, *, is_line: bool = True) -> str:
-        """Return "the fault; the remedy" of a text that cannot be decoded.
+        """Return an error message, "the fault; the remedy", for bytes that cannot be decoded.
 
         Args:
-            raw: the text.
-            error: the error.
-            offset: the position of the text in the content.
-            is_line: whether the text is a line; otherwise no position in it is given.
+            raw: bytes of this stream that are not valid UTF-8.
+            error: the error that decoding them raised.
+            offset: the position of `raw` in the content, in bytes.
+            is_line: whether `raw` is a line. If so, the message also gives the position within the line.
         """
         at = error.start
         if not self.is_utf8:
@@ -105,11 +108,11 @@ class Utf8Stream:
 
 
 def propose_encoding(raw: bytes, at: int) -> str:
-    """Return the proposal of an encoding as the end of a message; "" if nothing fits.
+    """Return the end of an error message, which proposes an encoding; "" if no encoding fits.
 
     Args:
-        raw: a text that is not UTF-8.
-        at: the position of its first byte that is not.
+        raw: bytes that are not valid UTF-8.
+        at: the position of the first invalid byte.
     """
     likely = guess_encoding(raw[max(0, at - _SAMPLE // 2) :][:_SAMPLE])
     option = name_option("encoding", likely)
@@ -117,7 +120,7 @@ def propose_encoding(raw: bytes, at: int) -> str:
 
 
 def guess_encoding(sample: bytes) -> str | None:
-    """Return the likely encoding of bytes that are not UTF-8; None if nothing fits, or the library is missing."""
+    """Return the likely encoding of bytes that are not UTF-8; None if none fits, or `charset_normalizer` is missing."""
     try:
         from charset_normalizer import from_bytes
     except ImportError:
@@ -126,5 +129,5 @@ def guess_encoding(sample: bytes) -> str | None:
     names = [name for match in matches for name in match.could_be_from_charset]
     if not names:
         return None
-    # Short texts fit many encodings, which the library orders by name; of those this one is by far the most frequent.
+    # Short texts fit many encodings, which the library orders by name; cp1252 is by far the most frequent in practice.
     return "cp1252" if "cp1252" in names else names[0].replace("_", "-")

@@ -1,9 +1,9 @@
-"""Recognise, by the first bytes, files without text, and text in UTF-16 or UTF-32 without a byte order mark."""
+"""Recognition of files that are not text, and of UTF-16 and UTF-32 without a byte order mark, by their first bytes."""
 
 import codecs
 
 MARKED_BYTES = 512
-"""The number of bytes at the start of a file that contain all marks."""
+"""The number of bytes at the start of a file that are needed to recognise its type."""
 
 _EXPORT = "export the conversations as text or JSON"
 _PICKLE = f"a pickle, which is never opened; {_EXPORT}"
@@ -27,14 +27,17 @@ _KINDS: tuple[tuple[int, bytes, str], ...] = (
     *((0, mark, "a recording; leave it out") for mark in (b"OggS", b"ID3", b"fLaC")),
     *((offset, mark, "a recording; leave it out") for offset, mark in ((4, b"ftyp"), (8, b"WAVE"))),
 )
-"""Offset of a mark, the mark, and the type of the file with the remedy."""
+"""The offset and the bytes of a mark (magic number), and a description of the file type with a remedy."""
 
 _WIDE_SHARE = 0.2
-"""Minimum share of zero bytes in valid UTF-8 that is taken for UTF-16, such as ASCII with two bytes per character."""
+"""Minimum share of zero bytes at which bytes are taken for UTF-16 although they are also valid UTF-8.
+
+ASCII text in UTF-16 is such a case: half of its bytes are zero.
+"""
 
 
 def find_foreign_kind(start: bytes) -> str | None:
-    """Return the type of a file without text and the remedy, such as "a PDF; ..."; None for any other file.
+    """Return a description of a file that is not text, with a remedy: "a PDF; ...". Return None for any other file.
 
     Args:
         start: the first `MARKED_BYTES` bytes of the file, decompressed.

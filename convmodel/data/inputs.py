@@ -28,8 +28,8 @@ class Input(NamedTuple):
 class InputFinder:
     """Finder of the inputs in sources. The format of each file is recognised once.
 
-    A file in a folder, in an archive or of a pattern is skipped if its format is unknown, or if it cannot contain items
-    and other files can.
+    A file of a folder, an archive or a glob is skipped if its format is unknown. It is also skipped if it cannot
+    contain items, unless no other file can.
 
     Args:
         sources: the paths and addresses.

@@ -1,7 +1,7 @@
 """JSON objects that hold a table column by column: `{"question": [...], "answer": [...]}`, and as pandas writes them.
 
-The columns are read side by side, each from its own pass over the file, so that no column is held in memory. The other
-form of pandas has `columns` with their names, and rows as lists in `data`.
+The columns are read side by side, each in its own pass over the file, so that no column is held in memory. Objects with
+the names of the columns in `columns`, and the rows as lists in `data`, which pandas also writes, are read too.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ from convmodel.data.shapes.speakers import holds_utterances
 
 _MAX_COLUMNS = 64
 _CUT_OFF = 2**14
-"""The number of characters from which on the beginning of a file may end before its second column."""
+"""Maximum number of characters at which the beginning of a file is surely the whole file; see `Head.is_cut_off`."""
 
 
 def is_columnar(value: Any, options: ReadOptions) -> bool:
@@ -51,7 +51,7 @@ def _is_column(column: Any, role: str) -> bool:
 
 
 def find_columns(file: DataFile) -> list[str]:
-    """Return the names of the columns of a file; none if it does not hold columns."""
+    """Return the names of the columns of a file; an empty list if it does not hold a table by columns."""
     value = file.head.value
     if not isinstance(value, dict):
         return []
@@ -68,7 +68,7 @@ def find_columns(file: DataFile) -> list[str]:
 
 
 def read_columns(file: DataFile, names: list[str]) -> Iterator[Item]:
-    """Yield the rows of a table with the given columns; after damage nothing more is read."""
+    """Yield the rows of a table that is stored by columns. Reading ends where the file is damaged."""
     for cells in zip_longest(*(_cells(file, name) for name in names)):
         problem = next((cell for cell in cells if cell is not None and cell.problem is not None), None)
         ended = [name for name, cell in zip(names, cells, strict=True) if cell is None]
@@ -94,7 +94,9 @@ def _cells(file: DataFile, name: str) -> Iterator[Item]:
 
 
 def find_split_columns(value: Any, options: ReadOptions) -> list[str]:
-    """Return the names in `columns` of an object with rows in `data`; none if they are of no known shape.
+    """Return the names in `columns` of an object that has its rows in `data`.
+
+    The list is empty for any other object, and if the columns match no known shape.
 
     Args:
         value: the object, or its beginning.
@@ -109,11 +111,11 @@ def find_split_columns(value: Any, options: ReadOptions) -> list[str]:
 
 
 def read_split(file: DataFile, names: list[str]) -> Iterator[Item]:
-    """Yield the rows of a table with the given columns and its rows in `data`."""
+    """Yield the rows in `data` as dicts of values by the given names of columns."""
     for item in file.values(take_depth(2)):
         if item.problem is not None:
             yield item
         elif len(item.path) == 2 and item.path[0] == "data":
             row = item.value if isinstance(item.value, list) else []
-            fault = None if len(row) == len(names) else "the row has not one value for each column; correct it"
+            fault = None if len(row) == len(names) else "the row does not have one value for each column; correct it"
             yield Item(item.number, dict(zip(names, row, strict=False)), fault)

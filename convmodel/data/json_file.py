@@ -19,7 +19,8 @@ def read_json_object(path: str | os.PathLike[str], *, remedy: str = COPY_AGAIN) 
     """Return the object that a JSON file holds.
 
     Args:
-        remedy: the end of the message of an error.
+        path: the file.
+        remedy: the remedy, with which error messages end.
 
     Raises:
         FileNotFoundError: when there is no such file.
@@ -51,7 +52,7 @@ def read_json_object(path: str | os.PathLike[str], *, remedy: str = COPY_AGAIN) 
 
 
 def refuse_lfs_pointer(path: str | os.PathLike[str]) -> None:
-    """Raise ValueError when a file is a pointer of Git LFS in place of the contents; pass over one that is missing."""
+    """Raise ValueError when a file is a pointer of Git LFS in place of the contents. A missing file is not an error."""
     file = Path(path)
     if not file.is_file():
         return

@@ -20,19 +20,20 @@ from convmodel.data.json_text import (
 from convmodel.data.options import name_option
 
 Path = tuple[str | int, ...]
-"""The keys and positions that lead to a value: ("messages", 0)."""
+"""The keys and positions that lead to a value within a JSON text: ("messages", 0)."""
 
 _MAX_DEPTH = 8
-"""The depth at which values are taken whole; deeper ones are never descended into."""
+"""The nesting depth at which lists and objects are always yielded whole, whatever the caller selects."""
 
 _REMEDY = "repair the file, or write one value a line as JSON Lines"
 _NESTED = ("start_map", "start_array")
 
 _UNFINISHED = re.compile(rb"(?:\\u[dD][89abAB]..)?(?:\\(?:u.{0,3})?)?\Z")
-_PAIR_BYTES = 12  # of the escapes of a surrogate pair
+_PAIR_BYTES = 12  # length of a surrogate pair that is written as two escapes
 _IN_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _WORD = re.compile(rb"[\w'.+-]+|[,:}\]]|\xef\xbb\xbf")
-# The parser would replace half a surrogate pair. It is hidden behind U+FFFF, which is no character, and put back.
+# The parser would replace a lone surrogate, such as the escape \ud83d without its second half. Such an escape is
+# rewritten as U+FFFF, which never stands for a character, and its four digits; it is restored after parsing.
 _HALF_PAIR = re.compile(
     rb"((?:[^\\]++|\\[^u]|\\\Z|\\u(?![dD][89a-fA-F])|\\u[dD][89abAB]..\\u[dD][c-fC-F]..)*+)(\\u[dD]|\Z)"
 )
@@ -40,22 +41,25 @@ _HIDDEN = re.compile("\uffff([dD][89a-fA-F][0-9a-fA-F]{2})")
 
 
 def take_depth(depth: int) -> Callable[[Path], bool]:
-    """Return a function that takes the values of a depth: 0 for whole texts, 1 for the elements of a list."""
+    """Return a `take` function for `read_values` that selects the values at a nesting depth.
+
+    Args:
+        depth: 0 for whole JSON texts, 1 for the elements of a list or the values of an object at the top level.
+    """
     return lambda path: len(path) >= depth
 
 
 def read_values(stream: Utf8Stream, take: Callable[[Path], bool], *, limit: int) -> Iterator[Item]:
-    """Yield the wanted values of JSON texts that follow one another.
+    """Yield the selected values of one or several JSON texts in a file.
 
     Args:
-        stream: the content.
-        take: a function from the path of a list or object to whether it is yielded whole; otherwise its members are
-            read one by one. Other values are always yielded.
-        limit: the length limit of a value.
+        stream: the content of the file.
+        take: a function that returns whether the list or object at a path is yielded whole. If not, its members are
+            read one by one. Strings, numbers, booleans and null are always yielded.
+        limit: the length limit of a value in characters.
 
     Yields:
-        Each value with the line on which it begins and its path, or a problem. After text that is not JSON nothing
-        more is read.
+        Each value with its path and the line on which it begins, or a problem. Reading ends at text that is not JSON.
     """
     reader = _ValueReader(stream, take, limit)
     try:
@@ -69,12 +73,10 @@ def read_values(stream: Utf8Stream, take: Callable[[Path], bool], *, limit: int)
 
 
 class _ValueReader:
-    """The values that the events of a parser make.
+    """Builder of values from the events of the streaming parser `ijson`.
 
     Args:
-        stream: the content.
-        take: a function from the path of a list or object to whether it is a value.
-        limit: the length limit of a value.
+        stream, take, limit: see `read_values`.
     """
 
     def __init__(self, stream: Utf8Stream, take: Callable[[Path], bool], limit: int) -> None:
@@ -89,7 +91,7 @@ class _ValueReader:
         """The events of the parser, such as ("map_key", "turns")."""
 
     def walk(self, path: Path, event: str, value: Any) -> Iterator[Item]:
-        """Yield the value that begins with an event, or the wanted values in it."""
+        """Yield the value that begins with an event, or, if it is not taken whole, the selected values within."""
         if event not in _NESTED or len(path) >= _MAX_DEPTH or self._take(path):
             line = self.line
             value = self._build(event, value)
@@ -116,7 +118,10 @@ class _ValueReader:
         return self._check(parse_float, str(value)) if isinstance(value, float) else value
 
     def _members(self, end: str) -> list[tuple[str, Any]]:
-        """Return the members of a list or an object with their keys; none after a problem, as they are not used."""
+        """Return the members of a list or an object, each with its key ("" in a list).
+
+        After a problem the members are dropped, because the value will not be used.
+        """
         members: list[tuple[str, Any]] = []
         key = ""
         for event, value in self.events:
@@ -152,9 +157,9 @@ class _ValueReader:
 
         events = ijson.sendable_list()
         parser = ijson.basic_parse_coro(events, use_float=True, multiple_values=True)
-        parser.send(b"0 ")  # a value that is passed over, as a text without any would be an error
+        parser.send(b"0 ")  # an extra value, which is ignored: the parser refuses a text without values
         events.clear()
-        silent = 0  # bytes after the last event, all of one string
+        silent = 0  # number of bytes since the last event; they belong to one long string
         failure: Exception | None = None
         try:
             is_line = True
@@ -166,7 +171,7 @@ class _ValueReader:
                 if silent > self._limit and (skipped := _IN_STRING.match(piece)):
                     self._count(silent)
                     rest = piece[skipped.end() :]
-                if rest:  # without a byte the parser would end
+                if rest:  # empty input would end the parser
                     parser.send(rest)
                 silent = 0 if events else silent + len(piece.strip())
                 yield events
@@ -182,7 +187,11 @@ class _ValueReader:
 
 
 def _split(stream: Utf8Stream) -> Iterator[bytes]:
-    """Yield the lines of a text with their ends, long ones in pieces of which none ends inside of an escape."""
+    """Yield the lines of a text with their line ends. Long lines are divided into pieces, but never within an escape.
+
+    Raises:
+        JsonContentError: when the text is not valid UTF-8.
+    """
     text = b""
     offset = 0
     for block in chain(stream, [None]):
@@ -201,13 +210,17 @@ def _split(stream: Utf8Stream) -> Iterator[bytes]:
 
 
 def _hide_halves(text: bytes) -> bytes:
+    """Rewrite the escapes of lone surrogates; see `_HALF_PAIR`."""
     if b"\\ud" not in text and b"\\uD" not in text:
         return text
     return _HALF_PAIR.sub(lambda match: match[1] + match[2].replace(b"\\u", b"\\uffff"), text)
 
 
 def _damage(error: Exception) -> Exception:
-    """Return an error of the parser in our words; it shows a part of the text, and below it an arrow."""
+    """Convert an error of the parser to a JsonContentError with a remedy.
+
+    The message of the parser has three lines: the fault, a part of the text, and an arrow below the place of the fault.
+    """
     if isinstance(error, JsonContentError | DamagedContainer):
         return error
     shown = error.args[0] if isinstance(error.args[0], bytes) else str(error).encode()

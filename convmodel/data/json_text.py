@@ -1,4 +1,4 @@
-"""Decoding and encoding JSON texts. Values that no file can hold again are refused: NaN, infinity, repeated keys."""
+"""Decoding and encoding of JSON texts. NaN, infinity and repeated keys are refused, as they cannot be written back."""
 
 import json
 import math
@@ -24,7 +24,7 @@ def refuse_constant(name: str) -> NoReturn:
 
 
 def parse_float(text: str) -> float:
-    """Return the number that a text stands for; raise JsonContentError if it is infinite."""
+    """Return the number that a text represents; raise JsonContentError if it is infinite."""
     value = float(text)
     if math.isinf(value):
         refuse_constant(shorten(text))
@@ -32,7 +32,7 @@ def parse_float(text: str) -> float:
 
 
 def make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the object with some keys and values; raise JsonContentError if a key appears twice."""
+    """Return a dict of the pairs of keys and values; raise JsonContentError if a key appears twice."""
     value = dict(pairs)
     if len(value) < len(pairs):
         names = [name for name, _ in pairs]
@@ -47,7 +47,14 @@ encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 def describe_fault(fault: str, found: str, wanted: str, python: str = _DUMPS) -> str:
-    """Return the message for a text that is not JSON, with the remedy for what was found in its place."""
+    """Return the error message for a text that is not JSON.
+
+    Args:
+        fault: a description of the fault.
+        found: the text at the position of the fault.
+        wanted: the remedy.
+        python: the remedy if `found` is a Python literal.
+    """
     remedy = f"this looks like Python (single quotes, None): {python}" if found.startswith(_PYTHON) else wanted
     return f"not JSON: {fault}; {remedy}"
 

@@ -26,24 +26,28 @@ __all__ = [
     "split_head",
 ]
 
-_HEAD = 2**16  # bytes from which a format is recognised
-_KEPT = 100  # bytes of both ends of a line that is too long
+_HEAD = 2**16  # bytes at the beginning of a file from which its format is recognised
+_KEPT = 100  # bytes that are kept of the beginning, and of the end, of a line that is too long
 _ENDS = (b"\n", b"\r")
 
 
 @contextmanager
 def open_utf8(file: InputFile, encoding: str | None = None) -> Iterator[Utf8Stream]:
-    """Open a file, unpacked, and recoded to UTF-8.
+    """Open a file as a stream of UTF-8: decompressed, and converted from its encoding.
+
+    Args:
+        file: the file.
+        encoding: the encoding of a file without a byte order mark; UTF-8 by default.
 
     Raises:
-        DamagedContainer: when nothing of the file can be unpacked.
+        DamagedContainer: when not even the beginning of the file can be decompressed.
     """
     with ByteStream(file) as stream:
         yield Utf8Stream(stream, encoding)
 
 
 def read_head(file: InputFile, encoding: str | None = None) -> str:
-    """Return the beginning of a file's text, as far as it can be unpacked; undecodable bytes are replaced."""
+    """Return the first 64 KiB of a file as text, or less if the file is damaged. Undecodable bytes are replaced."""
     head = b""
     with suppress(DamagedContainer), open_utf8(file, encoding) as stream:
         for block in stream:
@@ -64,13 +68,14 @@ def read_lines(
     """Read the lines of a file.
 
     Args:
-        file: a plain or packed file, whose lines end in LF, CRLF or CR.
+        file: a plain or compressed file, whose lines end in LF, CRLF or CR.
         max_line_bytes: the length limit of a line in UTF-8, including its end. A longer line is a problem, and is
             never held in memory.
         encoding: the encoding of a file without a byte order mark; UTF-8 by default.
 
     Yields:
-        Every line, including blank lines. Damage is reported in `TextLine.problem`; a damaged container ends there.
+        Every line, including blank lines. Damage is reported in `TextLine.problem`. If the container is damaged, the
+        line with that problem is the last one.
     """
     file = InputFile(file) if isinstance(file, str) else file
     offset = 0
@@ -102,9 +107,12 @@ def _strip_end(text: str) -> str:
 
 
 def _split_lines(blocks: Iterable[bytes], limit: int) -> Iterator[tuple[bytes, int]]:
-    """Yield each line with its end, and its length; of a line longer than the limit only the first and last bytes."""
+    """Yield each line, including its line end, and its length in bytes.
+
+    Of a line longer than the limit, only the first and the last bytes are yielded.
+    """
     line = _PartialLine(limit)
-    held = b""  # a CR at the end of a block, which a LF may follow
+    held = b""  # a CR at the end of a block: the next block may begin with its LF
     for block in blocks:
         block = held + block
         held = b"\r" if block.endswith(b"\r") else b""
@@ -121,7 +129,14 @@ def _split_lines(blocks: Iterable[bytes], limit: int) -> Iterator[tuple[bytes, i
 
 
 class _PartialLine:
-    """A line whose end is not yet found. Beyond the limit only both its ends are kept, which formats need."""
+    """A line that is assembled from pieces, up to its line end.
+
+    Of a line longer than the limit, only the first and the last bytes are kept: formats need them to follow the
+    structure of the file.
+
+    Args:
+        limit: the length limit in bytes.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -141,6 +156,7 @@ class _PartialLine:
             self._tail = whole[-_KEPT:]
 
     def finish(self) -> tuple[bytes, int]:
+        """Return the line and its length in bytes, and begin the next line."""
         found = b"".join([*self._parts, self._tail or b""]), self.length
         self._parts = []
         self._tail = None

@@ -1,7 +1,7 @@
 """Replacement of phone numbers, mail addresses, links, card and account numbers by placeholders.
 
-The patterns find what has a fixed form; docs/conversation-files.md lists it. Every quantifier is bounded, so that the
-time grows with the length of a text only.
+Only text of a fixed form is found; docs/conversation-files.md lists the forms. Every quantifier of the patterns is
+bounded, so that the time is proportional to the length of the text.
 """
 
 import re
@@ -53,7 +53,7 @@ def mask(text: str) -> str:
 
 
 def _mask_link(match: re.Match[str]) -> str:
-    """Return the placeholder, and the punctuation after the link."""
+    """Return the placeholder, followed by punctuation that does not belong to the link."""
     link = match[0].rstrip(".,;:!?'*_")
     while link.endswith((")", "]")) and link.count("(") + link.count("[") < link.count(")") + link.count("]"):
         link = link[:-1].rstrip(".,;:!?'*_")
@@ -61,7 +61,7 @@ def _mask_link(match: re.Match[str]) -> str:
 
 
 def _mask_account(match: re.Match[str]) -> str:
-    """Return the placeholder for the longest beginning whose check digits are right, and the words after it."""
+    """Replace the longest beginning of a match that is a valid IBAN; the words after it are kept."""
     ends = [*(gap.start() for gap in re.finditer("[ \u00a0-]", match[0])), len(match[0])]
     for end in reversed(ends):
         if _is_account(re.sub(r"[^A-Za-z0-9]", "", match[0][:end]).upper()):
@@ -88,7 +88,7 @@ def _mask_digits(text: str) -> str:
 
 def _mask_number(match: re.Match[str]) -> str:
     text = match[0]
-    if "." in text:  # an address of the internet, or the number of a version
+    if "." in text:  # an IPv4 address, or a version number
         parts = text.split(".")
         return "[number]" if all(int(part) < 256 for part in parts) and len(text) > 10 else text
     return text if _WHOLE_DAY.fullmatch(text) or _BEGINS_WITH_DATE.match(text) else "[number]"

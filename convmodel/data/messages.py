@@ -2,13 +2,13 @@
 
 The rules:
 
-- Roles are known by any letter case (`ROLES`); `developer` is `system`.
-- Each line of a system message is a sentence of the persona, wherever the message stands. Blank lines and empty system
-  messages are passed over.
-- The text parts of a message, and consecutive messages of one role, are joined with a newline. Thoughts among the parts
-  are passed over.
-- An empty reply (null, "" or white space) is passed over; an empty message of the user is an error.
-- Calls of tools and their results are passed over and counted.
+- The names of roles (`ROLES`) are not case-sensitive; `developer` is the same as `system`.
+- Each line of a system message is a sentence of the persona, at any position in the list. Blank lines and empty system
+  messages are skipped.
+- The text parts of a message, and consecutive messages of one role, are joined with a newline. Parts with the reasoning
+  of a model are skipped.
+- An empty reply (null, "" or white space) is skipped; an empty message of the user is an error.
+- Calls of tools and their results are skipped and counted.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +25,7 @@ ROLES: Mapping[str, str] = {
     **dict.fromkeys(("tool", "function", "ipython", "function_call", "function_response", "observation"), "tool"),
     **dict.fromkeys(("tool_call", "tool_calls", "tool_response", "tool_result"), "tool"),
 }
-"""The roles of messages by their names in lower case."""
+"""The role (user, assistant, system or tool) of each known name of a role, in lower case."""
 
 _ALLOWED = "user or human, assistant or gpt, system"
 _KEYS = (("role", ("content", "text", "value", "parts")), ("from", ("value", "text", "content")))
@@ -55,12 +55,13 @@ class ChatTurns(NamedTuple):
     """The content of a list of messages.
 
     Args:
-        turns: the turns, speakers alternating.
+        turns: the turns. Two speakers alternate, unless `speakers` or `names` are given.
         persona: the sentences of the system messages.
         skipped: the number of calls of tools and their results.
         replies_last: whether the last turn is a reply.
-        speakers: the names of the speakers of the turns, if several people are named, who then need not alternate.
-        names: names that are kept on request: those of the speakers of utterances.
+        speakers: the name of the speaker of each turn, if the messages name more than two speakers; None otherwise.
+        names: the name of the speaker of each turn of a list of utterances; None if they have no names. They are used
+            only with the option `keep_speakers`.
     """
 
     turns: list[str]
@@ -77,7 +78,7 @@ def split_messages(messages: Any, *, named: bool = False) -> ChatTurns:
     Args:
         messages: mappings `{"role": ..., "content": ...}` or `{"from": ..., "value": ...}`; other keys are ignored. The
             content is a string, a list of text parts, or, for a reply, null.
-        named: whether the `name` of a message tells the people of a group apart.
+        named: whether the `name` of a message distinguishes speakers, so that there may be more than two.
 
     Raises:
         MessageError: when a message is invalid; the error gives its number and a remedy.
@@ -123,7 +124,7 @@ def join_turns(turns: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def _role_and_text(message: Any, i: int) -> tuple[str, str]:
-    """Return the role and the text of a message; the role "tool" for one to pass over."""
+    """Return the role and the text of a message. The role "tool" marks a message to skip."""
     if not isinstance(message, Mapping):
         raise MessageError(f" is {describe_type(message)}; write an object with role and content", i)
     role_key, text_keys = next((keys for keys in _KEYS if message.get(keys[0]) is not None), _KEYS[0])
@@ -150,7 +151,7 @@ def _has_tool_parts(content: Any) -> bool:
 
 
 def _content(content: Any, i: int, key: str) -> str | None:
-    """Return the text of a message, or None if it has null."""
+    """Return the text of the content of a message; None if the content is null."""
     if isinstance(content, list | tuple):
         return "\n".join(_text_parts(content, i, key))
     if content is None or isinstance(content, str):

@@ -1,4 +1,4 @@
-"""Names of months in the languages of phones, whole or shortened."""
+"""Names of months in several languages, in full or abbreviated."""
 
 import unicodedata
 
@@ -16,11 +16,11 @@ _NAMES = (
     "november noviembre novembre novembro ноября ноябрь",
     "december dezember diciembre décembre dezembro dicembre декабря декабрь",
 )
-"""In English, German, Spanish, French, Portuguese, Italian, Dutch and Russian."""
+"""The names of each month in English, German, Spanish, French, Portuguese, Italian, Dutch and Russian."""
 
 
 def find_month(name: str) -> int:
-    """Return the number of a month; 0 if the name is unknown, or the beginning of several."""
+    """Return the number of a month, 1 to 12; 0 if the name is unknown, or may be short for several months."""
     key = _simplify(name)
     found = [number for number, names in enumerate(_MONTHS, 1) if any(each.startswith(key) for each in names)]
     return found[0] if len(found) == 1 and len(key) >= 3 else 0

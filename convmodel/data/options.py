@@ -16,7 +16,7 @@ DEFAULT_GAP = 6 * 3600.0
 """Seconds without a message after which a chat begins a new conversation."""
 
 COLUMN_ROLES = ("context", "response", "turns", "messages", "persona", "id", "speaker", "text")
-"""Parts of a conversation to which the `columns` option maps the names of a file."""
+"""The roles of the `columns` option: parts of a conversation, each of which may be in a column or under a key."""
 
 CHAT_OPTIONS = ("me", "gap", "name_speakers", "mask")
 """Options that apply to chat exports only."""
@@ -25,7 +25,7 @@ TALK_OPTIONS = (*CHAT_OPTIONS, "keep_speakers")
 """Options that apply to conversations only."""
 
 _STYLES: list[OptionStyle] = ["python"]
-"""The style in use, which is the last one; other threads read files too."""
+"""A stack of styles, of which the last one is in use. All threads share it, because worker threads read files too."""
 
 _GAP = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -48,7 +48,7 @@ class OptionValues(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """Options of a reader; None is the default of each.
+    """Options of a reader. None stands for the default of an option.
 
     Args:
         format: the name of the format; by default it is recognised.
@@ -56,13 +56,13 @@ class ReadOptions:
         encoding: the encoding of files without a byte order mark, UTF-8 by default.
         on_error: "stop" (default) raises at the first unreadable line, "skip" counts it and continues.
         max_line_bytes: the length limit of a line, a row or a JSON value; 16 MiB by default.
-        me: in a chat export, the name of the person as whom the model replies.
+        me: in a chat export, the name of the person in whose role the model replies.
         gap: in a chat export, the time without a message after which a new conversation begins: seconds, or "90m",
             "6h" (default), "2d".
         name_speakers: in a chat export, whether "Name: " is put before the messages of the others.
         mask: in a chat export, whether phone numbers, addresses, links and account numbers are replaced.
-        keep_speakers: in chat exports and lists of utterances, whether conversations name who speaks, as `speakers` of
-            JSON Lines do.
+        keep_speakers: in chat exports and lists of utterances, whether conversations keep the names of the speakers, as
+            they do for JSON Lines with `speakers`.
 
     Raises:
         ValueError: for a value that is not allowed.
@@ -96,12 +96,12 @@ class ReadOptions:
             object.__setattr__(self, "gap", _parse_gap(self.gap))
 
     def combine(self, values: OptionValues) -> "ReadOptions":
-        """Return the options with those of `values` that are not None."""
+        """Return a copy of the options in which the values that are not None replace the old ones."""
         given: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
         return replace(self, **given) if given else self
 
     def content_key(self) -> dict[str, Any]:
-        """Return the given options that change the items read from the same bytes."""
+        """Return the options that are given and that change the items read from the bytes of a file."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         kept = {name: value for name, value in values.items() if value is not None and name != "on_error"}
         if kept.get("max_line_bytes") == DEFAULT_MAX_LINE_BYTES:
@@ -115,7 +115,7 @@ class ReadOptions:
 
     @property
     def line_limit(self) -> int:
-        """The length limit in bytes."""
+        """The length limit of a line, a row or a JSON value in bytes."""
         return self.max_line_bytes or DEFAULT_MAX_LINE_BYTES
 
     @property
@@ -134,7 +134,7 @@ def name_option(name: str, value: Any = None) -> str:
 
     Args:
         name: the name of the option.
-        value: its value; "..." stands for it without one.
+        value: its value; None is written as "...".
     """
     style = _STYLES[-1]
     text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
@@ -150,11 +150,12 @@ def name_option(name: str, value: Any = None) -> str:
 
 @contextmanager
 def option_style(style: OptionStyle) -> Iterator[None]:
-    """Name options in messages as a front end writes them, inside of the block.
+    """Set the style in which messages name options, within the block.
 
     Args:
         style: "python" (`format=...`), "command" (`--format ...`), "data" (`data.format=...`), or "index"
-            (`python -m convmodel index --format ...`), where an index of the file can be given instead.
+            (`python -m convmodel index --format ...`), for commands without reading options, which accept an index
+            that was made with these options.
     """
     _STYLES.append(style)
     try:

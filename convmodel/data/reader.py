@@ -34,7 +34,7 @@ class Report(ABC):
         format: the name of the format.
         skipped: the number of lines, rows or episodes that could not be used.
         problems: the first ten reasons, each "path:line: the fault; the remedy".
-        notes: the recognised properties of the files, and the messages that were left out on purpose.
+        notes: the recognised properties of the files, and the numbers of messages that were left out on purpose.
     """
 
     source: str
@@ -82,7 +82,11 @@ ReportT = TypeVar("ReportT", bound=Report)
 
 
 class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
-    """Files or Hub data sets that can be iterated any number of times, in bounded memory."""
+    """Base class of readers: iterables over the items of files or Hub data sets, which may be iterated several times.
+
+    Files of any size are read in bounded memory. The type variables stand for the record (an item as parsed by a
+    format), the item, and the report.
+    """
 
     noun: ClassVar[str]
     """The name of an item in error messages."""
@@ -93,7 +97,7 @@ class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
     report_class: ClassVar[type[Report]]
 
     unused_options: ClassVar[tuple[str, ...]] = ()
-    """Options that do not apply to the items."""
+    """Options that do not apply to these items; giving one is an error."""
 
     def __init__(self, source: Source, options: ReadOptions | None = None, **values: Unpack[OptionValues]) -> None:
         self.options = (options or ReadOptions()).combine(values)
@@ -123,7 +127,7 @@ class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
 
     @property
     def _inputs(self) -> list[Input]:
-        """The files and data sets as they are now."""
+        """The files and data sets of the sources that exist now."""
         return self._finder.find(self.formats)
 
     def _recognise(self, file: InputFile, source: str) -> str:
@@ -142,7 +146,11 @@ class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
 
     @abstractmethod
     def _convert(self, record: RecordT, report: ReportT) -> ItemT:
-        """Return the item of a record, counted in the report; raise TypeError or ValueError for an unusable one."""
+        """Return the item of a record, and count it in the report.
+
+        Raises:
+            TypeError, ValueError: when the record is unusable.
+        """
 
     def __iter__(self) -> Iterator[ItemT]:
         """Yield the items from the start of the source; `self.report` counts this pass."""
@@ -151,7 +159,7 @@ class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
     def with_line_numbers(self) -> Iterator[tuple[int, ItemT]]:
         """Yield each item with the line (or row) where it begins, counted from 1.
 
-        In a source of several files, the number also tells the file; `location` writes both.
+        In a source of several files, the number also encodes the file; `location` decodes both.
         """
         report = self.report = self._new_report()
         usable = False
@@ -175,9 +183,11 @@ class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
             report.problems.append(text)
 
     def location(self, line: int, file: str | None = None) -> str:
-        """Return the location of a line number of `with_line_numbers`, or of a line of the given file.
+        """Return a location for messages: "train.jsonl:17", or "hub://org/name:row 17".
 
-        It is `train.jsonl:17`, or `hub://org/name:row 17`.
+        Args:
+            line: a number that `with_line_numbers` yielded, or the number of a line in `file`.
+            file: the name of the file; None if `line` encodes it.
         """
         number, line = divmod(line, FILE_STEP)
         place = file or [*self._places, self.source][number]

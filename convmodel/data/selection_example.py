@@ -120,9 +120,9 @@ class SelectionReport(Report):
 class SelectionReader(Reader[Record, SelectionExample, SelectionReport]):
     """Read the examples of a file with candidates, any number of times, in bounded memory.
 
-    In ParlAI's formats every response with a context and candidates is an example; in the other formats every line or
-    row is one, except the rows of Ubuntu V2 with the label 0. Its rows with the label 1 have only the response as
-    candidate.
+    In ParlAI's formats, every response with a context and candidates is an example. In the other formats, every line or
+    row is an example, except the rows of Ubuntu V2 with the label 0. In the rows of Ubuntu V2 with the label 1, the
+    response is the only candidate.
 
     Args:
         source, options, values: see `ConversationReader`.

@@ -18,7 +18,7 @@ class Part(NamedTuple):
     """A text of a side, with the words that introduce it.
 
     Args:
-        words: the words before the text, which are not part of it: "Ida:", after a line break except at the beginning.
+        words: the words before the text: "Ida:". They begin with a line break, except in the first part.
         text: the text; it begins with `LEAD` if `words` is not empty.
     """
 
@@ -39,7 +39,7 @@ class SpokenSide(NamedTuple):
 
     @property
     def said(self) -> str:
-        """The texts without the words before them."""
+        """The texts joined, without the words that introduce them."""
         return "\n".join(text.removeprefix(LEAD) if words else text for words, text in self.parts)
 
     @property
@@ -72,7 +72,7 @@ def _parts(said: Sequence[tuple[str, str]], *, is_group: bool, is_own: bool) -> 
 
 
 def name_text(name: str, text: str) -> str:
-    """Return a text after its speaker's name, in the form that the others' texts have in a group."""
+    """Return "Name: text", in the form in which a group conversation shows the texts of the other speakers."""
     return _label(name) + LEAD + _indent(text)
 
 
@@ -82,7 +82,7 @@ def _indent(text: str) -> str:
 
 
 def opening_words(name: str) -> str:
-    """Return the words before the texts of the replying speaker in a group; "" for a role such as "assistant"."""
+    """Return "Name:", which precedes texts of the replying speaker in a group; "" for a role such as "assistant"."""
     return "" if ROLES.get(name.strip().lower()) == "assistant" else _label(name)
 
 

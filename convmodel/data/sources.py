@@ -19,8 +19,8 @@ class SourceFiles(NamedTuple):
 
     Args:
         files: the files to read.
-        others: the names of the files beside them that have no known suffix.
-        is_named: whether the source is the name of the one file, and not of a folder, an archive or a pattern.
+        others: the names of other files in the folder or archive, which have no known suffix.
+        is_named: whether the source is the path of a single file, not of a folder, an archive or a glob.
     """
 
     files: list[InputFile]
@@ -42,8 +42,8 @@ def list_files(source: str, *, noun: str, suffixes: Collection[str]) -> SourceFi
     """Return the files of a source in a fixed order.
 
     Args:
-        source: a path, a glob, or a folder, of which all files with known suffixes are read. Each file of a zip
-            archive is a file.
+        source: a path, a glob, or a folder, of which all files with known suffixes are returned. A zip archive is
+            replaced with the files in it.
         noun: the name of the items in error messages.
         suffixes: the known suffixes, in lower case.
 
@@ -121,10 +121,10 @@ def _is_known(name: str, suffixes: Collection[str]) -> bool:
 
 
 def _members(path: str, suffixes: Collection[str], others: list[str]) -> Iterator[InputFile]:
-    """Yield the files of a zip archive, or the file itself. A damaged archive is reported when it is read.
+    """Yield the files of a zip archive, or the file itself if it is not an archive.
 
-    If files of the archive have a known suffix, the others, such as the pictures of a chat, are left out and added to
-    `others`.
+    If some files of the archive have a known suffix, the other ones, such as the pictures of a chat, are added to
+    `others` instead. A damaged archive is yielded itself, so that reading it reports the damage.
     """
     with open(path, "rb") as opened:
         if opened.read(4) not in ZIP_MARKS:

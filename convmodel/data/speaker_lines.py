@@ -1,4 +1,4 @@
-"""Lines that begin with the name of their speaker and a colon."""
+"""Parsing of lines that begin with the name of a speaker and a colon: `Ida: Hello`."""
 
 import re
 
@@ -25,7 +25,7 @@ def parse_speaker(line: str) -> Said | None:
 
 
 def read_transcript(text: str) -> list[Said]:
-    """Return the lines of several speakers in a text, in order.
+    """Return the utterances in a transcript of several speakers, one per line of the text, in order.
 
     The list is empty if the first line has no speaker, or if there is only one speaker. A line without a name belongs
     to the speaker of the line before it.

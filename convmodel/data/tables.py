@@ -1,7 +1,7 @@
-"""Rows of text tables and of Parquet files.
+"""Reading the rows of text tables (CSV and TSV).
 
-Rows are split here, not by the csv module, because its limit of a field is a setting of the whole process, and because
-after a row that cannot be parsed reading must continue at the next line of the file.
+The csv module of Python is not used: its length limit of a field is a setting of the whole process, and after a row
+that cannot be parsed, reading must continue at the next line of the file.
 """
 
 import re
@@ -20,7 +20,10 @@ DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
 
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 _SWALLOWED = 5
-"""The number of lines inside of a quoted value that look like rows from which on they are taken for rows."""
+"""Minimum number of lines within a quoted value that could all be rows, at which the value is refused.
+
+Its quote was probably never closed.
+"""
 
 
 class TableHeader(NamedTuple):
@@ -45,15 +48,16 @@ def read_table(
 ) -> Iterator[Item]:
     """Yield the rows of a table with a header as dicts of cells by column name.
 
-    A row of empty cells is passed over like a blank line, and the header where it stands again, because tables were
-    joined. After a row that cannot be parsed, reading continues at the next line.
+    Rows of empty cells are skipped, like blank lines. Repetitions of the header, as in files that were joined, are
+    skipped too. After a row that cannot be parsed, reading continues at the next line.
 
     Args:
         lines: the lines of the file.
-        delimiters: the possible separators, the preferred one first. A line `sep=;` before the header decides.
+        delimiters: the possible separators, in order of preference. A line such as `sep=;` before the header overrides
+            them.
         check: a function that is called with the header; it raises ValueError for columns that cannot be used.
         limit: the length limit of a row in characters.
-        notes: the remarks on this pass, in which repeated headers are counted.
+        notes: the notes for the report of this pass, in which repeated headers are counted.
     """
     rows = _RowReader(lines, limit)
     number, table = _read_header(rows, delimiters, check)
@@ -75,12 +79,12 @@ def read_table(
 
 
 def find_header(lines: Sequence[str], delimiters: str, fits: Callable[[Sequence[str]], bool]) -> TableHeader | None:
-    """Return the header of a table if one of the separators gives columns that fit.
+    """Return the header of a table; None if no separator splits it into columns that `fits` accepts.
 
     Args:
         lines: the first lines of a file, none of them blank.
-        delimiters: the possible separators, the preferred one first.
-        fits: a function from the names of the columns to whether they are the wanted ones.
+        delimiters: the possible separators, in order of preference.
+        fits: a function that returns whether a table may have columns of the given names.
     """
     match = _SEPARATOR_LINE.fullmatch(lines[0].strip(" ")) if lines else None
     if match is not None:
@@ -95,7 +99,7 @@ def find_header(lines: Sequence[str], delimiters: str, fits: Callable[[Sequence[
 def _read_header(
     rows: "_RowReader", delimiters: str, check: Callable[[TableHeader], None]
 ) -> tuple[int, TableHeader | str | None]:
-    """Return the number of the header's line, and the header, an error message, or None for an empty table."""
+    """Return the line number of the header, and the header itself, an error message, or None for an empty table."""
     line = rows.next_line()
     if line is not None and (match := _SEPARATOR_LINE.fullmatch(line.text.strip(" "))):
         delimiters = match[1]
@@ -121,12 +125,15 @@ def _read_header(
 
 
 def _order(header: str, delimiters: str) -> list[str]:
-    """Return the separators in the order in which to try them: those that the header holds most often first."""
+    """Return the separators in the order in which to try them: the most frequent one in the header first."""
     return sorted(delimiters, key=lambda delimiter: -header.count(delimiter))
 
 
 def _clean(row: Sequence[str]) -> list[str]:
-    """Return the names of columns; a column without a name gets its number."""
+    """Return the names of columns without white space at their ends.
+
+    Unnamed columns at the end are dropped; others are called "column 2" and so on.
+    """
     names = [name.strip() for name in row]
     while len(names) > 1 and not names[-1]:
         names.pop()
@@ -145,7 +152,9 @@ def _item(number: int, row: list[str], table: TableHeader) -> Item:
 
 
 class _RowReader:
-    """The rows of lines, of which those after a broken row are read again.
+    """Reader of rows from lines.
+
+    After a row that cannot be parsed, it reads the lines after the row's first line again.
 
     Args:
         lines: the lines.
@@ -167,7 +176,14 @@ class _RowReader:
         return None
 
     def read(self, first: TextLine, table: TableHeader) -> list[str] | str:
-        """Return the row that begins with a line, or an error message, after which the next line follows the first."""
+        """Return the cells of the row that begins with a line, or an error message.
+
+        After an error, `next_line` continues with the line after `first`.
+
+        Args:
+            first: the first line of the row.
+            table: the header. Without names in it, the row may have any number of cells.
+        """
         cells = RowCells(table.delimiter)
         length = len(first.text)
         line = first
@@ -194,7 +210,7 @@ class _RowReader:
         return problem or row
 
     def rewind(self) -> None:
-        """Read the lines after the first line of the last row again."""
+        """Put the lines of the last row, except its first line, back in front of the lines to read."""
         self._again.extendleft(reversed(self._taken))
         self._taken.clear()
 
@@ -203,7 +219,7 @@ class _RowReader:
         return first.problem or message
 
     def _has_swallowed(self, table: TableHeader) -> bool:
-        """Return whether the lines inside of a quoted value are rows themselves."""
+        """Return whether a quoted value seems to contain whole rows, because its quote was never closed."""
         inside = self._taken[:-1]
         rows = (split_row(line.text, table.delimiter) for line in inside)
         return len(inside) >= _SWALLOWED and all(row is not None and len(row) == len(table.names) > 1 for row in rows)

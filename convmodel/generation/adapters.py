@@ -34,7 +34,7 @@ AdapterWeights = Mapping[str, LowRank]
 
 
 class LayerProducts:
-    """Products of a model's layers, to which an adapter's products are added in the rows that use it.
+    """Matrix products of a model's layers; an adapter's low-rank products are added for the rows that use the adapter.
 
     An adapter's products are computed on segments of consecutive rows, so nothing is padded. The result of a row does
     not depend on the adapters of other rows.
@@ -42,7 +42,7 @@ class LayerProducts:
     Args:
         model: the model, or the part of a model, that contains the layers.
         packed: see `products.make_product`.
-        adapters: adapters on the model's device, in the dtype in which the model computes.
+        adapters: adapters on the model's device, in the dtype of the model's computations.
     """
 
     def __init__(self, model: nn.Module, *, packed: bool = False, adapters: Sequence[AdapterWeights] = ()) -> None:
@@ -56,15 +56,15 @@ class LayerProducts:
 
     @property
     def has_adapters(self) -> bool:
-        """Whether rows may use an adapter; each product must then be computed for all rows of a step at once."""
+        """Whether there are adapters. If so, each product must be computed for all rows of a step at once."""
         return self._count > 0
 
     def place_rows(self, *layouts: Iterable[tuple[int | None, int]]) -> None:
         """Set the adapter of each row of the next step.
 
         Args:
-            layouts: a layout for each number of rows that products of the step may have. It lists the index of the
-                adapter (or None) and the number of rows of each chunk, in the order of the rows.
+            layouts: one list for each number of rows that a product may have in the step. It has, for each chunk of
+                consecutive rows, the index of the adapter (or None) and the number of rows.
         """
         self._segments = {}
         for layout in layouts if self.has_adapters else ():
@@ -78,11 +78,11 @@ class LayerProducts:
             self._segments[stop] = segments
 
     def replaces(self, layer: nn.Module) -> bool:
-        """Return whether `of` computes a layer differently from the layer itself."""
+        """Return whether the function that `of` returns uses an adapter or packed weights for a layer."""
         return layer in self._parts or (self._packed and type(layer) is nn.Linear)
 
     def of(self, *layers: nn.Module) -> Product:
-        """Return the product of a layer; of several layers with the same input, the outputs are concatenated."""
+        """Return a function that computes a layer, or the concatenated outputs of several layers of one input."""
         if len(layers) == 1:
             product = make_product(layers[0], packed=self._packed)
         else:
@@ -94,7 +94,7 @@ class LayerProducts:
         return partial(self._multiply, product, [self._low_rank_product(layers, parts) for parts in by_adapter])
 
     def _low_rank_product(self, layers: Sequence[nn.Module], parts: Sequence[LowRank | None]) -> Product | None:
-        """Return one adapter's low-rank product for all of the layers together; None if it changes none of them."""
+        """Return one adapter's low-rank product for all `layers` together; None if it changes none of them."""
         found = [part for part in parts if part is not None]
         if not found:
             return None
@@ -129,7 +129,7 @@ class AdaptedLayer(nn.Module):
         self.register_buffer("up", low_rank.up, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (..., out) products of (..., in)."""
+        """Return the layer's output (..., out) for inputs (..., in), with the adapter's product added."""
         output: Tensor = self.layer(x)
         return output + functional.linear(functional.linear(x, self.down), self.up)
 

@@ -10,14 +10,14 @@ from torch.nn import functional
 
 @dataclass(frozen=True, slots=True)
 class AttentionLayer:
-    """A layer whose attention is computed.
+    """Settings of the attention of one layer.
 
     Args:
         index: number of the layer, from 0.
-        scale: factor of the scores.
+        scale: factor of the scores (query-key products) before the softmax.
         window: largest number of tokens that a token attends to, itself included; None for all.
         soft_cap: scores s become soft_cap * tanh(s / soft_cap); None to leave them as they are.
-        sinks: (H,) scores of a token without value, which every token attends to; None for none.
+        sinks: (H,) attention sinks: scores of an additional key without a value, per head; None without sinks.
     """
 
     index: int
@@ -35,10 +35,11 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, layer: AttentionLayer,
     """Return the attention output (B, H, T, D) of B rows of queries (B, H, T, D).
 
     Args:
-        queries: H is a multiple of K: as many successive heads read the same keys.
+        queries: the number of heads H is a multiple of K; H / K successive heads attend to the same keys.
         keys, values: (B, K, L, D), or (1, K, L, D) for all rows.
-        layer: the layer; its window is that of the mask.
-        mask: (B, 1, T, L) or (T, L): true, or values that are added to the scores. None if all tokens see all.
+        layer: the layer's settings; its window is not applied here, but by the mask or by the choice of keys.
+        mask: (B, 1, T, L) or (T, L): booleans, true where a query attends to a key, or values that are added to the
+            scores. None if all queries attend to all keys.
     """
     rows, heads, steps, width = queries.shape
     groups = keys.shape[1]
@@ -58,7 +59,7 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, layer: AttentionLayer,
 def _attend_in_steps(
     queries: Tensor, keys: Tensor, values: Tensor, layer: AttentionLayer, mask: Tensor | None
 ) -> Tensor:
-    """Compute attention with a soft cap or sinks, which torch's fused kernels have not."""
+    """Compute attention with a soft cap or sinks, which torch's fused kernels do not support."""
     scores = (queries @ keys.transpose(-1, -2)).float() * layer.scale
     if layer.soft_cap is not None:
         scores = layer.soft_cap * torch.tanh(scores / layer.soft_cap)

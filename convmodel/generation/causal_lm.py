@@ -1,4 +1,4 @@
-"""The parts of a language model of any architecture: its window, its embeddings, its states and its head."""
+"""Properties and parts of a language model of any architecture: context window, embeddings, states and head."""
 
 import copy
 from itertools import chain
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transformers import Cache, PretrainedConfig, PreTrainedModel
 
 LARGEST_WINDOW = 8_192
-"""Largest window that is used of models that read more tokens: the engine reserves memory for whole windows."""
+"""Upper limit of the context window in tokens, because the engine reserves memory for a full window per slot."""
 
 
 WINDOW_NAMES = (
@@ -18,13 +18,13 @@ WINDOW_NAMES = (
     "max_decoder_position_embeddings",
     "n_positions",
 )
-"""Settings of architectures that hold the size of a window."""
+"""Names of the configuration settings that hold the size of the context window."""
 
 
 def context_window(config: PretrainedConfig) -> int:
     """Return the number of tokens that a model reads at once, input and output together; at most `LARGEST_WINDOW`.
 
-    An encoder-decoder reads as many by its encoder and writes as many by its decoder.
+    For an encoder-decoder it is the limit of the encoder's input and, separately, of the decoder's output.
     """
     sizes = (getattr(config, name, None) for name in WINDOW_NAMES)
     return min([LARGEST_WINDOW, *(int(size) for size in sizes if size)])
@@ -36,17 +36,17 @@ def embedding_rows(model: PreTrainedModel) -> int:
 
 
 def reads_token_types(model: PreTrainedModel) -> bool:
-    """Return whether a model reads token types, which only GPT-2 looks up among its token embeddings."""
+    """Return whether a model uses `token_type_ids`. Only GPT-2 does: it adds the token embeddings of the types."""
     return type_reads_token_types(model.config.model_type)
 
 
 def type_reads_token_types(model_type: str) -> bool:
-    """Return whether models of an architecture read token types; see `reads_token_types`."""
+    """Return whether models of this `model_type` use `token_type_ids`; see `reads_token_types`."""
     return model_type == "gpt2"
 
 
 def shallow_twin(model: PreTrainedModel) -> PreTrainedModel:
-    """Return a model with the same weights and innermost layers, but with its own structure and configuration."""
+    """Return a copy of a model's structure and configuration that shares its weights and innermost layers."""
     leaves = [module for module in model.modules() if not any(True for _ in module.children())]
     shared = {id(part): part for part in chain(leaves, model.parameters(), model.buffers())}
     return copy.deepcopy(model, cast(Any, shared))
@@ -59,8 +59,8 @@ def hidden_states(
 
     Args:
         input_ids: (B, T) ids, padded on the right, if at all.
-        token_type_ids: (B, T) types, which are left out for a model that reads none.
-        cache: keys and values of the tokens before these; those of these are appended.
+        token_type_ids: (B, T) types; ignored for a model without types.
+        cache: keys and values of the earlier tokens; the keys and values of `input_ids` are appended.
     """
     types = {"token_type_ids": token_type_ids} if reads_token_types(model) else {}
     states: Tensor = cast(Any, model.base_model)(

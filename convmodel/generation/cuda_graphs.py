@@ -16,14 +16,14 @@ from convmodel.generation.model_runner import ModelRunner
 from convmodel.generation.ragged_attention import SequenceChunk
 
 SHORTEST = 64
-"""Smallest attention length of a graph; the others are its doubles."""
+"""Smallest attention length of a graph, in tokens; the other lengths are this one times a power of two."""
 
 
 class CUDAGraphRunner:
-    """Runner of single tokens, for all of the first slots of the cache together.
+    """Runner of one token for each of the first slots of the cache, in one batch.
 
     There is a graph for each power of two of slots and of tokens attended to, with types and without, recorded when it
-    is first needed. Slots without a token to read read a dummy token, whose keys and values go to an unused position.
+    is first needed. A slot without a new token reads a dummy token, whose keys and values go to an unused position.
     On a CPU the same steps run without a graph, for tests. The model's weights must stay at the same addresses.
     """
 
@@ -100,7 +100,7 @@ class CUDAGraphRunner:
         values: Tensor,
         layer: AttentionLayer,
     ) -> Tensor:
-        """Compute attention; see `attention.Attend`. Each cached token is so many tokens old as `ages` (B, 1, 1, L)."""
+        """Compute attention; see `attention.Attend`. `ages` (B, 1, 1, L) are distances in tokens to cached keys."""
         cached = self._cache.layer(layer.index, keys, values)
         for part, new in zip(cached, (keys, values), strict=True):
             part[slots, :, targets] = new

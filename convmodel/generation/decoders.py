@@ -16,7 +16,7 @@ from convmodel.generation.llama_layers import LLAMA_LIKE, LlamaDecoder
 from convmodel.generation.products import Product
 
 IMPLEMENTATION = "convmodel_ragged"
-"""Name of our attention in transformers' AttentionInterface. Without a mask function of that name, none is made."""
+"""Name of this attention in transformers' AttentionInterface. transformers makes no mask for it."""
 
 LAYER_TYPES = {"full_attention", "sliding_attention"}
 """Kinds of layers, in transformers' `config.layer_types`, that the engine computes."""
@@ -34,7 +34,7 @@ MASKED_WINDOWS = {"phimoe", "qwen2_moe"}
 
 
 class Decoder(Protocol):
-    """A causal language model on the concatenated tokens of many sequences; only attention separates them."""
+    """A causal language model on the concatenated tokens of many sequences; only attention separates the sequences."""
 
     def __call__(
         self, ids: Tensor, types: Tensor | None, positions: Tensor, attend: Attend, *, wanted: Tensor | None = None
@@ -55,7 +55,7 @@ def make_decoder(model: PreTrainedModel, products: LayerProducts | None = None) 
     """Return a decoder of a model in evaluation mode, with the model's own weights.
 
     Args:
-        products: the products of its layers; by default those of the layers alone.
+        products: functions that compute the layers, with adapters if any; by default without adapters.
 
     Raises:
         ValueError: when the engine does not support the architecture.
@@ -70,10 +70,10 @@ def make_decoder(model: PreTrainedModel, products: LayerProducts | None = None) 
 
 
 def can_decode(model: PreTrainedModel) -> bool:
-    """Return whether a model's layers all attend to cached keys and values, in ways that the engine computes.
+    """Return whether the engine supports the attention of all layers of a model.
 
-    State-space, linear-attention and hybrid models and encoder-decoders do not. This is what a model says of itself;
-    see `engine_support.supports_engine`.
+    State-space, linear-attention and hybrid models and encoder-decoders are not supported. Only the configuration is
+    inspected; `engine_support.supports_engine` also compares logits.
     """
     config = model.config.get_text_config(decoder=True)
     return (
@@ -106,7 +106,7 @@ def _rope_types(config: PretrainedConfig) -> set[str]:
 class TransformersDecoder:
     """Decoder of any architecture whose attention transformers calls through its AttentionInterface.
 
-    It runs a copy of the model's structure, which shares all weights, so that the model itself keeps its own attention.
+    It runs a copy of the model's structure that shares all weights, so that the attention of the model is unchanged.
     """
 
     def __init__(self, model: PreTrainedModel, products: LayerProducts | None = None) -> None:
@@ -136,7 +136,7 @@ class TransformersDecoder:
 
 
 class _ProductLayer(nn.Module):
-    """A linear layer that is computed by a product of rows."""
+    """A linear layer that is computed by a function of rows (N, in); see `products.Product`."""
 
     def __init__(self, product: Product) -> None:
         super().__init__()
@@ -148,7 +148,7 @@ class _ProductLayer(nn.Module):
 
 
 def _replace_layers(model: nn.Module, products: LayerProducts) -> None:
-    """Replace the layers of a model that products compute in another way."""
+    """Replace those layers of a model for which `products.replaces` is true."""
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if products.replaces(child):

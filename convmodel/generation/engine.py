@@ -1,4 +1,4 @@
-"""Continuous batching: generate replies to many requests on one model, which join and leave at any step."""
+"""Continuous batching: generate replies to many requests on one model; requests join and leave at any step."""
 
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -18,28 +18,29 @@ from convmodel.generation.request import NO_TYPE, CacheSlot, Finish, GenerationR
 from convmodel.generation.sampler import SequenceSampler, sample
 
 WORTH_WAITING = 16
-"""Minimum number of tokens for which waiting until another request has read them is better than reading them too."""
+"""Minimum number of shared leading tokens for which a request waits until another request has read them."""
 
 
 class Engine:
-    """Engine that generates replies to many requests on one model, each exactly as it would be generated alone.
+    """Engine that generates replies to many requests on one model, each the same as if it were generated alone.
 
     A request joins at the next step and leaves when its reply ends. Contexts are read in chunks, so that a long one
-    does not delay the other requests. Keys and values stay in the cache until their slot is needed: a request that
-    begins like an older one, as the next turn of a conversation does, reads only its new tokens, and a request whose
-    slot was reused reads all tokens again.
+    does not delay the other requests. Keys and values stay in the cache until their slot is needed. A request that
+    begins with the tokens of an older one, such as the next turn of a conversation, therefore reads only its new
+    tokens. It reads all tokens if the slot of the older request was reused.
 
     An engine must not be shared between threads, except for `RequestState.cancel`.
 
     Args:
         model: model in evaluation mode that `engine_support.supports_engine`. A GPT-2 is read with or without token
             types, as each request specifies.
-        max_running, max_waiting: maximum numbers of requests; beyond `max_running` they wait. None for no limit.
+        max_running, max_waiting: maximum numbers of requests; requests beyond `max_running` wait. None for no limit.
         max_kept: number of cache slots, including those of running requests, which bounds the memory (see `KVCache`).
         read_per_step: maximum number of context tokens that are read in a step.
-        packed: see `products.make_product`: faster on a CPU, for a model whose weights do not change any more.
+        packed: whether to store a faster copy of the weights on a CPU, which must not change any more; see
+            `products.make_product`.
         graphs: whether single tokens are read with CUDA graphs; by default on a GPU, if there are no adapters.
-        adapters: adapters over the model; each request names its own by its index. See `LayerProducts`.
+        adapters: LoRA adapters of the model; `GenerationRequest.adapter` is an index into them. See `LayerProducts`.
     """
 
     def __init__(
@@ -161,7 +162,7 @@ class Engine:
         return self._reply(ready, logits) if ready else []
 
     def _read(self, chunks: Sequence[SequenceChunk]) -> Tensor:
-        """Return (W, V) logits after the W chunks that need them; chunks of the same kind are read together."""
+        """Read chunks, in few calls of the model; return the (W, V) logits after the W chunks with `needs_logits`."""
         by_kind: dict[tuple[bool, bool], list[int]] = {}
         for index, chunk in enumerate(chunks):
             by_graph = self._graphs is not None and len(chunk.input_ids) == 1
@@ -179,7 +180,7 @@ class Engine:
         return torch.cat(logits)[torch.tensor(order, dtype=torch.long, device=logits[0].device).argsort()]
 
     def _reply(self, slots: Sequence[CacheSlot], logits: Tensor) -> list[RequestState]:
-        """Choose the next token in slots that have read everything."""
+        """Choose the next token of the slots that have no pending tokens."""
         states = [slot.state for slot in slots if slot.state is not None]
         tokens = sample([state.sampler for state in states if state.sampler is not None], logits)
         scored = [index for index, state in enumerate(states) if state.request.scored]
@@ -246,7 +247,7 @@ class Engine:
             self._running.append(slot)
 
     def _slot_for(self, request: GenerationRequest) -> CacheSlot | None:
-        """Return a slot with the longest cached beginning of the request; None if waiting will give a longer one."""
+        """Return the slot that shares the most leading tokens with the request; None if waiting gives more of them."""
         shared = [slot.shared_length(request) for slot in self._slots]
         source = max(self._slots, key=lambda slot: (shared[slot.index], slot.state is None))
         count = shared[source.index]
@@ -264,9 +265,9 @@ class Engine:
         return target
 
     def _next_chunks(self) -> tuple[list[CacheSlot], list[SequenceChunk]]:
-        """Return the slots and chunks to read in this step: the next token of each reply, and contexts as they fit.
+        """Return the slots and chunks to read in this step: the next token of each reply, and parts of contexts.
 
-        The chunks of an adapter follow each other.
+        At most `read_per_step` context tokens are read. Chunks with the same adapter are adjacent.
         """
         pairs: list[tuple[CacheSlot, SequenceChunk]] = []
         budget = self._read_per_step

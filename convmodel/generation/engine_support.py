@@ -1,4 +1,4 @@
-"""Check whether the engine computes a model as transformers does, by its architecture or, if untested, by a trial."""
+"""Check whether the engine computes a model as transformers does: by its architecture, or by a trial if untested."""
 
 from weakref import WeakKeyDictionary
 

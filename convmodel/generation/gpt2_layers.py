@@ -14,17 +14,17 @@ from convmodel.generation.attention import Attend, AttentionLayer
 from convmodel.generation.products import Product, apply_layer_norm, make_activation
 
 ROWS_AT_ONCE = 256
-"""Rows of the wide feed-forward layers that fit in a CPU's cache; more would go to memory and back."""
+"""Number of rows of the feed-forward layers whose intermediate results fit in a CPU's cache."""
 
 
 class RaggedGPT2Layers:
     """Layers of a GPT-2 whose matrix products cover all tokens at once; only attention separates the sequences.
 
-    The weights are the model's own modules, with whatever dtype, device or replaced layer they have, and gradients flow
-    back to them. In training mode its dropout is applied too.
+    The model's own modules are used, of any dtype and on any device, including replaced layers such as int8 ones.
+    Gradients flow back to them. In training mode the model's dropout is applied.
 
     Args:
-        products: the products of its layers; by default those of the layers alone.
+        products: functions that compute the layers, with adapters if any; by default without adapters.
     """
 
     def __init__(self, transformer: GPT2Model, products: LayerProducts | None = None) -> None:
@@ -104,7 +104,7 @@ def apply_dropout(layer: nn.Dropout, x: Tensor) -> Tensor:
 
 
 class GPT2Decoder:
-    """Decoder of a GPT-2; see `decoders.Decoder`. Its rows do not depend on each other on a CPU, bit for bit."""
+    """Decoder of a GPT-2; see `decoders.Decoder`. On a CPU a row's result does not depend on the others, exactly."""
 
     def __init__(self, model: GPT2LMHeadModel, products: LayerProducts | None = None) -> None:
         products = products or LayerProducts(model)

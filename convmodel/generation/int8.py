@@ -23,9 +23,9 @@ ROWS_AT_ONCE = 256
 class Int8Linear(nn.Module):
     """Linear layer `x W' + b` with int8 weights and one scale per output, for language models.
 
-    Each row of x is rounded to up to 16 bits, as many as leave the exact sums within 32 bits (13 for 2,000 inputs): a
-    few large values in a row leave the small ones their digits. A row's result is the same, bit for bit, alone and
-    beside any others. The weights are (out, in), the bias is (out,).
+    Each row of x is rounded to integers of at most 16 bits, fewer if the exact sums would exceed 32 bits (13 bits for
+    2,000 inputs). With so many bits, a few large values in a row do not erase its small ones. The result of a row does
+    not depend on the other rows, bit for bit. The weights are (out, in), the bias is (out,).
 
     Raises:
         ValueError: for weights that are not on a CPU.
@@ -54,7 +54,7 @@ class Int8Linear(nn.Module):
 class DynamicInt8Linear(nn.Module):
     """Linear layer with int8 weights that rounds each row of x to 8 bits too, for encoders of many rows.
 
-    Rows are rounded separately, so that a row's result is the same, bit for bit, alone and beside any others. The
+    Rows are rounded separately, so that the result of a row does not depend on the other rows, bit for bit. The
     weights are (out, in), the bias is (out,). Source of the scheme: torch's `linear_dynamic`.
 
     Raises:
@@ -102,7 +102,7 @@ class DynamicInt8Linear(nn.Module):
 
 
 def _check_device(weight: Tensor) -> None:
-    """Raise ValueError unless weights are on a CPU, with a torch that quantises."""
+    """Raise ValueError unless weights are on a CPU and this version of torch can quantise."""
     if weight.device.type != "cpu" or not hasattr(torch, "quantize_per_channel"):
         raise ValueError(
             f'dtype="int8" runs on the CPU with a torch that quantises; here are {weight.device} and torch '

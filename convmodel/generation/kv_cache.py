@@ -13,8 +13,9 @@ RESERVED = 1_024
 class KVCache:
     """Keys and values of the tokens read so far, for a fixed number of slots.
 
-    A layer's memory is allocated when its first keys come, with their number of heads, width, dtype and device. On a
-    CPU the system provides it as slots fill; on a GPU all slots take the length of the longest sequence so far.
+    A layer's memory is allocated when its first keys are written, with the number of heads, width, dtype and device of
+    these keys. On a CPU the operating system provides memory page by page as slots fill. On a GPU all slots have memory
+    for at least the longest sequence so far.
 
     Args:
         slots: number of slots. Each takes, for each of its tokens and each layer, 2 x heads x width values.
@@ -28,23 +29,26 @@ class KVCache:
         self._limit = positions
         self._layers: dict[int, tuple[Tensor, Tensor]] = {}
         self.positions = positions if device.type == "cpu" else min(positions, RESERVED)
-        """Number of tokens for which a slot has memory. The position after the last takes unused writes."""
+        """Number of tokens for which a slot has memory. One more position receives writes that nothing reads."""
 
     def layer(self, index: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the keys and values (R, K, P, D) of a layer; `keys` and `values` (N, K, D) are new ones."""
+        """Return the cached keys and values (R, K, P, D) of a layer for R slots and P positions; allocate if needed.
+
+        `keys` and `values` (N, K, D) are the new tokens'. They are not written, but determine shape and dtype.
+        """
         if index not in self._layers:
             self._layers[index] = (self._allocate(keys), self._allocate(values))
         return self._layers[index]
 
     def _allocate(self, new: Tensor) -> Tensor:
-        # Zeros, because masked values are still multiplied, by 0.
+        # Zeros, because masked values are multiplied by 0, and 0 times an uninitialised nan would be nan.
         _, heads, width = new.shape
         shape = (self.slots, heads, self.positions + 1, width)
         return _lazy_zeros(shape, new.dtype) if self.device.type == "cpu" else new.new_zeros(shape)
 
     @torch.inference_mode()
     def reserve(self, positions: int) -> None:
-        """Provide memory for a number of tokens in each slot."""
+        """Allocate memory for at least `positions` tokens in each slot, and keep the cached tokens."""
         if positions <= self.positions:
             return
         old = self.positions

@@ -20,7 +20,7 @@ from convmodel.generation.attention import Attend, AttentionLayer
 from convmodel.generation.products import Product, make_activation
 
 LLAMA_LIKE = (LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, SmolLM3ForCausalLM)
-"""Models of rotary positions, RMS norms and gated feed-forward layers, which differ in biases, windows and norms."""
+"""Models with rotary positions, RMS norms and gated feed-forward layers; they differ in biases, windows and norms."""
 
 Rotation = tuple[Tensor, Tensor]
 """Cosines and signed sines (N, 1, D) of the positions of N tokens."""
@@ -29,7 +29,7 @@ Rotation = tuple[Tensor, Tensor]
 class LlamaDecoder:
     """Decoder of one of `LLAMA_LIKE`; see `decoders.Decoder`.
 
-    It computes what transformers computes, in fewer and larger steps: one product for queries, keys and values and one
+    It computes the same as transformers in fewer, larger operations: one product for queries, keys and values, and one
     for both halves of the gated layer, fused norms, and a rotation that is the same in every layer.
     """
 
@@ -64,7 +64,7 @@ class LlamaDecoder:
         return self._head(self._norm(hidden)).float()
 
     def _rotation(self, hidden: Tensor, positions: Tensor) -> Rotation:
-        """Return the rotation of tokens, in which the sines of the first half of the dimensions are negative."""
+        """Return the rotation of tokens; the sines of the first half of the dimensions are negated."""
         cosines, sines = self._rotary(hidden, position_ids=positions[None])
         signed = sines[0, :, None].clone()
         signed[..., : signed.shape[-1] // 2].neg_()
@@ -89,7 +89,7 @@ class _Norm:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """A layer.
+    """Functions and settings of one transformer layer.
 
     Args:
         head_norms: norms of queries and keys, if there are any.

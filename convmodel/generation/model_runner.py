@@ -19,7 +19,7 @@ class ModelRunner:
     """Runner of a model in evaluation mode on chunks of many sequences.
 
     Args:
-        model: a model that `decoders.supports_engine`.
+        model: a model for which `engine_support.supports_engine` is true.
         packed: see `products.make_product`. A GPT-2 or a Llama on a CPU then runs in a `CompiledDecoder`, if there are
             no adapters.
         adapters: see `LayerProducts`.
@@ -39,9 +39,10 @@ class ModelRunner:
 
     @contextmanager
     def limited_threads(self) -> Iterator[None]:
-        """Run torch in one thread if steps are compiled, whose own threads its workers would hinder.
+        """Limit torch to one thread inside the block if steps are compiled.
 
-        OpenMP's workers wait actively, for about a millisecond, for their next work.
+        Compiled steps have threads of their own. OpenMP's workers spin for about a millisecond after each operation of
+        torch, and would compete with them.
         """
         if self._compiled is None:
             yield

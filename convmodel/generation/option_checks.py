@@ -83,7 +83,7 @@ REMOVED = {
 
 
 def check_values(options: Mapping[str, Any]) -> None:
-    """Raise ValueError for an invalid value or a removed method, naming the option, the value and what is allowed."""
+    """Raise ValueError for an invalid value or a removed method; it names the option and the allowed values."""
     for name, value in options.items():
         is_off = value in (None, 0, []) or (name, value) == ("num_beam_groups", 1)
         if name in REMOVED and not is_off:
@@ -96,7 +96,7 @@ def check_values(options: Mapping[str, Any]) -> None:
 
 
 def check_names(options: Mapping[str, Any]) -> None:
-    """Raise ValueError for an unknown option, naming the most similar known one."""
+    """Raise ValueError for an unknown option; the message names the most similar known option."""
     known = _known_names()
     for name in options:
         if name not in known:
@@ -107,7 +107,7 @@ def check_names(options: Mapping[str, Any]) -> None:
 
 @cache
 def transformers_defaults() -> Mapping[str, Any]:
-    """Return transformers' own value of each option; computed once, because each request needs them."""
+    """Return transformers' own value of each option; cached, because each request needs them."""
     return MappingProxyType(GenerationConfig().to_dict())
 
 

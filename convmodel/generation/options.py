@@ -31,7 +31,8 @@ MAX_NEW_TOKENS = 128
 class WindowBudget:
     """Division of a model's window between the context and the generated tokens, as numbers of tokens.
 
-    Unless the window is `shared`, there is one for each of the two: those of an encoder and a decoder.
+    With `shared`, context and generated tokens share one window. Otherwise each has a separate window, in the
+    encoder and in the decoder.
     """
 
     window: int
@@ -41,13 +42,23 @@ class WindowBudget:
     shared: bool = True
 
     def context_limit(self, new_tokens: int) -> int:
-        """Return the largest length of a context beside a number of new tokens."""
+        """Return the maximum number of context tokens if `new_tokens` tokens are to be generated."""
         return self.window - new_tokens if self.shared else self.window
 
 
 def reply_budget(n_positions: int, min_context: int = 3, *, shared: bool = True) -> WindowBudget:
-    """Return the budget of a reply, whose smallest context is one token of a turn with those of the layout."""
+    """Return the budget of a reply; `min_context` is the smallest context: one token of a turn and the layout's.
+
+    Raises:
+        ValueError: when the window has no room for such a context and a token of a reply.
+    """
     most = n_positions - (min_context if shared else 1)  # a decoder begins with a token of its own
+    if most < 1 or n_positions < min_context:
+        least = min_context + shared
+        raise ValueError(
+            f"a window of {n_positions} tokens has no room for a turn and a reply in this layout, which needs at least "
+            f"{least}; use a model with a larger window"
+        )
     return WindowBudget(n_positions, min_context, min(MAX_NEW_TOKENS, n_positions // 2), most, shared)
 
 
@@ -79,7 +90,7 @@ NEUTRAL_AT_ONE = ("num_beams", "num_beam_groups", "length_penalty", "encoder_rep
 
 
 def engine_supports(config: GenerationConfig) -> bool:
-    """Return whether the engine supports all options of a configuration that have an effect, unlike None and 0."""
+    """Return whether the engine supports all options of a configuration, except those without effect (None or 0)."""
     defaults = transformers_defaults()
     return all(
         name in SUPPORTED_OPTIONS
@@ -125,14 +136,17 @@ class DecodingConfig:
         return False
 
     def check_without_engine(self, reason: str) -> None:
-        """Raise ValueError for an option that only the engine supports; `reason` is what else may be left out."""
+        """Raise ValueError for an option that only the engine supports.
+
+        `reason` is named in the message as the other cause that can be removed.
+        """
         engine_only = [name for name in OPTIONS if getattr(self.config, name, None)]
         if engine_only:
             raise ValueError(f"{engine_only[0]} goes with greedy decoding and sampling only; leave it out, or {reason}")
 
 
 def without_engine_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that transformers' `generate` has too."""
+    """Return the options without those that only the engine supports."""
     return {name: value for name, value in options.items() if name not in OPTIONS}
 
 
@@ -157,9 +171,9 @@ def complete_config(config: GenerationConfig, end_token_ids: Sequence[int], budg
 def build_decoding_config(
     default: GenerationConfig, options: Mapping[str, Any], *, end_token_ids: Sequence[int], budget: WindowBudget
 ) -> DecodingConfig:
-    """Merge the options of one call, of transformers' `generate` and `penalties.OPTIONS`, with a complete default.
+    """Merge the options of one call (of transformers' `generate` and `penalties.OPTIONS`) with a complete default.
 
-    The layout's end tokens always end a reply, beside any other ones.
+    The layout's end tokens always end a reply, in addition to the `eos_token_id` of the options.
 
     Raises:
         TypeError: for an argument that is computed from the context.
@@ -205,7 +219,7 @@ INTERNAL = {
 
 
 def effective_options(how: DecodingConfig) -> dict[str, Any]:
-    """Return the options that reproduce a configuration, including those that turn a default off."""
+    """Return the options that reproduce a configuration, including those that disable a default."""
     config = how.config.to_dict()
     shown = {name: value for name, value in sorted(config.items()) if value is not None and name not in INTERNAL}
     return shown | ({"stop_strings": list(how.stop_strings)} if how.stop_strings else {})

@@ -48,7 +48,7 @@ def _types(rows: Sequence[ModelInput]) -> list[list[int]] | None:
 def generate_rows(
     model: PreTrainedModel, rows: Sequence[ModelInput], config: GenerationConfig, **options: Any
 ) -> list[list[list[int]]]:
-    """Return for each row its `num_return_sequences` continuations until an end token of `config`, without it.
+    """Return the `num_return_sequences` continuations of each row, up to an end token of `config`, which is left out.
 
     Args:
         model: model in evaluation mode.
@@ -96,10 +96,10 @@ def generate_in_batches(
     tokenizer: PreTrainedTokenizerBase,
     is_cancelled: Callable[[], bool] | None = None,
 ) -> list[list[list[int]]]:
-    """Continue rows as `generate_rows` does, in batches of given indices.
+    """Return the continuations of rows, as `generate_rows` does, computed in batches of the given row indices.
 
-    Each batch is computed with the seed of its first row, if there is one, which leaves torch's global generator as it
-    was. `is_cancelled` is called at each token, and ends the generation when it returns true.
+    Each batch uses the seed of its first row. If there is a seed, the state of torch's global generator is not changed.
+    `is_cancelled` is called at each token, and ends the generation when it returns true.
     """
     config = decoding.config
     options = dict(decoding.extra_options)
@@ -124,7 +124,7 @@ def generate_in_batches(
 def score_rows(
     model: PreTrainedModel, rows: Sequence[ModelInput], reply_lengths: Sequence[int], *, pad_token_id: int
 ) -> list[float]:
-    """Return the log-likelihood of the last tokens of each row given the tokens before them, in nats.
+    """Return, for each row, the log-likelihood in nats of its last tokens, given the tokens before them.
 
     The sums are computed in fp32 or better.
 
@@ -157,22 +157,32 @@ def _log_likelihood(logits: Tensor, tokens: Tensor) -> float:
 def _score_decoded(
     model: PreTrainedModel, rows: Sequence[ModelInput], reply_lengths: Sequence[int], *, pad_token_id: int
 ) -> list[float]:
-    """Return what `score_rows` does, of an encoder-decoder."""
+    """Return the log-likelihoods of `score_rows` for an encoder-decoder."""
     pairs = list(zip(rows, reply_lengths, strict=True))
     contexts = [row.input_ids[:-length] for row, length in pairs]
     replies = [row.input_ids[-length:] for row, length in pairs]
+    first = first_decoder_token(model)
     logits = cast(Any, model)(
         input_ids=pad(contexts, pad_token_id, model.device),
         attention_mask=pad([[1] * len(ids) for ids in contexts], 0, model.device),
-        decoder_input_ids=pad([[_first_token(model), *reply[:-1]] for reply in replies], pad_token_id, model.device),
+        decoder_input_ids=pad([[first, *reply[:-1]] for reply in replies], pad_token_id, model.device),
     ).logits
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     tokens = [torch.tensor(reply, device=model.device) for reply in replies]
     return [_log_likelihood(row[: len(ids)], ids) for row, ids in zip(logits, tokens, strict=True)]
 
 
-def _first_token(model: PreTrainedModel) -> int:
-    """Return the token that the decoder of an encoder-decoder reads first, as `generate` chooses it."""
+def first_decoder_token(model: PreTrainedModel) -> int:
+    """Return the token that the decoder of an encoder-decoder reads first, as `generate` chooses it.
+
+    Raises:
+        ValueError: when neither the model's configuration nor its decoding options name one.
+    """
     config: Any = model.generation_config
-    first: int = config.bos_token_id if config.decoder_start_token_id is None else config.decoder_start_token_id
-    return first
+    first = config.bos_token_id if config.decoder_start_token_id is None else config.decoder_start_token_id
+    if first is None:
+        raise ValueError(
+            "an encoder-decoder needs decoder_start_token_id in its generation_config.json or config.json, the token "
+            "that its decoder reads first; T5 takes its padding token, 0"
+        )
+    return int(first)

@@ -7,7 +7,8 @@ NO_REPEAT = "no_repeat_context_ngram_size"
 """Option: size of the n-grams of any turn, or of the reply so far, that are not generated again."""
 
 SELF_REPETITION = "self_repetition_penalty"
-"""Option: reduction of a token's logit for each token of the run from an earlier own turn that it would continue."""
+"""Option: reduction of the logit of a token that would continue a run (a sequence of tokens copied from an earlier turn
+of the same speaker), per token of the run."""
 
 FREQUENCY = "frequency_penalty"
 """Option: reduction of a token's logit for each occurrence in the reply so far."""
@@ -18,10 +19,10 @@ PRESENCE = "presence_penalty"
 OPTIONS = (NO_REPEAT, SELF_REPETITION, FREQUENCY, PRESENCE)
 
 LONGEST_RUN = 8
-"""Maximum length of a run."""
+"""Maximum length of a run, in tokens."""
 
 START = -1
-"""Virtual token before the first token of a turn, so that beginnings are runs too."""
+"""Virtual token before the first token of a turn, so that a run may begin at the start of a turn."""
 
 
 class NGramBlocker:
@@ -62,7 +63,7 @@ class NGramBlocker:
 
 
 class SelfRepetitionPenalty:
-    """Lengths of the runs from earlier turns of the same speaker that each token would continue.
+    """Computes, for each token, the length of the run from an earlier turn of the same speaker that it would continue.
 
     The run length of a token t is the largest m, up to `LONGEST_RUN`, such that the last m tokens of the reply, whose
     start counts as one token, occur before a t in one of the turns.

@@ -1,4 +1,4 @@
-"""Compute linear layers, activations and norms of a model, as fast as torch can."""
+"""Functions that compute linear layers, activations and norms of a model fast."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -83,7 +83,10 @@ def _packed(ordered: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
 
 
 def make_activation(module: nn.Module) -> Product:
-    """Return an activation; that of GPT-2, which transformers computes in seven steps, is torch's fused GELU."""
+    """Return the function of an activation module; for GPT-2 it is torch's fused GELU.
+
+    transformers computes the same in seven operations.
+    """
     if type(module) in (NewGELUActivation, GELUTanh):
         return partial(functional.gelu, approximate="tanh")
     return module

@@ -34,8 +34,8 @@ class SequenceChunk:
 class RaggedAttention:
     """Attention of the chunks of one step; see `attention.Attend`. New keys and values are written into the cache.
 
-    Each sequence attends separately, over as many tokens as it has read. On a CPU, neither padding to the longest nor
-    gathering all keys and values in one tensor is faster: reading them from memory takes most of the time.
+    Each sequence attends separately, over as many tokens as it has read. On a CPU, padding to the longest sequence
+    or gathering all keys and values in one tensor would not be faster, because reading them from memory dominates.
     """
 
     def __init__(self, chunks: Sequence[SequenceChunk], cache: KVCache) -> None:
@@ -61,7 +61,7 @@ class RaggedAttention:
 
 
 class _Plan:
-    """Division of the chunks of one step into single tokens and blocks, for layers with the same window."""
+    """Division of the chunks of one step into single tokens and longer blocks, for all layers with the same window."""
 
     def __init__(self, chunks: Sequence[SequenceChunk], device: torch.device, window: int | None) -> None:
         ends = [0, *accumulate(len(chunk.input_ids) for chunk in chunks)]
@@ -69,7 +69,7 @@ class _Plan:
         several = [n for n, chunk in enumerate(chunks) if len(chunk.input_ids) > 1]
         self.blocks = [_Block.of(chunks[n], ends[n], window, device) for n in several]
         self.singles = [(chunks[n].slot, chunks[n].start + 1) for n in single]
-        """Slots and numbers of keys of single tokens."""
+        """Slot and number of keys of each single token."""
         self.firsts = [0 if window is None else max(0, stop - window) for _, stop in self.singles]
         self.tokens = torch.tensor([ends[n] for n in single], dtype=torch.long, device=device)
         targets = [(slot, stop - 1) for slot, stop in self.singles]
@@ -79,7 +79,7 @@ class _Plan:
 def _attend_singly(
     plan: _Plan, queries: Tensor, keys: Tensor, values: Tensor, cached: tuple[Tensor, Tensor], layer: AttentionLayer
 ) -> Tensor:
-    """Return the attention output of the single tokens."""
+    """Write the keys and values of the single tokens to the cache, and return their attention output."""
     for part, new in zip(cached, (keys, values), strict=True):
         part[plan.slots, :, plan.positions] = new
     outputs = []
@@ -91,9 +91,10 @@ def _attend_singly(
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """Several tokens of one sequence, from `begin` to `end` of the tokens of a step, that attend in one product.
+    """A chunk of T tokens of one sequence, whose attention is computed in one product.
 
-    They are at `start` and after it in the sequence, and see the keys from `first` of the (T, keys) mask.
+    The tokens have the indices from `begin` up to `end` in the step, and positions from `start` in the sequence. They
+    attend to the cached keys from position `first` on, as far as `mask` (T, keys) is true.
     """
 
     slot: int
@@ -121,7 +122,7 @@ class _Block:
         layer: AttentionLayer,
         output: Tensor,
     ) -> None:
-        """Write the attention output of these tokens to their rows of `output` (N, H, D)."""
+        """Write the keys and values of these tokens to the cache, and their attention output to `output` (N, H, D)."""
         tokens = slice(self.begin, self.end)
         stop = self.start + self.end - self.begin
         for part, new in zip(cached, (keys, values), strict=True):

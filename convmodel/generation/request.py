@@ -34,7 +34,7 @@ class GenerationRequest:
         token_type_ids: as many token types, the last of which is the type of the reply's tokens; None for a model
             without types.
         config: complete configuration, with only options that `options.engine_supports` accepts.
-        seed: seed of this reply alone. The same request with the same seed gives the same reply beside any others.
+        seed: seed of this reply alone. The reply to a request with a seed does not depend on the other requests.
         stop: called with each token of the reply; returns whether the reply ends after it.
         scored: whether to compute the reply's log-likelihood.
         history_ids: token ids of each turn of the whole conversation, for the options of `penalties`.
@@ -56,7 +56,7 @@ class GenerationRequest:
 
     @property
     def types(self) -> Sequence[int]:
-        """As many types as ids; `NO_TYPE` if there are none."""
+        """Token types, as many as ids; all `NO_TYPE` for a request without types."""
         return [NO_TYPE] * len(self.input_ids) if self.token_type_ids is None else self.token_type_ids
 
 
@@ -83,7 +83,7 @@ class RequestState:
 
     @property
     def per_token(self) -> float:
-        """`log_likelihood` divided by the number of its tokens."""
+        """`log_likelihood` divided by the number of tokens that it sums over."""
         return self.log_likelihood / max(1, len(self.tokens) + (self.finish == "end"))
 
     def cancel(self) -> None:
@@ -97,7 +97,8 @@ class CacheSlot:
 
     Args:
         last_used: engine step in which the slot last read a token.
-        adapter: index of the adapter with which its tokens were read; keys and values of another are other ones.
+        adapter: index of the adapter with which its tokens were read; they cannot be reused with another
+            adapter.
         state: the request that runs in the slot; None while the slot is idle.
     """
 
@@ -116,14 +117,14 @@ class CacheSlot:
         return self.state is not None and bool(self.state.tokens)
 
     def shared_length(self, request: GenerationRequest) -> int:
-        """Return the number of leading tokens that a request can reuse; its last token is always read anew."""
+        """Return the number of cached leading tokens that a request can reuse, without the request's last token."""
         if self.adapter != request.adapter:
             return 0
         limit = min(len(self.ids), len(request.input_ids) - 1)
         return min(_common_length(self.ids, request.input_ids, limit), _common_length(self.types, request.types, limit))
 
     def future_shared_length(self, request: GenerationRequest) -> int:
-        """Like `shared_length`, counting this slot's pending tokens as already cached."""
+        """Return the `shared_length` after this slot has read its pending tokens."""
         ids, types = self.ids + self.pending_ids, self.types + self.pending_types
         future = CacheSlot(self.index, ids, types, adapter=self.adapter)
         return future.shared_length(request)

@@ -1,4 +1,4 @@
-"""Sample the next tokens of many replies from their logits, each exactly as it would be sampled alone."""
+"""Sample the next tokens of many replies from their logits, each the same as if it were sampled alone."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -70,7 +70,7 @@ class SequenceSampler:
         return logits
 
     def ends_among(self, vocabulary: int) -> list[int]:
-        """Return the end tokens within the vocabulary; a configuration may name others."""
+        """Return the end tokens with ids below `vocabulary`; a configuration may name ids that the model lacks."""
         return [token for token in self._ends if token < vocabulary]
 
     def append(self, token: int) -> None:
@@ -95,7 +95,7 @@ def sample(samplers: Sequence[SequenceSampler], logits: Tensor) -> list[int]:
         warped = _warpers(*warps)(cast(torch.LongTensor, scores), cast(torch.FloatTensor, scores[indices]))
         probabilities = warped.softmax(-1)
         overflowed = probabilities[:, 0].isnan().tolist()
-        # A temperature so small that scores overflow makes a whole row NaN: then the likeliest token stays.
+        # If the temperature is so small that scores overflow, a whole row is NaN; the likeliest token is then kept.
         for index, row, is_nan in zip(indices, probabilities, overflowed, strict=True):
             if not is_nan:
                 tokens[index] = int(torch.multinomial(row, 1, generator=samplers[index].generator))
@@ -122,7 +122,7 @@ def _penalized(samplers: Sequence[SequenceSampler], logits: Tensor) -> Tensor:
 
 
 def _penalized_by_count(samplers: Sequence[SequenceSampler], logits: Tensor) -> Tensor:
-    """Return logits (B, V) less the frequency and presence penalties of all replies; the same tensor without any."""
+    """Return logits (B, V) minus the frequency and presence penalties; the same tensor without penalties."""
     rows: list[int] = []
     tokens: list[int] = []
     amounts: list[float] = []

@@ -1,1 +1,1 @@
-"""Metrics of replies, rankings and likelihoods: counts that a `Metric` sums and divides once; nan without any."""
+"""Metrics of replies, rankings and likelihoods: a `Metric` sums counts, then divides once."""

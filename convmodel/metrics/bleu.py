@@ -43,12 +43,16 @@ class Bleu:
             ) from error
 
     def counts(self, reply: str, gold: str) -> list[int]:
-        """Return the 2 + 2 x 4 counts of a reply: its tokens, gold tokens, matching n-grams and own n-grams."""
+        """Return the 2 + 2 x 4 counts of a reply: tokens, gold tokens, and n-grams per length.
+
+        The last two groups have one count for each n-gram length of 1 to 4: the n-grams that the reply shares with the
+        gold reply, then all n-grams of the reply.
+        """
         score = self._bleu.corpus_score([reply], [[gold]])
         return [score.sys_len, score.ref_len, *score.counts, *score.totals]
 
     def score(self, sums: np.ndarray) -> np.ndarray:
-        """Return BLEU (...), from 0 to 100, of summed counts (..., 10); nan without replies."""
+        """Return BLEU (...), from 0 to 100, of summed counts (..., 10); nan if there are no gold tokens."""
         scores = []
         for reply_length, gold_length, *counts in sums.reshape(-1, BLEU_COUNTS).astype(np.int64).tolist():
             matching = counts[:ORDERS]
@@ -87,7 +91,7 @@ def _character_ngrams(text: str, n: int) -> Counter[str]:
 
 
 def chrf(sums: np.ndarray) -> np.ndarray:
-    """Return chrF2 (...), from 0 to 100, of summed counts (..., 18); nan without gold replies."""
+    """Return chrF2 (...), from 0 to 100, of summed counts (..., 18); nan if the gold replies have no characters."""
     in_reply, in_gold, shared = (sums[..., i::3].astype(np.float64) for i in range(3))
     counted = (in_reply > 0) & (in_gold > 0)
     orders = np.maximum(counted.sum(axis=-1), 1)

@@ -19,10 +19,10 @@ CHUNK = 1 << 22
 
 
 def resample(metrics: Sequence[Metric], *, resamples: int, seed: int) -> list[np.ndarray]:
-    """Return the values (R,) of each of some metrics of the same units over R resamples.
+    """Return, for each metric, its values (R,) on R resamples of the units. All metrics must have the same units.
 
-    A value is nan where a resample has nothing to measure; with a single unit all values are nan. Equal seeds and
-    numbers of units give equal resamples.
+    A value is nan if the denominator of the metric is 0 in the resample. With a single unit all values are nan.
+    Equal seeds and numbers of units give equal resamples.
     """
     if not metrics or len(metrics[0].rows) < 2:  # all resamples of a single unit are equal
         return [np.full(resamples, math.nan) for _ in metrics]
@@ -53,8 +53,9 @@ def percentile_interval(values: np.ndarray, confidence: float = 0.95) -> tuple[f
 def p_value(differences: np.ndarray) -> float:
     """Return the two-sided p-value of a difference, from its resampled values.
 
-    It is twice the share of resamples on the other side of 0, including the observed value, so that it agrees with the
-    interval. Resamples with a difference of 0 count on both sides.
+    The p-value is twice the share of resamples with a sign opposite to that of most resamples. The observed value is
+    counted as one more resample. The p-value therefore agrees with the percentile interval. Resamples with a difference
+    of 0 count on both sides. Without resamples other than nan it is nan.
     """
     known = differences[~np.isnan(differences)]
     if not len(known):
@@ -64,9 +65,10 @@ def p_value(differences: np.ndarray) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values adjusted for multiple tests: the probability of at least one false positive among all tests.
+    """Return p-values adjusted for multiple tests, such that the family-wise error rate is controlled.
 
-    Source: Holm 1979, "A Simple Sequentially Rejective Multiple Test Procedure". nan is kept and not counted.
+    Source: Holm 1979, "A Simple Sequentially Rejective Multiple Test Procedure". nan stays nan and is not
+    counted as a test.
     """
     order = sorted((p, i) for i, p in enumerate(p_values) if not math.isnan(p))
     adjusted = list(p_values)

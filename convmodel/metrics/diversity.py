@@ -12,14 +12,14 @@ Units = Sequence[Sequence[str]]
 """The texts of each unit of the bootstrap."""
 
 Estimate = tuple[float, np.ndarray]
-"""A value, and (U,) the influence of each unit; the mean of the influences is the value."""
+"""The value of a statistic, and the influences (U,) of the units, whose mean is the value."""
 
 
 def distinct(units: Units, n: int) -> Estimate:
-    """Return the number of distinct n-grams divided by that of all n-grams, with each unit's influence.
+    """Return the number of distinct n-grams divided by the number of all n-grams, with each unit's influence.
 
-    The value is nan without an n-gram. It decreases with the number of words, so it is comparable only between equal
-    numbers of replies of similar length.
+    The value is nan if there are no n-grams. It decreases with the number of words, so it is comparable
+    only between equal numbers of replies of similar length.
 
     Source: arXiv:1510.03055, section 5.2 (Li et al. 2016).
     """
@@ -27,7 +27,7 @@ def distinct(units: Units, n: int) -> Estimate:
 
 
 def entropy(units: Units, n: int) -> Estimate:
-    """Return the entropy of the n-grams of all replies in nats, with each unit's influence; nan without an n-gram.
+    """Return the entropy of the n-grams of all replies in nats, with each unit's influence; nan if there are none.
 
     Unlike distinct-n, it depends on the frequencies of the n-grams.
 

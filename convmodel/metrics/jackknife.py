@@ -2,8 +2,9 @@
 
 The bootstrap is biased for statistics such as the number of distinct words: a resample lacks more than a third of the
 units, so that it has far fewer distinct words than the sample, and the percentiles may even exclude the value itself.
-The influences of the units can be summed instead: the jackknife's pseudo-values U x - (U - 1) x_without_unit. By the
-inequality of Efron and Stein (1981) their variance is not too small on average.
+The bootstrap therefore resamples the influences of the units, which can be summed. The influence of a unit is the
+jackknife's pseudo-value U x - (U - 1) x_without_unit, where x is the statistic of all U units. By the inequality of
+Efron and Stein (1981), the variance of the influences is not too small on average.
 
 Source: Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapter 11. For the number of species this
 is the jackknife of Heltshe and Forrester 1983.
@@ -16,16 +17,17 @@ from collections.abc import Callable, Hashable, Sequence
 import numpy as np
 
 Term = Callable[[np.ndarray], np.ndarray]
-"""A function from an array of counts of types to their contributions to a total; 0 for a count of 0."""
+"""A function from the counts of types (distinct items) to the terms of a sum, one per type; 0 for a count of 0."""
 
 Statistic = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""A function from the total of all terms and the total count to the value of the statistic."""
+"""A function from the sum of all terms and the sum of all counts to the value of the statistic."""
 
 
 def jackknife(unit_counts: Sequence[Counter[Hashable]], term: Term, statistic: Statistic) -> tuple[float, np.ndarray]:
-    """Return a statistic of the counts of each type in U units, and the units' pseudo-values (U,).
+    """Return the statistic of all U units, and the units' pseudo-values (U,).
 
-    The pseudo-values are shifted to have the statistic as mean.
+    `unit_counts` has the number of occurrences of each type in each unit. The pseudo-values are shifted such that their
+    mean is the statistic.
     """
     all_counts: Counter[Hashable] = Counter()
     for unit in unit_counts:
@@ -48,7 +50,7 @@ def jackknife(unit_counts: Sequence[Counter[Hashable]], term: Term, statistic: S
 
 
 def presence(counts: np.ndarray) -> np.ndarray:
-    """Return 1 for each type that occurs; the total is the number of distinct types."""
+    """Return 1 for each type that occurs, else 0; the sum is the number of distinct types."""
     return (counts > 0).astype(np.float64)
 
 
@@ -59,7 +61,7 @@ def c_log_c(counts: np.ndarray) -> np.ndarray:
 
 
 def repeated_count(counts: np.ndarray) -> np.ndarray:
-    """Return c for each type that occurs more than once, else 0; the total counts all repeated occurrences."""
+    """Return the count of each type that occurs more than once, else 0."""
     return np.where(counts > 1, counts, 0.0)
 
 

@@ -1,4 +1,4 @@
-"""Loss, perplexity and bits per character of summed log-likelihoods; sums stay in log space until the end."""
+"""Loss, perplexity and bits per character, computed from summed negative log-likelihoods."""
 
 import math
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ LARGEST_LOSS = 700.0
 
 @dataclass
 class TokenCounts:
-    """The summed loss of all predicted tokens, in nats, and their number; divided once at the end."""
+    """The summed loss of all predicted tokens, in nats, and their number."""
 
     total: float = 0.0
     tokens: int = 0
 
     def add(self, total: float, tokens: int) -> None:
-        """Add the sums of a batch."""
+        """Add the summed loss of a batch, in nats, and its number of predicted tokens."""
         self.total += total
         self.tokens += tokens
 
@@ -35,9 +35,10 @@ class TokenCounts:
 
 
 def perplexity(sums: np.ndarray) -> np.ndarray:
-    """Return perplexities (...) of (..., 2) summed nats and numbers of tokens: exp of the mean nats per token.
+    """Return the perplexity (...), exp of the mean nats per token, of summed nats and numbers of tokens (..., 2).
 
-    Per word they are comparable between vocabularies. One that overflows a float is infinite; without tokens it is nan.
+    If words are counted instead of tokens, perplexities are comparable between vocabularies. A perplexity that
+    overflows a float is infinite; without tokens it is nan.
     """
     loss = ratio(sums)
     return np.where(loss > LARGEST_LOSS, math.inf, np.exp(np.minimum(loss, LARGEST_LOSS)))

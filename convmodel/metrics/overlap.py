@@ -9,7 +9,7 @@ from convmodel.metrics.words import answer_words, words
 def f1(reply: str, gold: str) -> float:
     """Return the harmonic mean of precision and recall of words, regardless of order, from 0 to 1.
 
-    It is 0 if a text has no words. As in SQuAD and ParlAI, scores are averaged over replies.
+    The result is 0 if a text has no words. As in SQuAD and ParlAI, the caller averages it over replies.
 
     Source: SQuAD v1.1, arXiv:1606.05250, section 6.1; its normalisation is in `words.answer_words`.
     """
@@ -31,8 +31,8 @@ def rouge_l(reply: str, gold: str) -> float:
 def common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
     """Return the length of the longest common subsequence.
 
-    Source: Hyyrö 2004, "Bit-parallel LCS-length computation revisited": the bits of an int are a row of the dynamic
-    programming table.
+    Source: Hyyrö 2004, "Bit-parallel LCS-length computation revisited": each row of the dynamic
+    programming table is stored as the bits of one int.
     """
     positions: dict[str, int] = {}
     for position, token in enumerate(first):

@@ -1,8 +1,8 @@
 """Ranking metrics of scored candidates: ranks of the gold candidates, R_n@k, hits@k/n, MRR and the mean gold score.
 
-Ties count against the model: a candidate that is not below the gold one, because its score is equal or one of the two
-scores is nan, is ranked before it. So a model that gives all candidates the same score never ranks the gold one first,
-whatever its position in the pool.
+Ties count against the model: a candidate is ranked before the gold candidate unless its score is lower. A candidate is
+therefore ranked before the gold one if the scores are equal or if one of them is nan. So a model that
+gives all candidates the same score never ranks the gold one first, whatever its position in the pool.
 """
 
 import math
@@ -24,9 +24,10 @@ Rows = np.ndarray | Sequence[npt.ArrayLike]
 
 @dataclass(frozen=True)
 class ExampleRanks:
-    """The ranks of the gold candidates of one example, counted from 1, best first, and their mean score.
+    """The ranks of the gold candidates of one example.
 
-    `pool` is C, the number of candidates.
+    `ranks` count from 1, best first; `pool` is the number of candidates; `gold_score` is the mean score of the gold
+    candidates.
     """
 
     ranks: tuple[int, ...]
@@ -38,8 +39,8 @@ def rank(scores: Rows, gold: Rows) -> list[ExampleRanks]:
     """Return the ranks of each example's gold candidates; ties and nan count against the model.
 
     Args:
-        scores: (B, C), higher is better, or B pools of different sizes.
-        gold: for each of the B examples the column of the gold candidate, counted from 0, or the columns of several.
+        scores: (B, C), or B sequences of different lengths: the score of each candidate; higher is better.
+        gold: for each of the B examples the column of its gold candidate, from 0, or a sequence of columns.
 
     Raises:
         ValueError: when an example has no gold candidate, has only gold candidates, or a column is out of range.
@@ -50,9 +51,10 @@ def rank(scores: Rows, gold: Rows) -> list[ExampleRanks]:
 
 
 def ranks_of(scores: np.ndarray, gold: np.ndarray) -> np.ndarray:
-    """Return the ranks (B,) of the gold candidates of (B, C) scores: a vectorized `rank` for use in training.
+    """Return the ranks (B,), from 1, of one gold candidate per example: a vectorized `rank` for use in training.
 
-    The columns `gold` (B,) count from 0. R_C@k of the batch is `(ranks_of(scores, gold) <= k).mean()`.
+    `scores` are (B, C), and `gold` (B,) are the columns of the gold candidates, from 0. R_C@k of the batch
+    is `(ranks_of(scores, gold) <= k).mean()`.
     """
     scores = np.asarray(scores)
     gold = np.asarray(gold)
@@ -63,9 +65,10 @@ def ranks_of(scores: np.ndarray, gold: np.ndarray) -> np.ndarray:
 
 
 def gold_ranks(scores: np.ndarray, columns: Sequence[int]) -> tuple[int, ...]:
-    """Return the ranks of the gold candidates in some distinct columns of the scores (C,) of one pool, best first.
+    """Return the ranks, from 1, best first, of the gold candidates among the scores (C,) of one example.
 
-    A rank is 1 plus the number of other candidates that are not below, and of gold candidates that are above.
+    `columns` are the distinct columns of the gold candidates. The rank of a gold candidate is 1, plus the number of
+    candidates that are not gold and not scored lower, plus the number of gold candidates that are scored higher.
     """
     gold = -np.sort(-scores[list(columns)])  # nan is sorted last
     others = np.delete(scores, list(columns))
@@ -74,7 +77,7 @@ def gold_ranks(scores: np.ndarray, columns: Sequence[int]) -> tuple[int, ...]:
 
 
 def recall(ranks: Sequence[int], k: int) -> float:
-    """Return R_n@k of one example: the share of its gold candidates among the first k. Source: arXiv:1506.08909."""
+    """Return R_n@k of one example: the share of its gold candidates with rank <= k. Source: arXiv:1506.08909."""
     return sum(rank <= k for rank in ranks) / len(ranks)
 
 
@@ -95,11 +98,11 @@ class Ranking:
     """Accumulates ranked examples, and computes ranking metrics over units (conversations).
 
     An example with fewer than k distractors is excluded from R_n@k and hits@k/n, because the first k candidates then
-    include a gold one whatever the scores. Without an included example the value is nan.
+    always include a gold one. If all examples are excluded the value is nan.
 
     Args:
         recall_at, hits_at: the values of k for R_n@k and hits@k/n.
-        pool: the n in these names; by default the pool size of the included examples.
+        pool: the n in the names of the metrics; by default the number of candidates of the included examples.
 
     Raises:
         ValueError: when a k is not an integer of at least 1.
@@ -120,7 +123,9 @@ class Ranking:
         self._unit_indices: dict[Hashable, int] = {}
 
     def add(self, examples: Sequence[ExampleRanks], units: Sequence[Hashable]) -> None:
-        """Add the results of `rank`, each with its conversation; rows of metrics are in the order of conversations.
+        """Add the results of `rank`, with the unit (conversation) of each.
+
+        The rows of the metrics are in the order in which the units were first added.
 
         Raises:
             ValueError: when the numbers of units and examples differ.
@@ -186,7 +191,7 @@ def _rank_example(index: int, scores: npt.ArrayLike, gold: npt.ArrayLike) -> Exa
     if not 0 < len(set(columns)) == len(columns) < len(pool):
         raise ValueError(
             f"example {index} has the gold columns {columns} of {len(pool)} candidates: at least one is needed, each"
-            " is named once, and at least one candidate must not be gold; leave examples out that have no such"
+            " is named once, and at least one candidate must not be gold; leave out examples that lack either"
         )
     with np.errstate(invalid="ignore", over="ignore"):  # the mean may be undefined
         return ExampleRanks(gold_ranks(pool, columns), len(pool), float(pool[columns].mean()))

@@ -1,4 +1,4 @@
-"""Repetition of tokens and n-grams: within a text, and from its context."""
+"""Repetition of tokens and n-grams, within a text and from its context."""
 
 from collections.abc import Sequence
 
@@ -8,16 +8,17 @@ from convmodel.metrics.words import Token, ngrams, words
 def count_repeats(tokens: Sequence[Token], n: int) -> tuple[int, int]:
     """Return the number of n-grams of a text that occur earlier in it, and the number of all its n-grams.
 
-    Their ratio, averaged over continuations, is seq-rep-n. Source: arXiv:1908.04319, section 6.
+    The mean ratio of the two over continuations is seq-rep-n. Source: arXiv:1908.04319, section 6.
     """
     text_ngrams = ngrams(tokens, n)
     return len(text_ngrams) - len(set(text_ngrams)), len(text_ngrams)
 
 
 def in_last_n(tokens: Sequence[int], before: Sequence[int], window: int) -> list[bool]:
-    """Return for each of T tokens whether it is among the `window` tokens before it; token t follows `before[:t]`.
+    """Return, for each token t, whether it is among the last `window` tokens of `before[:t]`.
 
-    The share over a model's most probable next tokens is rep/l, where l is the window.
+    If `tokens` are a model's most probable next tokens and `before` is the text, the share of true values is rep/l,
+    where l is the window.
 
     Source: arXiv:1908.04319, section 6.
     """
@@ -31,7 +32,10 @@ def in_last_n(tokens: Sequence[int], before: Sequence[int], window: int) -> list
 
 
 def count_repeats_within(reply: str, n: int) -> tuple[int, int]:
-    """Return the same counts for the words of a reply; unlike in seq-rep-n they are summed before the division."""
+    """Return the counts of `count_repeats` for the words of a reply.
+
+    Unlike in seq-rep-n, the counts are summed over replies before the division.
+    """
     return count_repeats(words(reply), n)
 
 

@@ -1,4 +1,4 @@
-"""Splitting texts into words, as most metrics see them, or into those over which question answering computes F1."""
+"""Splitting of texts into words: `words` for most metrics, and `answer_words` for F1 as in question answering."""
 
 from collections.abc import Hashable, Sequence
 from itertools import islice
@@ -24,8 +24,8 @@ _SPACELESS = regex.compile(rf"([{SPACELESS}--\p{{M}}]\p{{M}}*)", flags=regex.VER
 def words(text: str) -> list[str]:
     """Return the words of a text for lengths, n-grams and ROUGE-L; an empty list for a text of only punctuation.
 
-    Words are lower-cased runs of letters, marks and digits, with apostrophes inside them ("don't" is one); single
-    characters, with their marks, of scripts without spaces; and runs of other symbols (emoji).
+    A word is one of: a lower-cased run of letters, marks and digits, with apostrophes inside it ("don't" is one word);
+    a single character, with its marks, of a script without spaces; a run of other symbols (emoji).
     """
     return list(_WORD.findall(text.lower().replace("’", "'")))
 
@@ -33,8 +33,8 @@ def words(text: str) -> list[str]:
 def answer_words(text: str) -> list[str]:
     """Return the words of a text normalised as in SQuAD and ParlAI: lower case, without punctuation and a/an/the.
 
-    Punctuation is deleted, Unicode's too: "don't" is "dont". In scripts without spaces each character is a word; for
-    English in ASCII the words are SQuAD's.
+    Punctuation is deleted, including that outside ASCII: "don't" becomes "dont". In scripts without spaces each
+    character is a word. For English text in ASCII the words equal those of SQuAD.
 
     Source: SQuAD v1.1, arXiv:1606.05250, section 6.1.
     """
@@ -43,7 +43,7 @@ def answer_words(text: str) -> list[str]:
 
 
 def end_of_words(text: str, count: int) -> int | None:
-    """Return the index after the first `count` words of a text; None if it has fewer, 0 for a count of 0."""
+    """Return the character index at which the first `count` words of a text end; None if it has fewer words."""
     if count == 0:
         return 0
     match = next(islice(_WORD.finditer(text.replace("’", "'")), count - 1, None), None)
@@ -56,6 +56,6 @@ def ngrams(tokens: Sequence[Token], n: int) -> list[tuple[Token, ...]]:
 
 
 def spaceless_share(texts: Sequence[str]) -> float:
-    """Return the share of letters that belong to scripts without spaces; 0 for a text without letters."""
+    """Return the share of letters that belong to scripts without spaces; 0 if the texts have no letters."""
     letters = sum(character.isalpha() for text in texts for character in text)
     return sum(len(_SPACELESS.findall(text)) for text in texts) / letters if letters else 0.0

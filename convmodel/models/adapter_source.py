@@ -109,7 +109,7 @@ class AdapterSource(ModelSource):
     def load(self, config: PretrainedConfig, *, dtype: torch.dtype, rows: int = 0) -> PreTrainedModel:
         """Return the base model with the adapter merged into its weights, in float32 before they become `dtype`.
 
-        The embeddings are made `rows` before the adapter is read, if they are fewer.
+        Embedding tables with fewer than `rows` rows are enlarged before the adapter is read.
 
         Raises:
             FileNotFoundError, ValueError: as for the base model, for an adapter of another model, and without peft.
@@ -140,7 +140,7 @@ def _merge_adapter(model: PreTrainedModel, folder: Path, *, title: str, base: st
 
     Args:
         title, base: names of adapter and model in errors.
-        rows: the number of embeddings that the tokenizer needs; the model's are made more before the adapter is read.
+        rows: number of embeddings that the tokenizer needs; smaller tables are enlarged before the adapter is read.
 
     Raises:
         ValueError: when the adapter belongs to another model.
@@ -172,7 +172,7 @@ def _merge_adapter(model: PreTrainedModel, folder: Path, *, title: str, base: st
 
 
 def _missing(adapted: nn.Module, names: Iterable[str]) -> list[str]:
-    """Return the names of weights of an adapter that were not loaded, by another name of theirs either."""
+    """Return the names of an adapter's weights that were not loaded, neither by this name nor by an alias."""
     weights = dict(adapted.named_parameters(remove_duplicate=False))
     loaded = {id(weight) for name, weight in weights.items() if name not in {*names}}
     parts = ("lora_", "trainable_tokens_delta", "modules_to_save")

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from convmodel.data.conversation import check_turns
 from convmodel.generation.causal_lm import reads_token_types
 from convmodel.generation.options import DecodingConfig, WindowBudget, reply_budget
-from convmodel.generation.padded import score_rows
+from convmodel.generation.padded import first_decoder_token, score_rows
 from convmodel.models.card import CONVERSATIONS
 from convmodel.models.conversation_inputs import (
     ConversationModelOutput,
@@ -53,6 +53,8 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
     def __init__(self, hf_model: PreTrainedModel, tokenizer: ConversationTokenizer, **layout_options: Any) -> None:
         asked = layout_options.get("layout", tokenizer.layout_options.layout)
         layout_options["layout"] = choose_for(hf_model.config.is_encoder_decoder, asked)
+        if hf_model.config.is_encoder_decoder:
+            first_decoder_token(hf_model)  # an error now, not when the first reply is generated
         if not reads_token_types(hf_model):
             layout_options["token_types"] = False
         tokenizer.choose_layout(**layout_options)

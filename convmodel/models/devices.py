@@ -108,9 +108,9 @@ def describe_choice(device: str | None, dtype: str | None, work: Work) -> str | 
 def release_openmp_threads() -> None:
     """End the worker threads that torch keeps for the thread that calls this; they come back when it needs them.
 
-    GNU's OpenMP counts the workers of all threads. While there are more than processors, every one of them goes to
-    sleep between two operations, and a thread that writes replies is nearly twice as slow for it, because another
-    once loaded the model. Elsewhere nothing is done.
+    GNU's OpenMP counts the workers of all threads. If there are more workers than processors, each of them sleeps
+    between two operations. A thread that generates replies is then nearly twice as slow, only because another thread
+    loaded the model. With other OpenMP libraries this function does nothing.
     """
     maps = Path("/proc/self/maps")
     if not maps.is_file():

@@ -94,7 +94,7 @@ class DocumentInputs:
 
 
 def no_room(decoding: DecodingConfig, meta: int, has_prompt: bool, max_body_length: int | None) -> str:
-    """Return an error message for a prompt, or a meta of `meta` tokens, that has no room in the window."""
+    """Return the error message for a prompt, or a meta of `meta` tokens, that does not fit in the window."""
     limit = decoding.config.max_new_tokens
     option = f"max_new_tokens={limit}" if limit is not None else f"max_length={decoding.config.max_length}"
     if has_prompt:

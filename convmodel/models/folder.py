@@ -81,7 +81,7 @@ def checked_source(name_or_path: str | os.PathLike[str], *, needs: str = "config
 
 @functools.cache
 def _tell_of_hub(name: str) -> None:
-    """Log once that the Hub is asked, which can take a while, unless the model was downloaded before."""
+    """Log once that the Hub is queried, which can take a while; say nothing if the model is in the cache."""
     is_known = any(try_to_load_from_cache(name, file) is not None for file in ("config.json", "selector.json"))
     if not is_known and not is_offline_mode():
         logger.warning("%s: no such folder here; asking the Hugging Face Hub", name)

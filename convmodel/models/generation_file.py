@@ -65,7 +65,7 @@ def check_token_ids(source: str, config: GenerationConfig, rows: int) -> None:
 
 
 def _numbers(value: Any) -> Iterator[int]:
-    """Yield the numbers in a value that is one, or a list, or a list of lists."""
+    """Yield the numbers in a value, which is a number, a list of numbers, or a list of lists of numbers."""
     for item in value if isinstance(value, list | tuple) else [value]:
         if isinstance(item, list | tuple):
             yield from _numbers(item)

@@ -143,7 +143,7 @@ class GgufSource(ModelSource):
 
 
 def _remove_beyond(tokenizer: PreTrainedTokenizerBase, count: int) -> None:
-    """Remove tokens that a file does not have: transformers adds GPT-2's <|endoftext|> to vocabularies of BPE."""
+    """Remove the tokens from index `count` on: transformers adds <|endoftext|> to BPE vocabularies that lack it."""
     spec = json.loads(tokenizer.backend_tokenizer.to_str())
     own = [token for token in spec["added_tokens"] if token["id"] < count]
     if len(own) < len(spec["added_tokens"]):
@@ -152,7 +152,7 @@ def _remove_beyond(tokenizer: PreTrainedTokenizerBase, count: int) -> None:
 
 @contextlib.contextmanager
 def _alone(name: str) -> Iterator[str]:
-    """Yield a folder with nothing but the file: transformers would mix in the other files of the file's own folder."""
+    """Yield a folder that contains only the file, because transformers also reads the other files of its folder."""
     file = Path(name).resolve()
     with tempfile.TemporaryDirectory() as folder:
         try:

@@ -32,7 +32,7 @@ from convmodel.tokens.text_tokenizer import AnyTokenizer, TextTokenizer
 
 
 class LanguageModel(ABC, Generic[AnyTokenizer]):
-    """A language model with its tokenizer; more tokens than the embeddings have rows make these grow."""
+    """A language model with its tokenizer; the embeddings are enlarged if the tokenizer has more tokens than rows."""
 
     tokenizer_class: ClassVar[type[TextTokenizer]]
     card_text: CardText

@@ -1,4 +1,4 @@
-"""Loading of configurations and weights of transformers, which fails where transformers would fill in or leave out."""
+"""Loading of transformers configurations and weights, with errors where transformers would guess or ignore values."""
 
 import contextlib
 import logging
@@ -68,7 +68,7 @@ def load_weights(
     title: str | None = None,
     **file_options: Any,
 ) -> PreTrainedModel:
-    """Load a model of transformers whose weights are whole, finite and those of its configuration.
+    """Load a model of transformers, and check that its weights are complete, finite and as configured.
 
     Args:
         auto_class: the class whose `from_pretrained` loads it.

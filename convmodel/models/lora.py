@@ -173,9 +173,9 @@ def embedding_tables(model: PreTrainedModel) -> dict[str, Any]:
 def _rows_by_module(
     model: PreTrainedModel, new_rows: range, ties: bool, whole: set[str]
 ) -> dict[str, list[int]] | None:
-    """Return the trained rows of embeddings and output layer by the last part of their names; tied ones are one.
+    """Return the trained rows of the embeddings and of the output layer, by the last part of their names.
 
-    Those whose names are in `whole` are left out.
+    Tied tables have one entry. Tables whose names are in `whole` are left out.
     """
     tables = [*embedding_tables(model)][: 1 if ties else 2] if len(new_rows) else []
     return {name: [*new_rows] for name in last_names(tables) - whole} or None

@@ -1,4 +1,4 @@
-"""Render a report as one self-contained HTML page: no scripts, no fonts and no images from elsewhere."""
+"""Render a report as one self-contained HTML page, without scripts and without external fonts or images."""
 
 from functools import cache
 from importlib.resources import files
@@ -8,9 +8,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 
 def render_page(template: str, *, title: str, **values: Any) -> str:
-    """Render a template of `reports/templates` with the shared skeleton and style sheet.
+    """Render a template of `reports/templates` with the shared page layout and style sheet.
 
-    Every text of `values`, the template's variables, is escaped, so text from the data never becomes markup.
+    `values` are the variables of the template. All of their texts are escaped, so that data cannot become markup.
     """
     return _environment().get_template(template).render(title=title, style=_style(), **values) + "\n"
 

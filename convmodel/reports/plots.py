@@ -1,4 +1,4 @@
-"""Histograms as inline SVG in the colours of the page's style sheet, light or dark."""
+"""Histograms as inline SVG, whose colours are variables of the page's light or dark style sheet."""
 
 import html
 import io
@@ -24,7 +24,7 @@ VARIABLES = dict(zip((INK, FAINT, *SERIES), NAMES, strict=True))
 
 STYLE: Any = {
     "svg.fonttype": "none",  # texts remain texts, in the page's font
-    "svg.hashsalt": "convmodel",  # the same values give the same SVG
+    "svg.hashsalt": "convmodel",  # makes ids deterministic, so that equal values give equal SVG
     "font.size": 10,
     **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), INK),
     **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), FAINT),
@@ -34,7 +34,14 @@ STYLE: Any = {
 
 @dataclass(frozen=True)
 class Histogram:
-    """Series of values whose distributions are drawn, in so many equal bins; when `bins` is None, around integers."""
+    """Histogram of one or more series of values.
+
+    Args:
+        title: title of the figure.
+        label: label of the horizontal axis.
+        series: values by the name of the series.
+        bins: number of equal bins; None for integer values, whose bins are centred on integers.
+    """
 
     title: str
     label: str
@@ -43,13 +50,13 @@ class Histogram:
 
 
 def length_histogram(label: str, texts: Sequence[str], gold: Sequence[str]) -> Histogram:
-    """Return the distribution of the words of the model's texts and of the gold ones."""
+    """Return a histogram of the numbers of words of the model's texts and of the gold texts."""
     series = {"model": [len(words(text)) for text in texts], "gold": [len(words(text)) for text in gold]}
     return Histogram("Length", label, series, bins=None)
 
 
 def histogram_svg(histogram: Histogram) -> str:
-    """Draw a histogram of raw values, as `shares_svg` does; values that are not finite are left out."""
+    """Return a histogram as SVG, drawn by `shares_svg`. Values that are not finite are left out."""
     edges = bin_edges(histogram.series, histogram.bins)
     shares = {}
     for name, values in histogram.series.items():
@@ -59,7 +66,7 @@ def histogram_svg(histogram: Histogram) -> str:
 
 
 def bin_edges(series: Mapping[str, Sequence[float]], bins: int | None) -> np.ndarray:
-    """Return the edges of bins that hold all values; when `bins` is None, edges lie halfway between integers."""
+    """Return the edges of bins that contain all values. If `bins` is None, edges are halfway between integers."""
     values = np.array([value for of_series in series.values() for value in of_series if math.isfinite(value)])
     low, high = (values.min(), values.max()) if len(values) else (0.0, 1.0)
     if bins is not None:
@@ -80,13 +87,17 @@ def shares_svg(
     mark: tuple[str, float] | None = None,
     integers: bool = False,
 ) -> str:
-    """Draw the shares of values in bins, as an `<svg>` element without a size; equal values give equal text.
+    """Draw a histogram of shares, and return it as an `<svg>` element without width and height.
+
+    Equal arguments give equal text.
 
     Args:
         title: name of the figure for screen readers; the page prints it as the caption.
         edges: (N + 1,) edges of the bins.
-        series: (N,) the share of each bin, by the name of the series; the first series is filled.
-        mark: name and position of a vertical line.
+        series: (N,) shares of the values in each bin, by the name of the series. The first series is filled.
+        label: label of the horizontal axis.
+        mark: name and position of a vertical line, or None.
+        integers: whether the ticks of the horizontal axis are integers.
     """
     with rc_context(STYLE):
         figure = Figure(figsize=(4.2, 2.5), layout="constrained")
@@ -106,7 +117,7 @@ def _draw(
     mark: tuple[str, float] | None,
 ) -> None:
     for index, (name, shares) in enumerate(series.items()):
-        # For matplotlib a text between dollar signs is a formula, and a leading underscore hides an entry.
+        # Matplotlib reads text between dollar signs as a formula, and hides legend entries with a leading underscore.
         label = name.replace("$", r"\$").removeprefix("_")
         style: dict[str, Any] = {"color": SERIES[index % len(SERIES)], "label": label}
         if index == 0:
@@ -123,7 +134,7 @@ def _draw(
 
 
 def _inline(document: str, title: str) -> str:
-    """Return the `<svg>` element of a document, with the page's colours and a name for screen readers."""
+    """Return the `<svg>` element of an SVG document, with the page's colours and `title` for screen readers."""
     element = document[document.index("<svg") :]
     element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL)
     for size in ("width", "height"):

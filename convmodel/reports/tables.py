@@ -1,4 +1,4 @@
-"""Tables that the terminal and the HTML page of a report share, and their printing on a terminal of any width."""
+"""Tables of reports, for the terminal and the HTML page, and their printing on a terminal of any width."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,15 +20,16 @@ STYLES: Mapping[str, str] = {
     "fine": "bold green",
     "position": "cyan",
 }
-"""Terminal styles by the class names of `style.css`."""
+"""Terminal style for each class name of `style.css`."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A table cell that is not plain text.
+    """Table cell with a style or an explanation.
 
     Args:
-        style: a class of `style.css`, which is also a key of `STYLES`; unknown ones have no effect.
+        text: text of the cell.
+        style: class of `style.css` and key of `STYLES`; an unknown style has no effect.
         detail: explanation below the text, on the HTML page only.
     """
 
@@ -39,19 +40,19 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under a header. The first column holds names; a row of a single cell is the heading of a group of rows."""
+    """Table with a header. The first column has the names of rows. A row of one cell is the heading of further rows."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[str | Cell, ...], ...]
 
 
 def console_grid(table: Table, *, gap: int = 1, wrap: bool = True) -> Grid:
-    """Return a table for `rich`, without lines: box characters are two columns wide in some encodings.
+    """Return a table of `rich`, without lines, because box characters are two columns wide in some encodings.
 
     Args:
-        table: rows in a group are indented below the group's heading.
+        table: the table; rows under a heading are indented.
         gap: spaces between columns.
-        wrap: whether every column may wrap on a narrow terminal; otherwise only the last one may.
+        wrap: whether all columns may wrap on a narrow terminal; otherwise, only the last one.
     """
     grid = Grid(box=None, show_edge=False, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
     for index, name in enumerate(table.header):
@@ -72,7 +73,7 @@ def console_grid(table: Table, *, gap: int = 1, wrap: bool = True) -> Grid:
 
 
 def column_groups(table: Table, width: int) -> list[Table]:
-    """Split a table of texts into tables of as many columns as fit into `width` beside the names."""
+    """Split a table into tables that fit in `width` characters, each with the column of names and some others."""
     widths = [max(map(len, map(str, column))) + 1 for column in zip(table.header, *table.rows, strict=True)]
     fitting = max(1, (width - widths[0]) // max(widths[1:]))
     parts = [slice(start, start + fitting) for start in range(1, len(table.header), fitting)]
@@ -80,7 +81,7 @@ def column_groups(table: Table, width: int) -> list[Table]:
 
 
 def print_wrapped(text: Text, console: Console, *, indent: int = 0) -> None:
-    """Print a text over as many lines as it needs, without trailing spaces."""
+    """Print a text wrapped to the width of the console, without trailing spaces."""
     for line in text.wrap(console, max(console.width - indent, 10)):
         line.rstrip()
         console.print(Text(" " * indent) + line, soft_wrap=True)

@@ -1,1 +1,1 @@
-"""Contexts in, replies out: generative, retrieval and hybrid responders."""
+"""Responders, which reply to contexts by generation, by selection among candidates, or by both."""

@@ -1,4 +1,4 @@
-"""Candidate pools of a chooser: searched by vectors encoded in advance, or scored together with each context."""
+"""Candidate pools of a chooser: encoded in advance and searched by vectors, or scored together with each context."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -11,19 +11,19 @@ from convmodel.models.selection.search.exact import TopK
 from convmodel.models.selection.selector import Selector
 
 ScoredNumbers = list[tuple[int, float]]
-"""Numbers of candidates and their scores, best first; equal scores by increasing number."""
+"""Pairs of a candidate's number and its score, best first. Equal scores are sorted by number."""
 
 
 class EncodedCandidates(Protocol):
     """Candidates that were encoded once: an index on disk, or a list in memory.
 
-    For a fused selector they also have `parts`, as `CandidateIndex`.
+    The candidates of a fused selector also have the method `parts` of `CandidateIndex`.
     """
 
     def __len__(self) -> int: ...
 
     def search(self, contexts: Any, k: int) -> TopK:
-        """Return the k best candidates for each of B contexts; the ids are numbers of candidates."""
+        """Return the k best candidates for each of B contexts. The ids of the result are the candidates' numbers."""
 
     def text(self, number: int) -> str: ...
 
@@ -31,7 +31,7 @@ class EncodedCandidates(Protocol):
 
 
 class VectorPool:
-    """Candidates that are searched by their vectors; the selector encodes contexts."""
+    """Candidates that were encoded in advance. A search encodes the context and compares the vectors."""
 
     def __init__(self, selector: SearchingSelector, candidates: EncodedCandidates) -> None:
         self._selector = selector
@@ -49,14 +49,14 @@ class VectorPool:
         return list(zip(top.ids[0].tolist(), top.scores[0].tolist(), strict=True))
 
     def parts(self, context: Sequence[str], persona: Sequence[str], numbers: Sequence[int]) -> Parts:
-        """Return the addends of candidates' scores, by feature; nothing for a selector that is not fused."""
+        """Return the summands of each candidate's score by feature; empty mappings if the selector is not fused."""
         encoded = self._encode(context, persona)
         if isinstance(encoded, FusedContexts) and isinstance(self._candidates, CandidateIndex | CandidateSet):
             return self._candidates.parts(encoded, numbers)
         return [{} for _ in numbers]
 
     def _encode(self, context: Sequence[str], persona: Sequence[str]) -> SearchContexts:
-        """Encode a context, or return what the last call with the same one returned."""
+        """Encode a context. The result of the last call is reused if context and persona are the same."""
         key = (tuple(context), tuple(persona))
         last = self._encoded
         if last is None or last[0] != key:
@@ -65,7 +65,7 @@ class VectorPool:
 
 
 class JointPool:
-    """A few candidates that a selector reads together with each context, as a cross-encoder does."""
+    """Candidates that a selector, such as a cross-encoder, reads together with each context."""
 
     def __init__(
         self, selector: Selector, texts: Sequence[str], metadata: Sequence[Mapping[str, Any] | None] | None
@@ -104,7 +104,12 @@ def make_pool(
     candidates: EncodedCandidates | Pool | Sequence[str],
     metadata: Sequence[Mapping[str, Any] | None] | None = None,
 ) -> Pool:
-    """Make a pool of candidates; texts, with metadata of each, are encoded now if the selector can search.
+    """Make a pool of candidates. Texts are encoded now if the selector encodes candidates in advance.
+
+    Args:
+        selector: the selector that scores the candidates.
+        candidates: encoded candidates, texts, or a pool, which is returned unchanged.
+        metadata: metadata of each text, or None.
 
     Raises:
         TypeError: for encoded candidates with a selector that does not encode candidates, or a text of another type.

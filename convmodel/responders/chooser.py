@@ -1,4 +1,4 @@
-"""`Chooser`: the responder that selects replies among given candidates with a Selector."""
+"""`Chooser`: a responder that selects the reply among given candidates with a `Selector`."""
 
 import os
 import secrets
@@ -23,16 +23,19 @@ from convmodel.tokens.speakers import sides_of
 
 
 class Chooser(ClosesOnExit):
-    """Replies with the best of given candidates.
+    """Responder that replies with the best of given candidates.
 
-    Options: `num_candidates`, the number of candidates of a reply (10); `allow_repeats`, whether a text of the
-    conversation may be selected again (false, unless all candidates were used already); `selection_temperature`: with 0
-    the best candidate is the reply, above 0 the reply is sampled among the `num_candidates` with the probabilities
+    Its options are `num_candidates`, `allow_repeats` and `selection_temperature`. A reply has the `num_candidates`
+    (default 10) best candidates. A text of the conversation is not selected again unless `allow_repeats` is true
+    (default false) or all candidates were used. With a `selection_temperature` of 0 (default), the best candidate is
+    the reply. Above 0, the reply is sampled among the `num_candidates` with the probabilities
     softmax(score / selection_temperature).
 
     Args:
-        candidates: an index or a set of candidates encoded by this selector; or texts, which are encoded now, or, by a
-            selector that reads context and candidate together, read with each context.
+        selector: the selector that scores the candidates.
+        candidates: an index or a set of candidates encoded by this selector; or texts. Texts are encoded now, or read
+            together with each context if the selector does so.
+        options: default options of a request.
         max_waiting: maximum number of open requests; None for no limit.
 
     Raises:
@@ -58,7 +61,7 @@ class Chooser(ClosesOnExit):
         self.options: Mapping[str, Any] = MappingProxyType({**DEFAULTS, **drop_none(options or {})})
         self.check_options(self.options)
         self.scorer = SelectorScorer(selector)
-        """The selector as a scorer of any candidates."""
+        """Scorer of any texts with the selector."""
         self._selector = selector
         self._pool = make_pool(selector, candidates)
         self._worker = SingleWorker("chooser", max_waiting)
@@ -74,7 +77,7 @@ class Chooser(ClosesOnExit):
         fusion: bool = True,
         **options: Any,
     ) -> "Chooser":
-        """Load a selector as `Selector.from_pretrained` does; other `options` are the arguments of the class."""
+        """Load the selector by `Selector.from_pretrained`. `options` are further arguments of the class."""
         return cls(Selector.from_pretrained(name_or_path, device, dtype, fusion=fusion), candidates, **options)
 
     def __len__(self) -> int:
@@ -116,7 +119,7 @@ class Chooser(ClosesOnExit):
     def close(self) -> None:
         self._worker.close()
 
-    # Called in the thread
+    # Called in the worker thread
 
     def _select(
         self,
@@ -142,7 +145,10 @@ class Chooser(ClosesOnExit):
         )
 
     def _best(self, context: Sequence[str], persona: Sequence[str], k: int, *, allow_repeats: bool) -> ScoredNumbers:
-        """Return the k best candidates with distinct texts; texts of the context only if there are no others."""
+        """Return the k best candidates with distinct texts.
+
+        Without `allow_repeats`, texts of the context are left out, unless no others remain.
+        """
         used = set() if allow_repeats else set(map(_normalize, context))
         searched = k + len(used)
         while True:
@@ -156,5 +162,5 @@ class Chooser(ClosesOnExit):
 
 
 def _normalize(text: str) -> str:
-    """Collapse white space and fold case, so that repeated texts compare equal."""
+    """Return a text with single spaces and folded case, so that repeated texts compare equal."""
     return " ".join(text.split()).casefold()

@@ -1,4 +1,4 @@
-"""Thread that runs an engine, and transformers' `generate` for requests that the engine does not support."""
+"""Thread that runs an engine, or transformers' `generate` for requests that the engine does not support."""
 
 import atexit
 import threading
@@ -26,15 +26,16 @@ CLOSED = "the writer is closed; make a new one"
 
 
 class EngineThread(ClosesOnExit):
-    """Generates texts for the requests of many threads, with one model and its adapters.
+    """Thread that generates texts for the requests of other threads, with one model and its adapters.
 
-    Requests with options that the engine does not support (beam search), and all requests if it does not support the
-    model, run in transformers' `generate`. They run one at a time, and all other requests wait meanwhile.
+    Some requests run in transformers' `generate`: those with options that the engine does not support, such as beam
+    search, and all requests of a model that the engine does not support. They run one at a time, and all other requests
+    wait meanwhile.
 
     Args:
-        model: the model; its weights must not change any more.
+        model: the model; its weights must not change afterwards.
         adapters: see `Engine`.
-        noun: name of a generated text in errors.
+        noun: noun for a generated text in error messages.
         max_running, max_kept, max_waiting: see `EngineWorker`.
     """
 
@@ -54,13 +55,13 @@ class EngineThread(ClosesOnExit):
         self._max_open = None if max_waiting is None else max_running + max_waiting
         self._open = 0
         self._engine = self._new_engine()
-        self._finished_load = Load()  # token counts that the current engine does not include
+        self._finished_load = Load()  # token counts of previous engines and of `generate`
         self._num_running = 0
         self._changed = threading.Condition()
         self._arrived: deque[GenerationHandle[Any]] = deque()
         self._running: dict[RequestState, GenerationHandle[Any]] = {}
         self._closed = False
-        release_openmp_threads()  # workers of the calling thread, which may have loaded the model
+        release_openmp_threads()  # of the calling thread, which may have loaded the model
         self._thread = threading.Thread(target=self._run, name="convmodel writer", daemon=True)
         self._thread.start()
         # A thread that still computes when the interpreter shuts down would abort the process.
@@ -81,7 +82,7 @@ class EngineThread(ClosesOnExit):
         return self._engine is not None
 
     def submit(self, handle: GenerationHandle[Any]) -> None:
-        """Queue a request; raise QueueFull when too many requests are open, and RuntimeError after `close`."""
+        """Queue a request. Raises QueueFull if too many requests are open, and RuntimeError after `close`."""
         with self._changed:
             if self._closed:
                 raise RuntimeError(CLOSED)
@@ -105,7 +106,7 @@ class EngineThread(ClosesOnExit):
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
-    # Called in the thread
+    # Called in the engine's thread
 
     def _closed_early(self) -> RuntimeError:
         return RuntimeError(f"the writer was closed before the {self._noun} was written")
@@ -167,7 +168,7 @@ class EngineThread(ClosesOnExit):
             handle.end(error)
 
     def _generate_outside_engine(self, handle: GenerationHandle[Any]) -> list[GeneratedText]:
-        """Run transformers' `generate` for options that the engine does not support; all other requests wait."""
+        """Run transformers' `generate` for a request. All other requests wait meanwhile."""
         model = handle.model
         self._num_running += 1
         try:
@@ -215,13 +216,13 @@ class EngineThread(ClosesOnExit):
             self._count_tokens(_load_of(old))
 
     def _count_tokens(self, load: Load) -> None:
-        """Add token counts that the current engine does not include."""
+        """Add token counts that are not counts of the current engine."""
         with self._changed:
             self._finished_load = _add_loads(self._finished_load, load)
 
 
 def _load_of(engine: Engine | None) -> Load:
-    """Return the token counts of an engine, if there is one."""
+    """Return the token counts of an engine; zeros for None."""
     if engine is None:
         return Load()
     return Load(

@@ -1,4 +1,4 @@
-"""Models that generate in a thread of their own, for the requests of many threads."""
+"""Base of the writers: a model that generates in its own thread for the requests of many threads."""
 
 import copy
 import os
@@ -23,24 +23,24 @@ from convmodel.responders.protocol import MAX_RUNNING, MAX_WAITING, ClosesOnExit
 
 
 class EngineWorker(ClosesOnExit, Generic[AnyLanguageModel]):
-    """Generates texts for many requests at once, with one model; see `EngineThread`.
+    """Base of the writers, which generate texts for many requests at once with one model; see `EngineThread`.
 
     Args:
-        model: a language model; its weights must not change any more.
-        options: default options, on top of the model's `generation_config`.
+        model: a language model; its weights must not change afterwards.
+        options: default options of a request, which override those of the model's `generation_config`.
         max_running: maximum number of texts generated at once.
-        max_kept: maximum number of cached rows of keys and values, running ones included; see `Engine`.
-        max_waiting: maximum number of open requests beside the running ones; None for no limit, where a server admits
+        max_kept: number of sequences whose keys and values are cached, running ones included; see `Engine`.
+        max_waiting: maximum number of open requests in addition to `max_running`; None for no limit, if a server limits
             the requests.
-        adapters: models with an adapter over the weights of `model`, by their names; see `adapted`.
+        adapters: models with an adapter over the weights of `model`, by name; see `adapted`.
     """
 
     model_class: ClassVar[type[LanguageModel[Any]]]
     noun: ClassVar[str]
-    """Name of a generated text in errors."""
+    """Noun for a generated text in error messages."""
 
     presets: Mapping[str, Mapping[str, Any]]
-    """Named sets of options, without those that the model's architecture cannot have."""
+    """Sets of options by name, without options that the model's architecture does not support."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class EngineWorker(ClosesOnExit, Generic[AnyLanguageModel]):
         adapters: Mapping[str, AdaptedModel[AnyLanguageModel]] | None = None,
     ) -> None:
         if max_waiting is not None and max_waiting < 1:
-            raise ValueError(f"max_waiting={max_waiting}; at least 1 must wait, if only for the next step")
+            raise ValueError(f"max_waiting={max_waiting}; it must be at least 1")
         self._defaults = dict(options or {})
         self._use(model, None)
         self._adapters = adapters or {}
@@ -69,17 +69,20 @@ class EngineWorker(ClosesOnExit, Generic[AnyLanguageModel]):
             self.presets = {name: without_engine_options(preset) for name, preset in self.presets.items()}
 
     def _use(self, model: AnyLanguageModel, adapter: int | None) -> None:
-        """Generate with a model, which is that of the engine with one of its adapters, if any."""
+        """Set the model of this worker's requests, and the index of its adapter; None for the engine's base model."""
         self.model = model
         self._adapter = adapter
         self.options: Mapping[str, Any] = MappingProxyType(effective_options(self._decoding(self._defaults)))
-        """Default options of a request, as they were when the worker was created."""
+        """Default options of a request, computed when the worker was created."""
         self.context_length = model.n_positions
-        """Number of tokens that the model reads at once, its reply included."""
+        """Maximum number of tokens of context and reply together."""
 
     @property
     def adapted(self) -> dict[str, Self]:
-        """Workers of the adapters by name, in the same engine: a batch has rows of any. Closing one closes all."""
+        """Workers of the adapters, by name.
+
+        They share this worker's engine, which batches requests of different adapters. Closing any of them closes all.
+        """
         workers = {name: copy.copy(self) for name in self._adapters}
         for index, (name, adapted) in enumerate(self._adapters.items()):
             workers[name]._use(adapted.model, index)
@@ -95,7 +98,7 @@ class EngineWorker(ClosesOnExit, Generic[AnyLanguageModel]):
         base: str | os.PathLike[str] | None = None,
         **options: Any,
     ) -> Self:
-        """Load a model as its own `from_pretrained` does; `options` are the arguments of the class."""
+        """Load the model by its class's `from_pretrained`. `options` are further arguments of the worker."""
         model = cls.model_class.from_pretrained(name_or_path, device=device, dtype=dtype, base=base)
         return cls(cast(AnyLanguageModel, model), **options)
 
@@ -109,24 +112,25 @@ class EngineWorker(ClosesOnExit, Generic[AnyLanguageModel]):
         return self.model.clamp_new_tokens(wanted)
 
     def check_options(self, options: Mapping[str, Any]) -> None:
-        """Raise ValueError for an invalid option; the message has the option, its value and the allowed values."""
+        """Raise ValueError for an invalid option. The message names the option, its value and the allowed values."""
         check_names(options)
-        if any(value is not None for value in options.values()):  # a server asks for names, for each request
+        if any(value is not None for value in options.values()):  # a server also checks bare names, with each request
             self._decoding(options)
 
     def _decoding(self, options: Mapping[str, Any]) -> DecodingConfig:
         check_names(options)
         given = {name: value for name, value in options.items() if value is not None}
-        is_greedy = given.get("do_sample") is False  # the defaults of sampling do not apply
+        is_greedy = given.get("do_sample") is False  # the default options of sampling do not apply
         defaults = {name: value for name, value in self._defaults.items() if not (is_greedy and name in WARPS)}
         decoding = self.model.decoding(**defaults | given)
         _ = decoding.uses_engine  # raises ValueError for options that contradict each other
         return decoding
 
     def _draw(self, decoding: DecodingConfig, seed: int | None) -> tuple[Pieces, dict[str, Any]]:
-        """Return a queue for the pieces of a request's text, and the request's `seed` and `sink`.
+        """Return a queue for the pieces of a request's text, and the request's arguments `seed` and `sink`.
 
-        A missing seed is not drawn from torch's global generator, which beam sampling may be using in the thread.
+        If `seed` is None, a seed is drawn by `secrets`. Torch's global generator is not used, because beam sampling may
+        be using it in the engine's thread.
         """
         pieces: Pieces = queue.SimpleQueue()
         sink = pieces.put if decoding.num_replies == 1 else None
@@ -135,7 +139,7 @@ class EngineWorker(ClosesOnExit, Generic[AnyLanguageModel]):
     def _submit(
         self, job: GenerationJob, pieces: Pieces, *, to_result: ToResult[ResultT], text_of: Callable[[ResultT], str]
     ) -> GenerationHandle[ResultT]:
-        """Queue a request for the thread; raise QueueFull when too many wait, and RuntimeError after `close`."""
+        """Queue a request for the engine's thread, and return its handle; raises as `EngineThread.submit`."""
         handle = GenerationHandle(
             job,
             pieces,

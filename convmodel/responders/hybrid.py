@@ -1,4 +1,4 @@
-"""`Hybrid`: the responder that combines generated and selected replies and ranks all of them."""
+"""`Hybrid`: a responder that generates and selects replies, and ranks all of them."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -39,24 +39,26 @@ NUM_WRITTEN = 4
 """Default number of generated replies."""
 
 RankedBy = Scorer | Literal["likelihood", "selector"]
-"""A scorer; the likelihood per token under the writer's model; or the chooser's selector."""
+"""Scorer of candidates; "likelihood" is the likelihood per token by the writer's model, "selector" the chooser's."""
 
 
 class Hybrid(ClosesOnExit):
-    """Generates and selects replies, and ranks all of them.
+    """Responder that generates replies with a writer, selects replies with a chooser, and ranks all of them.
 
-    A text that was both generated and selected is one candidate. Of equal scores, a generated candidate precedes a
-    selected one; otherwise the order of the candidate's own stage decides. A generated reply without text comes last.
+    A text that was both generated and selected is one candidate. If scores are equal, generated candidates precede
+    selected ones, and candidates of one part keep their order. A generated reply without text is last.
 
-    Its options are those of both parts. `num_return_sequences` replies are generated (4 by default, 1 if decoding is
-    greedy) and `num_candidates` are selected; with a `selection_temperature` above 0 the reply is sampled among all of
-    them by their scores.
+    The options are those of both parts. `num_return_sequences` replies are generated (by default 4, or 1 for greedy
+    decoding), and `num_candidates` are selected. With a `selection_temperature` above 0, the reply is sampled among all
+    candidates by their scores.
 
     Args:
-        scorer: ranks all candidates: "selector" for the chooser's model, the default if there are both parts;
-            "likelihood" for the likelihood under the writer's model; or an object with `score(context, candidates)`. A
-            single part without a scorer keeps its own order.
-        options: default options, on top of those of the parts.
+        writer: the responder that generates replies; may be None.
+        chooser: the responder that selects replies; may be None if there is a writer.
+        scorer: scorer of all candidates: "selector" for the chooser's selector, "likelihood" for the likelihood under
+            the writer's model, or an object with a method `score(context, candidates)`. If None, "selector" with both
+            parts; a single part keeps its own order.
+        options: default options, which override those of the parts.
 
     Example:
         >>> with Hybrid(Writer.from_pretrained("model"), Chooser.from_pretrained("selector", texts)) as hybrid:
@@ -91,7 +93,7 @@ class Hybrid(ClosesOnExit):
         return self._merge_options({})
 
     def _merge_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return all options in effect, with the default number of generated replies."""
+        """Return the options of the parts, overridden by the defaults of this responder and by `options`."""
         part_options = {name: value for part in self._parts for name, value in part.options.items()}
         given = {**self._defaults, **drop_none(options)}
         merged = {**part_options, **given}
@@ -105,21 +107,21 @@ class Hybrid(ClosesOnExit):
 
     @property
     def load(self) -> Load:
-        """Requests of the busier part, and token counts of the writer."""
+        """Number of requests of the part that has more, and token counts of the writer."""
         busiest = max((part.load for part in self._parts), key=lambda load: load.running + load.waiting)
         tokens = Load() if self._writer is None else self._writer.load
         return replace(tokens, running=busiest.running, waiting=busiest.waiting)
 
     @property
     def adapted(self) -> dict[str, "Hybrid"]:
-        """Hybrids of the writer's adapters with the same chooser, by name; see `EngineWorker.adapted`."""
+        """Hybrid of each of the writer's adapters with the same chooser, by name; see `EngineWorker.adapted`."""
         writers: Mapping[str, Responder] = getattr(self._writer, "adapted", {})
         others: dict[str, Any] = {"scorer": self._ranked_by, "options": self._defaults}
         return {name: Hybrid(writer, self._chooser, **others) for name, writer in writers.items()}
 
     @property
     def context_length(self) -> int | None:
-        """Number of tokens that the writer's model reads at once, its reply included; None without a writer."""
+        """Maximum number of tokens of context and reply of the writer's model together; None without a writer."""
         return getattr(self._writer, "context_length", None)
 
     @property
@@ -127,7 +129,7 @@ class Hybrid(ClosesOnExit):
         return isinstance(self._chooser, CandidateSearch) and self._chooser.searches
 
     def search(self, context: Sequence[str], persona: Sequence[str] = (), k: int = 10) -> Sequence[Candidate]:
-        """Return the chooser's best candidates with its own scores; see `CandidateSearch.search`."""
+        """Return the best candidates of the chooser, with the chooser's scores; see `CandidateSearch.search`."""
         if not isinstance(self._chooser, CandidateSearch):
             raise ValueError("there is nothing to search; give a chooser")
         return self._chooser.search(context, persona, k)
@@ -139,7 +141,7 @@ class Hybrid(ClosesOnExit):
     def count_tokens(self, context: Sequence[str], persona: Sequence[str] = ()) -> int:
         """See `ContextCounter.count_tokens`."""
         if not isinstance(self._writer, ContextCounter):
-            raise ValueError("replies are only selected here; a model that generates them counts tokens")
+            raise ValueError("there is no model that counts tokens, because replies are only selected; give a writer")
         return self._writer.count_tokens(context, persona)
 
     def check_options(self, options: Mapping[str, Any]) -> None:
@@ -148,7 +150,7 @@ class Hybrid(ClosesOnExit):
         check_options({name: value for name, value in options.items() if name == SELECTION_TEMPERATURE})
 
     def _split_options(self, options: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Return the options of each part, without the temperature, which applies to the combined candidates."""
+        """Return the options of each part. The temperature is left out, because it applies to the ranked candidates."""
         shared = {name: value for name, value in options.items() if name != SELECTION_TEMPERATURE}
         if len(self._parts) == 1:
             return [shared]
@@ -200,14 +202,14 @@ class Hybrid(ClosesOnExit):
     def _rank(
         self, replies: Sequence[Reply], context: Sequence[str], persona: Sequence[str], temperature: float, seed: int
     ) -> Reply:
-        """Combine the parts' replies, of which the writer's is the last, into one; runs in the worker thread."""
+        """Combine the replies of the parts into one, in the worker thread. A writer's reply is the last one."""
         selected = () if self._chooser is None else replies[0].candidates
         written = () if self._writer is None else replies[-1].candidates
         candidates = merge_candidates(written, selected)
         if self._scorer is not None:
             candidates = _score_candidates(self._scorer, context, persona, candidates)
         ranked = rank_or_sample(candidates, temperature=temperature, seed=seed)
-        base = replies[-1]  # the writer's, if there is one: it has the token counts and the window
+        base = replies[-1]  # the writer's reply, which has token counts and window; without a writer, the chooser's
         return replace(
             base,
             candidates=ranked,
@@ -221,7 +223,7 @@ class Hybrid(ClosesOnExit):
 def _score_candidates(
     scorer: Scorer, context: Sequence[str], persona: Sequence[str], candidates: Sequence[Candidate]
 ) -> list[Candidate]:
-    """Return the candidates with the scorer's scores; those without text get -inf without calling the scorer."""
+    """Return the candidates with scores of the scorer. A candidate without text gets the score -inf."""
     texts = [candidate.text for candidate in candidates if candidate.text.strip()]
     scores = iter(score_candidates(scorer, context, texts, persona=persona) if texts else ())
     return [
@@ -230,7 +232,10 @@ def _score_candidates(
 
 
 def _default_num_written(options: Mapping[str, Any]) -> int:
-    """Return 4 for sampling and for enough beams, at most the number of beams, and 1 for greedy decoding."""
+    """Return the default number of generated replies: 4 for sampling or beam search with 4 or more beams, else 1.
+
+    Sampling in a beam search gives at most one reply per beam.
+    """
     beams = options.get("num_beams") or 1
     if not options.get("do_sample") and beams < NUM_WRITTEN:
         return 1
@@ -238,7 +243,10 @@ def _default_num_written(options: Mapping[str, Any]) -> int:
 
 
 def _resolve_scorer(writer: Responder | None, chooser: Responder | None, scorer: RankedBy | None) -> Scorer | None:
-    """Return the scorer of a name; without a name, the chooser's if there are both parts."""
+    """Return the scorer object for an argument `scorer` of `Hybrid`, or None to keep the order of a single part.
+
+    Raises ValueError for an unknown name, or if the part that the scorer needs is missing.
+    """
     if scorer == "likelihood":
         model = getattr(writer, "model", None)
         if model is None:

@@ -30,18 +30,19 @@ Device = str | torch.device | None
 AnyResponder = Writer | Chooser | Hybrid
 
 RERANKERS = ("selector", "likelihood")
-"""Names of rerankers that are no folders of further selectors."""
+"""Values of `reranker` with a fixed meaning. Any other value is the folder of a selector."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedModels(ClosesOnExit):
-    """The models of a server; a context manager that closes them on exit.
+    """Models of a server; a context manager that closes them on exit.
 
     Args:
-        responder, documents: what replies and what writes documents.
-        adapters: what replies with each adapter over the model, by its name.
-        selector: the selector, which also embeds texts.
-        reranker: the other selector that ranks, or the same one.
+        responder: generates or selects replies.
+        adapters: responders that use an adapter over the model, by name.
+        documents: generates documents.
+        selector: embeds texts, and ranks them if there is no `reranker`.
+        reranker: ranks texts.
     """
 
     responder: AnyResponder | None
@@ -70,13 +71,15 @@ def load_all(
     fusion: bool = True,
     **others: Any,
 ) -> LoadedModels:
-    """Load the models of a server, which alone limits the number of open requests.
+    """Load the models of a server.
 
-    A selector with nothing to choose from, and no model beside it, only embeds and ranks texts.
+    The models have no limit of open requests, because the server has one. A selector without candidates and without a
+    conversation model does not reply; it only embeds and ranks texts.
 
     Args:
         model: as for `open_responder`; or a document model.
-        documents: a document model beside the responder. A plain GPT-2 can serve as one.
+        documents: a document model in addition to the responder; a GPT-2 that was not fine-tuned also works.
+        device, dtype, max_running, max_kept: as for `open_responder`.
         base, reasoning, adapters, fusion, others: as for `open_responder`.
 
     Raises:
@@ -96,7 +99,7 @@ def load_all(
     if replies:
         _check(model, **others)
     if adapters and model is None:
-        raise ValueError("there are adapters and no model that replies under them; give one (--model)")
+        raise ValueError("there are adapters, but no conversation model for them; give one (--model)")
     selectors = _load_selectors(others, device, dtype, fusion=fusion)
     shared: Mapping[str, Any] = {"device": device, "max_running": max_running, "max_waiting": None}
     responder = None
@@ -117,7 +120,7 @@ def load_all(
 
 
 def _replies(model: Name | None, documents: Name | None, others: Mapping[str, Any]) -> bool:
-    """Return whether a server's arguments name something that replies, or ought to."""
+    """Return whether the arguments of a server ask for a responder, even if a required one is missing."""
     given = {name for name, value in others.items() if value is not None}
     chooses = not given.isdisjoint({"index", "candidates"}) or others.get("reranker") == "likelihood"
     if model is None and "selector" in given:
@@ -126,7 +129,10 @@ def _replies(model: Name | None, documents: Name | None, others: Mapping[str, An
 
 
 def _load_selectors(names: Mapping[str, Any], device: Device, dtype: str, *, fusion: bool) -> dict[str, Selector]:
-    """Load the selector and the reranker of a server, as far as they are named and are no names of `RERANKERS`."""
+    """Load the selector and the reranker of a server, and return them by the names of the arguments.
+
+    An argument that is missing, or a reranker in `RERANKERS`, is left out.
+    """
     selectors = {"selector": _load_selector(names.get("selector"), device, dtype, fusion=fusion)}
     if names.get("reranker") not in RERANKERS:
         selectors["reranker"] = _load_selector(names.get("reranker"), device, dtype, fusion=fusion)
@@ -150,28 +156,28 @@ def open_responder(
     adapters: Mapping[str, Name] | None = None,
     fusion: bool = True,
 ) -> AnyResponder:
-    """Load a responder that generates replies, selects them, or does both and returns the best.
+    """Load a responder that generates replies, selects replies, or does both and returns the best.
 
     Args:
-        model: a conversation model, which generates replies.
-        base: the model under an adapter that `model` names.
-        selector: a selector, or its folder, which selects among candidates, or without candidates ranks generated
+        model: folder or Hub name of a conversation model, which generates replies.
+        base: folder or Hub name of the base model, if `model` is an adapter.
+        selector: a selector or its folder. It selects among the candidates; without candidates, it ranks generated
             replies.
-        index: an index of candidates encoded by the selector; see `python -m convmodel index`. By default the one in
-            the selector's own folder, where `index --lexical` makes both.
-        candidates: a file of candidates, one per line, instead of an index.
-        reranker: ranks all replies: "selector", "likelihood", or another selector or its folder. By default the
-            selector if there is one, otherwise the likelihood.
+        index: folder of an index of candidates encoded by the selector; see `python -m convmodel index`. By default the
+            folder of the selector, if it holds an index, as `index --lexical` writes it.
+        candidates: file of candidates, one per line, instead of an index.
+        reranker: scorer that ranks all replies: "selector", "likelihood", or another selector or its folder. By
+            default the selector if there is one, otherwise the likelihood.
         device: "cuda", "cpu", ...; by default an accelerator if there is one.
         dtype: "auto" (float32 on a CPU), "float32", "bfloat16", or "int8" for the conversation model only.
         max_running, max_waiting, max_kept: see `EngineWorker`.
         reasoning: whether the conversation model may reason before it replies; see `LayoutOptions`.
-        adapters: folders of LoRA adapters over the model, by the names that they have in the responder's `adapted`.
+        adapters: folders of LoRA adapters over the model, by name; see `EngineWorker.adapted`.
         fusion: whether selectors use the features and weights of their `fusion.json`; see `Selector.from_pretrained`.
 
     Raises:
         FileNotFoundError: for a folder or file that does not exist.
-        ValueError: for arguments that do not fit together; the message says what is missing.
+        ValueError: for arguments that cannot be combined, or that need another one; the message names it.
     """
     index = _index_of(selector, index, candidates)
     _check(model, selector, index, candidates, reranker)
@@ -212,7 +218,7 @@ def _load_writer(
     reasoning: bool,
     **sizes: Any,
 ) -> Writer:
-    """Load a conversation model and the adapters over it, whose errors come before the model is loaded."""
+    """Load a conversation model and its adapters. The adapters are checked before the model is loaded."""
     source = open_source(model, base=base)
     sources = {name: open_adapter(os.fspath(folder), source) for name, folder in adapters.items()}
     loaded = ConversationModel.from_pretrained(model, device, dtype, base=base)
@@ -223,11 +229,14 @@ def _load_writer(
 
 
 def _let_reason(model: ConversationModel) -> None:
-    """Let a model reason before it replies; ValueError for one without a chat template."""
+    """Set the layout of a model so that it may reason before it replies.
+
+    Raises ValueError for a model without a chat template.
+    """
     tokenizer = model.tokenizer
     if tokenizer.layout.name != "chat_template":
         raise ValueError(
-            f"reasoning=True, but the model's layout is {tokenizer.layout.name!r}, in which no model reasons; leave "
+            f"reasoning=True, but the model's layout is {tokenizer.layout.name!r}, which has no reasoning; leave "
             "--reasoning out, or use a model with a chat template"
         )
     tokenizer.choose_layout(reasoning=True)
@@ -248,14 +257,14 @@ def _load_candidates(selector: Selector, index: Name | None, candidates: Name | 
 
 
 def _index_of(selector: Name | Selector | None, index: Name | None, candidates: Name | None) -> Name | None:
-    """Return the index, by default the one in the folder of a lexical selector."""
+    """Return the folder of the index: the given one, or else the selector's folder if it holds an index."""
     if index is not None or candidates is not None or selector is None or isinstance(selector, Selector):
         return index
     return selector if (Path(selector) / INDEX).is_file() else None
 
 
 def _load_selector(name: Name | Selector | None, device: Device, dtype: str, *, fusion: bool) -> Selector | None:
-    """Return a selector, which is loaded unless it is given."""
+    """Return a selector, which is loaded if `name` is a folder; None for None."""
     if name is None or isinstance(name, Selector):
         return name
     return Selector.from_pretrained(name, device, "auto" if dtype == "int8" else dtype, fusion=fusion)
@@ -268,7 +277,7 @@ def _check(
     candidates: Name | None = None,
     reranker: Name | Selector | None = None,
 ) -> None:
-    """Raise ValueError for arguments that do not fit together."""
+    """Raise ValueError for arguments that cannot be combined, or that need another one."""
     has_candidates = index is not None or candidates is not None
     if index is not None and candidates is not None:
         raise ValueError("there are an index and a file of candidates; give one of them")

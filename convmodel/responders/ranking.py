@@ -1,4 +1,4 @@
-"""Merging, ranking and sampling of scored candidates, and the options of candidate selection."""
+"""Options of candidate selection, and merging, ranking and sampling of scored candidates."""
 
 import difflib
 import math
@@ -22,15 +22,15 @@ ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
         "numbers from 0 (the best)",
     ),
 }
-"""Check of each option's values, and a description of the allowed ones. None ("not given") is always allowed."""
+"""Check of each option, and a description of its allowed values. None means "not given" and is always allowed."""
 
 
 def check_options(options: Mapping[str, Any]) -> None:
-    """Raise ValueError for an unknown option or an invalid value; the message has what is allowed."""
+    """Raise ValueError for an unknown option or an invalid value. The message names the allowed ones."""
     for name, value in options.items():
         if name not in ALLOWED:
             near = difflib.get_close_matches(name, ALLOWED, 1)
-            known = f"where replies are only chosen, there are {', '.join(ALLOWED)}"
+            known = f"allowed for a chooser are {', '.join(ALLOWED)}"
             hint = f"did you mean {near[0]}?" if near else known
             raise ValueError(f"there is no option {name!r}; {hint}")
         is_valid, allowed = ALLOWED[name]
@@ -44,11 +44,13 @@ def drop_none(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def rank_or_sample(candidates: Iterable[Candidate], *, temperature: float, seed: int | None) -> tuple[Candidate, ...]:
-    """Return the candidates with the reply first and the others behind it, best first; equal ones keep their order.
+    """Return the reply, followed by the other candidates, best first. Candidates with equal scores keep their order.
 
     Args:
-        temperature: with 0 the best candidate is the reply; above 0 the reply is sampled with the probabilities
+        candidates: candidates with scores.
+        temperature: with 0, the best candidate is the reply. Above 0, the reply is sampled with the probabilities
             softmax(score / temperature).
+        seed: seed of the sampling.
     """
     ranked = sorted(candidates, key=_score, reverse=True)
     if temperature and ranked and _score(ranked[0]) > -math.inf:
@@ -63,9 +65,10 @@ def _score(candidate: Candidate) -> float:
 
 
 def merge_candidates(written: Iterable[Candidate], selected: Iterable[Candidate]) -> list[Candidate]:
-    """Return all candidates without duplicate texts, generated ones first, each with the scores of its stages.
+    """Return all candidates without duplicate texts, generated ones first.
 
-    Texts that differ only in white space at their ends are duplicates; the generated text is kept.
+    Texts that differ only in white space at their ends are duplicates; the generated text is kept. Each candidate's
+    `scores` get its score as "written", if it was generated, and as "chosen", if it was selected.
     """
     merged: dict[str, Candidate] = {}
     for candidate in written:

@@ -1,4 +1,4 @@
-"""`SelectorWorker`: a selector that embeds and ranks texts for many requests, a batch at a time."""
+"""`SelectorWorker`: embeds and ranks texts for the requests of several threads, one batch at a time."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -16,20 +16,21 @@ from convmodel.responders.protocol import Load
 from convmodel.responders.text_selector import TextScores, TextValues, TextVectors, ValueT
 
 BATCH = 64
-"""Number of texts that are encoded at once; another request may begin between two batches."""
+"""Number of texts of a batch. Batches of other requests may run between two batches of a request."""
 
 ONE_VECTOR = ("bi-encoder", "convert")
-"""Kinds of selectors with one vector for each text."""
+"""Kinds of selectors that encode each text as one vector."""
 
 Output = TypeVar("Output")
 Row = Any
 
 
 class Computation(Generic[Output]):
-    """A `ReplyHandle` without pieces, whose result is computed in the thread that waits for it.
+    """A `ReplyHandle` that yields no pieces. Its result is computed in the thread that calls `result`.
 
     Args:
-        compute: returns the result; stops early once the function that it is called with returns true.
+        compute: returns the result. Its argument is a function that returns whether the request was cancelled; the
+            computation should then stop early.
     """
 
     def __init__(self, compute: Callable[[Callable[[], bool]], Output]) -> None:
@@ -47,10 +48,10 @@ class Computation(Generic[Output]):
 
 
 class SelectorWorker:
-    """Embeds and ranks texts with a selector; safe to use from several threads.
+    """Thread-safe `TextSelector` that embeds and ranks texts with a selector.
 
-    A document is a candidate of the selector, and a query is a context of one turn. The dot product of their vectors is
-    the score, divided by the `cosine_scale` of a bi-encoder that has one.
+    A document is read as a candidate, and a query as a context of one turn. The dot product of their vectors is the
+    selector's score; for a bi-encoder with a `cosine_scale`, it is the score divided by this scale.
 
     Example:
         >>> worker = SelectorWorker(Selector.from_pretrained("selector"))
@@ -69,12 +70,12 @@ class SelectorWorker:
 
     @property
     def load(self) -> Load:
-        """One running request, and the waiting ones."""
+        """Number of running requests, at most one, and of waiting requests."""
         running = min(self._open, 1)
         return Load(running, self._open - running)
 
     def embed(self, texts: Sequence[str], *, queries: bool = False) -> Computation[TextVectors]:
-        """Start to encode texts as documents, or as queries; see `TextSelector.embed`."""
+        """Return a handle of the texts' vectors; see `TextSelector.embed`."""
         selector = self._encoder
         if self.dimensions is None or not isinstance(selector, DualEncoderSelector):
             raise ValueError(f"a {self.kind} has no single vector for a text; use a bi-encoder or ConveRT")
@@ -94,7 +95,7 @@ class SelectorWorker:
         return Computation(lambda cancelled: _sum(self._batches(texts, encode, cancelled)))
 
     def rank(self, query: str, documents: Sequence[str]) -> Computation[TextScores]:
-        """Start to score documents as the reply to a query; see `TextSelector.rank`."""
+        """Return a handle of the documents' scores; see `TextSelector.rank`."""
         make_row = _document_row(self._encoder)
         encode = _token_encoder(self._encoder)
 
@@ -111,7 +112,10 @@ class SelectorWorker:
     def _batches(
         self, texts: Sequence[str], compute: Callable[[Sequence[str]], Output], cancelled: Callable[[], bool]
     ) -> list[Output]:
-        """Compute batch after batch, each with the selector for itself; end early when the request is cancelled."""
+        """Return the output of `compute` for each batch of texts; stop early if the request is cancelled.
+
+        Only one batch of all requests runs at a time.
+        """
         outputs = []
         self._count(1)
         try:
@@ -121,7 +125,7 @@ class SelectorWorker:
                         break
                     outputs.append(compute(texts[first : first + BATCH]))
         finally:
-            release_openmp_threads()  # idle ones would slow down the writer's thread
+            release_openmp_threads()  # idle threads would slow down the thread of a writer
             self._count(-1)
         return outputs
 
@@ -131,26 +135,29 @@ class SelectorWorker:
 
 
 def _token_encoder(selector: Selector) -> Callable[[Sequence[str]], Sequence[Sequence[Any]]]:
-    """Return the function that splits texts into tokens; those of a lexical selector are words."""
+    """Return the function that splits texts into tokens. The tokens of a fused selector are words."""
     if isinstance(selector, FusedSelector):
         return lambda texts: list(map(words, texts))
     return selector.tokenizer.encode_many
 
 
 def _document_row(selector: Selector) -> Callable[[Sequence[Any]], Row]:
-    """Return the function that lays out and cuts a document; a selector of another kind cuts nothing."""
+    """Return the function that makes a candidate's input row from its tokens, cut to the selector's maximum length.
+
+    For a selector without a maximum length, the function returns all tokens.
+    """
     if isinstance(selector, DualEncoderSelector):
         return selector.candidate_row
     return selector.layout.candidate if isinstance(selector, EncoderSelector) else list
 
 
 def _count_tokens(ids: Sequence[Sequence[Any]], make_row: Callable[[Sequence[int]], Row]) -> tuple[int, int]:
-    """Return the numbers of tokens of texts that the model reads, without separators, and of those that are cut off."""
+    """Return the number of tokens of texts that are read, without separators, and the number that are cut off."""
     kept = sum(len(make_row(of_text)) - (len(make_row(of_text[:1])) - len(of_text[:1])) for of_text in ids)
     return kept, sum(map(len, ids)) - kept
 
 
 def _sum(parts: Sequence[TextValues[ValueT]]) -> TextValues[ValueT]:
-    """Return one result of the results of all batches."""
+    """Return the results of all batches as one result."""
     values = [value for part in parts for value in part.values]
     return TextValues(values, sum(part.tokens for part in parts), sum(part.tokens_dropped for part in parts))

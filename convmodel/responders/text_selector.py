@@ -1,4 +1,7 @@
-"""The protocol of selectors that embed and rank texts, and its results; free of torch for the server's sake."""
+"""Protocol of selectors that embed and rank texts, and its results.
+
+This module does not import torch, because the server imports it.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,10 +14,10 @@ ValueT = TypeVar("ValueT")
 
 @dataclass(frozen=True, slots=True)
 class TextValues(Generic[ValueT]):
-    """A value for each text of a request; fewer values for a request that was cancelled.
+    """Values of the texts of a request, such as vectors or scores.
 
     Args:
-        values: in the order of the texts.
+        values: one value per text, in the order of the texts. A cancelled request has fewer values.
         tokens: number of tokens that the model read, without separators.
         tokens_dropped: number of tokens beyond the model's maximum length, which were cut off.
     """
@@ -29,7 +32,7 @@ TextScores = TextValues[float]
 
 
 class TextSelector(Protocol):
-    """Embeds and ranks texts, such as a `SelectorWorker`; safe to use from several threads."""
+    """Protocol of objects that embed and rank texts, such as `SelectorWorker`. Their methods are thread-safe."""
 
     @property
     def kind(self) -> str:
@@ -37,18 +40,22 @@ class TextSelector(Protocol):
 
     @property
     def dimensions(self) -> int | None:
-        """Length of a text's vector; None for an architecture without one vector for each text."""
+        """Length of a text's vector; None if the architecture does not encode a text as one vector."""
 
     @property
     def load(self) -> Load:
         """Current load; may be read from any thread."""
 
     def embed(self, texts: Sequence[str], *, queries: bool = False) -> ReplyHandle[TextVectors]:
-        """Start to encode texts as documents, or as queries.
+        """Return a handle whose result has the vectors of texts.
+
+        Args:
+            texts: the texts.
+            queries: whether the texts are encoded as queries; otherwise, as documents.
 
         Raises:
-            ValueError: for an architecture without one vector for each text.
+            ValueError: if the architecture does not encode a text as one vector.
         """
 
     def rank(self, query: str, documents: Sequence[str]) -> ReplyHandle[TextScores]:
-        """Start to score documents as the reply to a query; higher is better."""
+        """Return a handle whose result has the scores of documents as replies to a query; higher is better."""

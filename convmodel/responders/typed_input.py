@@ -1,4 +1,4 @@
-"""Parsing of what users type: option values such as `name=value`, and slash commands of the chat and the bot."""
+"""Parsing of typed input: option values such as `name=value`, and slash commands of the chat and the bot."""
 
 import ast
 import difflib
@@ -13,7 +13,7 @@ _WORDS = {"true": True, "false": False, "none": None, "null": None}
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
-    """Split `name=value` and parse the value; raise ValueError when there is no name or no `=`."""
+    """Return name and parsed value of `name=value`. Raises ValueError without a name or `=`."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip().isidentifier():
         raise ValueError(f"{text!r} is not a setting; write name=value, such as temperature=0.7")
@@ -21,7 +21,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
 
 
 def parse_value(text: str) -> Any:
-    """Parse a JSON value or a Python literal; any other text is returned as a string.
+    """Parse a JSON value or a Python literal, and return its value. Any other text is returned as a string.
 
     true, false, none and null may have any case.
 
@@ -43,7 +43,10 @@ def parse_value(text: str) -> Any:
 
 
 def preset_options(presets: Mapping[str, Mapping[str, Any]], name: str | None) -> Mapping[str, Any]:
-    """Return the options of a preset, empty for None; raise ValueError with the known names for an unknown one."""
+    """Return the options of a preset, or an empty mapping if `name` is None.
+
+    Raises ValueError for an unknown preset. The message names the known ones.
+    """
     if name is not None and name not in presets:
         known = f"there are {', '.join(presets)}" if presets else "this model has none"
         raise ValueError(f"there is no preset {name!r}; {known}")
@@ -51,7 +54,7 @@ def preset_options(presets: Mapping[str, Mapping[str, Any]], name: str | None) -
 
 
 def show_value(value: Any) -> str:
-    """Format a value so that `parse_value` reads it back, if it is a JSON value."""
+    """Format a value as JSON, which `parse_value` reads back; a value that JSON lacks is formatted by `str`."""
     try:
         return json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError):
@@ -62,23 +65,23 @@ def show_value(value: Any) -> str:
 
 
 def is_command(line: str) -> bool:
-    """Return whether a line is a command: it begins with one slash, not with two."""
+    """Return whether a line is a command, which begins with one slash but not with two."""
     return line.startswith("/") and not line.startswith("//")
 
 
 def unescape(line: str) -> str:
-    """Return the text of a line that is not a command: a leading `//` stands for `/`."""
+    """Return the text of a line that is not a command, with `/` in place of a leading `//`."""
     return line[1:] if line.startswith("//") else line
 
 
 def parse_command(line: str) -> tuple[str, str]:
-    """Split a line that `is_command` accepts into a name without the slash and an argument, which may be empty."""
+    """Return the name of a command line, without the slash, and its argument, which may be empty."""
     name, _, argument = line[1:].partition(" ")
     return name.strip(), argument.strip()
 
 
 def parse_option(argument: str) -> tuple[str, str]:
-    """Split `NAME VALUE` or `NAME=VALUE`; either part may be empty.
+    """Return name and value of `NAME VALUE` or `NAME=VALUE`; both may be empty.
 
     Example:
         >>> [parse_option(text) for text in ("top_p 0.9", "top_p=0.9", "top_p", "")]
@@ -92,7 +95,13 @@ def parse_option(argument: str) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class TypedCommand:
-    """The name of a command after the slash, the syntax of its arguments (empty for none), and a description."""
+    """Slash command.
+
+    Args:
+        name: name, without the slash.
+        arguments: syntax of the arguments; empty for a command without arguments.
+        help: description.
+    """
 
     name: str
     arguments: str
@@ -105,7 +114,11 @@ class TypedCommand:
 
 
 def edit_persona(persona: Iterable[str], argument: str) -> tuple[str, ...]:
-    """Return a persona edited by `TEXT`, `add TEXT` or `clear`; raise ValueError for `add` without a sentence."""
+    """Return the persona after the command `/persona` with an argument.
+
+    `TEXT` replaces the persona, `add TEXT` appends a sentence, and `clear` removes all. An empty argument changes
+    nothing. Raises ValueError for `add` without a sentence.
+    """
     action, _, sentence = argument.partition(" ")
     if argument == "clear":
         return ()

@@ -1,4 +1,4 @@
-"""A worker thread that computes replies one after the other."""
+"""Worker thread that computes replies one at a time."""
 
 import threading
 from collections.abc import Callable
@@ -11,16 +11,16 @@ from convmodel.responders.protocol import Load, Reply
 
 
 class SingleWorker:
-    """Computes replies in one thread, one at a time, so that no reply depends on the other requests.
+    """Worker thread that computes one reply at a time, so that a reply does not depend on other requests.
 
     Args:
-        name: name of the thread, also used in errors.
+        name: name of the thread, which is also used in error messages.
         max_waiting: maximum number of open requests; None for no limit.
     """
 
     def __init__(self, name: str, max_waiting: int | None = None) -> None:
         if max_waiting is not None and max_waiting < 1:
-            raise ValueError(f"max_waiting={max_waiting}; at least 1 must wait, if only for its turn")
+            raise ValueError(f"max_waiting={max_waiting}; it must be at least 1")
         self._name = name
         self._max_waiting = max_waiting
         self._open = 0
@@ -28,9 +28,9 @@ class SingleWorker:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"convmodel {name}")
 
     def submit(self, compute: Callable[[], Reply], future: ReplyFuture | None = None) -> ReplyFuture:
-        """Queue a computation, whose reply is set in `future`, or in a new future if it is None.
+        """Queue the computation of a reply, and return the future that will hold it: `future`, or a new one if None.
 
-        Raises QueueFull when too many requests wait, and RuntimeError after `close`.
+        Raises QueueFull if too many requests are open, and RuntimeError after `close`.
         """
         future = future or ReplyFuture()
         with self._lock:
@@ -47,13 +47,13 @@ class SingleWorker:
 
     @property
     def load(self) -> Load:
-        """Number of running requests, at most one, and of waiting ones."""
+        """Number of running requests, at most one, and of waiting requests."""
         with self._lock:
             running = min(self._open, 1)
             return Load(running, self._open - running)
 
     def close(self) -> None:
-        """Wait for the running request and fail the waiting ones; repeated calls have no effect."""
+        """Wait for the running request, and end waiting ones with RuntimeError. Repeated calls have no effect."""
         self._pool.shutdown(cancel_futures=True)
 
     def _run(self, compute: Callable[[], Reply], future: ReplyFuture) -> None:
@@ -64,12 +64,12 @@ class SingleWorker:
         except Exception as error:  # fails this request; the thread continues with the next one
             future.set(error)
         finally:
-            release_openmp_threads()  # idle ones would slow down the writer's thread
+            release_openmp_threads()  # idle threads would slow down the thread of a writer
 
     def _end(self, work: "Future[None]", future: ReplyFuture) -> None:
         self._release()
         if work.cancelled():
-            future.set(RuntimeError(f"the {self._name} was closed before the reply was there"))
+            future.set(RuntimeError(f"the {self._name} was closed before the reply was ready"))
 
     def _release(self) -> None:
         with self._lock:

@@ -1,4 +1,4 @@
-"""Writers, which generate with a model in their own thread: `Writer` replies, and `DocumentWriter` documents."""
+"""`Writer`, which generates replies, and `DocumentWriter`, which generates documents, each in its own thread."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
@@ -18,17 +18,18 @@ from convmodel.responders.protocol import MAX_RUNNING, MAX_WAITING, Candidate, N
 
 
 class Writer(EngineWorker[ConversationModel]):
-    """Generates replies to many conversations at once, with one model in its own thread.
+    """Responder that generates replies to many conversations at once, with one model in its own thread.
 
-    A context that exceeds the window loses several of its oldest turns at once, so that its cached keys and values stay
-    valid for many turns. Requests with options that the engine does not support (beam search) run in transformers'
-    `generate` and block the other requests meanwhile.
+    Several of the oldest turns of a context that exceeds the window are dropped at once, so that the cached keys and
+    values of the rest can be reused for many turns. Requests with options that the engine does not support, such as
+    beam search, run in transformers' `generate`, and other requests wait meanwhile.
 
     Args:
-        model: a conversation model; its weights must not change any more.
-        options: default options, on top of the model's `generation_config`.
-        scorer: ranks several replies to one request.
-        keep: share of the window that remains when turns are dropped; with 1, only as many turns as necessary go.
+        model: a conversation model; its weights must not change afterwards.
+        options: default options of a request, which override those of the model's `generation_config`.
+        scorer: scorer that ranks the replies, if a request asks for several.
+        keep: share of the window that remains filled when turns are dropped. With 1, only as many turns as necessary
+            are dropped.
         max_running, max_kept, max_waiting, adapters: see `EngineWorker`.
 
     Example:
@@ -91,13 +92,13 @@ class Writer(EngineWorker[ConversationModel]):
     def _to_reply(
         self, handle: GenerationHandle[Reply], texts: list[GeneratedText], inputs: ReplyInputs, session: Session | None
     ) -> Reply:
-        """Rank the texts of a request; called in the thread that waits for the reply."""
+        """Return the reply of a request, with its texts ranked; called in the thread that waits for the reply."""
         model = self.model
         scores = model.scores(inputs, texts, self._scorer) if len(texts) > 1 else None
         ranked = rank_and_deduplicate(texts, scores)
         if session is not None:
             lead = inputs.spoken.lead
-            for text in texts:  # ids that give another text, as when it is cut, are not kept
+            for text in texts:  # ids are not stored if they decode to another text, because it was cut
                 if text.text.strip() and model.tokenizer.decode(text.ids).removeprefix(lead) == text.text:
                     session.ids[len(inputs.context), lead + text.text] = text.ids
         best, best_score = ranked[0]
@@ -119,7 +120,7 @@ class Writer(EngineWorker[ConversationModel]):
 
 
 class DocumentWriter(EngineWorker[DocumentModel]):
-    """Generates many documents at once, with one model in its own thread; arguments as for `EngineWorker`.
+    """Generator of many documents at once, with one model in its own thread; its arguments are `EngineWorker`'s.
 
     Example:
         >>> with DocumentWriter.from_pretrained("model") as writer:
@@ -139,7 +140,7 @@ class DocumentWriter(EngineWorker[DocumentModel]):
         options: Mapping[str, Any] | None = None,
         seed: int | None = None,
     ) -> GenerationHandle[DocumentModelOutput]:
-        """Start to generate documents and return at once; see `DocumentGenerator.start`."""
+        """Start the generation of documents and return at once; see `DocumentGenerator.start`."""
         decoding = self._decoding(options or {})
         pieces, drawn = self._draw(decoding, seed)
         inputs = self.model.prepare(prompt, meta, decoding, **drawn)

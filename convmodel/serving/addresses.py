@@ -1,4 +1,4 @@
-"""Suggest addresses and methods in the messages of errors 404 and 405."""
+"""Suggestions of paths and methods for the messages of errors 404 and 405."""
 
 import re
 from collections.abc import Mapping
@@ -24,11 +24,11 @@ OTHER_APIS: Mapping[str, tuple[str, str]] = {
     "/api/v1/generate|/api/extra/generate/stream": ("KoboldAI", TEXTS),
     "/(embed|embedding)": ("llama.cpp and TEI", VECTORS),
 }
-"""Patterns of addresses of unsupported APIs, each with the API's name and the supported address for the same use."""
+"""Patterns of paths of unsupported APIs, each with the API's name and the supported path for the same purpose."""
 
 
 def remedy(app: FastAPI, path: str) -> str:
-    """Return a suggestion for an unknown address, as the end of an error message."""
+    """Return a suggestion for an unknown path, as the end of an error message."""
     path = path[:1000]
     for pattern, (name, address) in OTHER_APIS.items():
         if re.fullmatch(pattern, path):
@@ -38,13 +38,19 @@ def remedy(app: FastAPI, path: str) -> str:
 
 
 def methods_of(app: FastAPI, path: str) -> str | None:
-    """Return the methods of all routes of an address; the framework's Allow header lists those of one route only."""
+    """Return the methods of all routes of a path, separated by commas; None if there is no such route.
+
+    The Allow header set by the framework lists only the methods of one route.
+    """
     methods = {method for route in _routes_to(app, path) for method in route.methods or ()}
     return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set()))) or None
 
 
 def _near_address(app: FastAPI, path: str) -> str | None:
-    """Return an existing address that differs from a path only in a missing /v1, another prefix, or a final slash."""
+    """Return an existing path that differs from a given path only in its prefix or slashes, or None.
+
+    Leading segments are removed one by one, and /v1 is prepended.
+    """
     parts = [part for part in path.split("/") if part]
     for first in range(len(parts)):
         tail = "/".join(parts[first:])

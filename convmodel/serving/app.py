@@ -24,10 +24,14 @@ from convmodel.serving.static_page import page_router
 
 
 def create_app(service: Service, *, routers: Iterable[APIRouter] = ()) -> FastAPI:
-    """Create the application.
+    """Create the ASGI application of a service.
 
-    Without API keys it answers only requests to a host name of `service.settings.hosts`: a test client needs
-    `base_url="http://localhost"`. The service is available as `app.state.service`, and closed with the application.
+    Without API keys, the application answers only requests to a host name in `service.settings.hosts`; a test client
+    needs `base_url="http://localhost"`. The service is available as `app.state.service`, and is closed when the
+    application shuts down.
+
+    Args:
+        routers: additional routers.
     """
     own = (status.router, conversations.router, replies.router, documents.router, rerank.router, anthropic.router)
     every = (*own, openai.router, completions.router, embeddings.router, page_router(), *routers, openapi.router)
@@ -36,7 +40,7 @@ def create_app(service: Service, *, routers: Iterable[APIRouter] = ()) -> FastAP
     app.state.service = service
     app.state.turns = None if service.store is None else TurnService(Conversations(service.store, service))
     for router in every:
-        app.router.routes += router.routes  # include_router would build each route again, at the first request
+        app.router.routes += router.routes  # faster than include_router, which builds each route a second time
     app.openapi = openapi.openapi_of(app, service)  # type: ignore[method-assign]
     add_handlers(app)
     app.add_middleware(RequestMiddleware, service=service)
@@ -54,7 +58,7 @@ def create_app(service: Service, *, routers: Iterable[APIRouter] = ()) -> FastAP
 
 @contextlib.asynccontextmanager
 async def _lifespan(routers: Sequence[APIRouter], app: FastAPI) -> AsyncIterator[None]:
-    """Run the lifespans of all routers, and close the service after them."""
+    """Run the lifespans of all routers; after their shutdown, cancel open jobs and close the service."""
     async with contextlib.AsyncExitStack() as stack:
         for router in routers:
             await stack.enter_async_context(router.lifespan_context(app))

@@ -1,4 +1,4 @@
-"""Authentication by API keys, which are known only by their hashes."""
+"""Authentication by API keys; the server knows only hashes of the keys."""
 
 import hmac
 import logging
@@ -13,10 +13,10 @@ from convmodel.serving.store.keys import LOCAL, digest
 logger = logging.getLogger(__name__)
 
 FRESH = 5.0
-"""Seconds for which the keys are cached, and after which a revoked key no longer works."""
+"""Seconds for which the keys are cached. A removed key works until then."""
 
 RETRY_SECONDS = 1.0
-"""Seconds after a failed read without another attempt, so that waiting requests do not each wait for a timeout."""
+"""Seconds after a failed read in which the keys are not read again, so that not every request waits for a timeout."""
 
 
 UNREADABLE = "keys cannot be read now; try again later"
@@ -26,8 +26,9 @@ class Keys:
     """A cache of the API keys. Thread-safe.
 
     Args:
-        digests: returns the owner of each key by the key's SHA-256 in hexadecimal; None without a store of keys.
-        required: whether to reject requests without a key even if there are no keys at all.
+        digests: function that returns a mapping from the SHA-256 of each key, in hexadecimal, to the key's owner; None
+            if there is no store of keys.
+        required: whether to reject requests without a key even if no keys exist.
     """
 
     def __init__(self, digests: Callable[[], Mapping[str, str]] | None = None, *, required: bool = False) -> None:
@@ -44,7 +45,11 @@ class Keys:
         return self._read is None or time.monotonic() - self._read_at < FRESH
 
     def refresh(self) -> None:
-        """Read the keys unless they are fresh; raise APIError 503 if that fails: a revoked key must stop working."""
+        """Read the keys from the store, unless the cache is fresh.
+
+        Raises:
+            APIError: 503 if the store cannot be read; the cached keys are not used, since one may have been removed.
+        """
         with self._lock:
             if self._read is None or self.fresh:
                 return
@@ -60,11 +65,18 @@ class Keys:
 
     @property
     def required(self) -> bool:
-        """Whether requests need a key."""
+        """Whether requests need a key: always if configured so, otherwise once a key exists."""
         return self._required or bool(self._owners)
 
     def owner(self, authorization: str | None) -> str:
-        """Return the owner of the key in the header `Bearer KEY`, or LOCAL; raise APIError 401 for a missing key."""
+        """Return the owner of the key in an Authorization header, or `LOCAL` if no key is required.
+
+        Args:
+            authorization: the header's value, `Bearer KEY`; None without a header.
+
+        Raises:
+            APIError: 401 for a missing or unknown key.
+        """
         if not self.required:
             return LOCAL
         scheme, _, key = (authorization or "").partition(" ")
@@ -72,7 +84,7 @@ class Keys:
             raise _unauthorized("this server needs an API key: send it as Authorization: Bearer KEY", "missing_api_key")
         key_digest = digest(key.strip())
         owner = None
-        for known_digest, known_owner in self._owners.items():  # all of them, so that the time tells nothing
+        for known_digest, known_owner in self._owners.items():  # all of them, against timing attacks
             if hmac.compare_digest(known_digest, key_digest):
                 owner = known_owner
         if owner is None:

@@ -1,4 +1,4 @@
-"""Start documents as jobs, and check their prompts and texts against the policy."""
+"""Generation of documents as jobs; the policy checks their prompts and texts."""
 
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DocumentRequest:
-    """A request for one or more continuations of a prompt, with the merged options; a seed of None draws one."""
+    """A request for one or more continuations of a prompt.
+
+    Args:
+        prompt: beginning of the documents.
+        meta: JSON metadata of the documents.
+        options: decoding options, merged from the server's, the preset's and the request's.
+        seed: random seed; None draws a seed.
+    """
 
     prompt: str = ""
     meta: Any = None
@@ -33,7 +40,13 @@ class DocumentRequest:
 
 @dataclass(frozen=True)
 class CheckedDocuments:
-    """Documents with the policy's verdict: no output if the prompt was blocked, else the indices of the shown texts."""
+    """Generated documents after the policy's check.
+
+    Args:
+        output: the generated documents; None if the policy blocked the prompt.
+        shown: indices of the texts that the policy allows.
+        blocked: the reason for the first blocked text or for the blocked prompt; None if nothing was blocked.
+    """
 
     output: "DocumentModelOutput | None"
     shown: Sequence[int] = ()
@@ -41,22 +54,22 @@ class CheckedDocuments:
 
     @property
     def text(self) -> str:
-        """The first text that is shown; empty if there is none."""
+        """The first allowed text; empty if no text is allowed."""
         return self.output.texts[self.shown[0]] if self.output is not None and self.shown else ""
 
     @property
     def finish(self) -> str:
-        """The reason why that text ended, or "filtered"."""
+        """The reason why the first allowed text ended; "filtered" if no text is allowed."""
         return self.output.finishes[self.shown[0]] if self.output is not None and self.shown else "filtered"
 
     @property
     def counts(self) -> tuple[int, int, int]:
-        """See `CheckedReply.counts`."""
+        """Numbers of tokens read, written, and read from the cache (always 0); see `CheckedReply.counts`."""
         return (0, 0, 0) if self.output is None else (self.output.tokens_read, sum(self.output.tokens), 0)
 
 
 class DocumentService(JobService[DocumentRequest, "DocumentModelOutput", CheckedDocuments]):
-    """Starts documents."""
+    """Starts the generation of documents as jobs."""
 
     def __init__(self, writer: DocumentGenerator, jobs: JobRunner, metrics: Metrics, policy: Policy | None) -> None:
         super().__init__(
@@ -82,7 +95,7 @@ class DocumentService(JobService[DocumentRequest, "DocumentModelOutput", Checked
 
 
 def _texts(meta: Any) -> Iterator[str]:
-    """Yield every text of the metadata, field names included."""
+    """Yield all texts in JSON metadata, including the names of fields."""
     if isinstance(meta, str):
         yield meta
     elif isinstance(meta, Mapping):

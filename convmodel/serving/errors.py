@@ -1,4 +1,4 @@
-"""One JSON error format for all failures; internals are never exposed."""
+"""The JSON format of all errors; messages never contain internal details."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from convmodel.serving.addresses import methods_of, remedy
 from convmodel.serving.field_errors import first_problem
 
 TYPES = {401: "authentication_error", 403: "permission_error", 409: "conflict_error", 429: "rate_limit_error"}
-"""Error types by status; the other statuses below 500 have `invalid_request_error`."""
+"""Error types by status. Other statuses below 500 have the type `invalid_request_error`, from 500 on `server_error`."""
 
 ANTHROPIC_TYPES = {
     404: "not_found_error",
@@ -22,20 +22,22 @@ ANTHROPIC_TYPES = {
     503: "overloaded_error",
     504: "timeout_error",
 }
-"""Error types by status where Anthropic's API has others."""
+"""Error types by status in Anthropic's API, where they differ from `TYPES`."""
 
 RERANK = ("/v1/rerank", "/v2/rerank")
-"""Addresses whose errors have a message outside, too, as Cohere's have."""
+"""Paths whose errors repeat `message` at the top level of the body, like those of Cohere's API."""
 
 
 class APIError(Exception):
-    """An error with an HTTP status and a JSON body; the only exception that routes raise on purpose.
+    """An error with an HTTP status and a JSON body; the only exception that routes raise intentionally.
 
     Args:
-        message: the value received, the values allowed, and the remedy.
-        type: the category of the error; derived from the status by default.
-        param: the field with the error.
-        code: identifies the error for programs.
+        status: the HTTP status.
+        message: text for the user: the value received, the values allowed, and the remedy.
+        type: category of the error; derived from the status by default.
+        param: path of the field with the error.
+        code: identifier of the error for programs.
+        headers: additional headers of the response.
     """
 
     def __init__(
@@ -57,34 +59,34 @@ class APIError(Exception):
         self.headers = dict(headers or {})
 
     def body(self, path: str = "") -> dict[str, Any]:
-        """Return the JSON body, with the fields that clients of the API at this address expect."""
+        """Return the JSON body in the format of the API to which a path belongs."""
         error = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
         if path.startswith("/v1/messages"):
             return {"type": "error", "error": {**error, "type": ANTHROPIC_TYPES.get(self.status, self.type)}}
         return {"message": self.message, "error": error} if path in RERANK else {"error": error}
 
     def response(self, path: str) -> Response:
-        """Return the HTTP response to a request of this address.
+        """Return the HTTP response to a request for a path.
 
-        Lone surrogates, which a client may send in a field name, become "?".
+        Lone surrogates in the message, from field names in the request, become "?".
         """
         content = json.dumps(self.body(path), ensure_ascii=False).encode("utf-8", "replace")
         return Response(content, self.status, self.headers, "application/json")
 
 
 def unavailable(message: str, code: str) -> APIError:
-    """Return the error for something that works again soon."""
+    """Return an error 503 for a temporary failure, with a Retry-After of 5 seconds."""
     return APIError(503, message, code=code, headers={"Retry-After": "5"})
 
 
 def internal_error() -> APIError:
-    """Return the error for a defect, without any details."""
+    """Return an error 500 for an unexpected exception, without its details."""
     message = "something went wrong in the server; its log says what, under the id of X-Request-Id"
     return APIError(500, message, code="internal")
 
 
 def add_handlers(app: FastAPI) -> None:
-    """Make an application answer all failures in this module's format."""
+    """Add exception handlers to an application, so that all its errors have this module's format."""
     for kind in (APIError, RequestValidationError):
         app.add_exception_handler(kind, _handle_api_error)
     app.add_exception_handler(HTTPException, _handle_http_exception)

@@ -1,17 +1,20 @@
-"""Errors of request fields: the request's own path of the field, also where a field may be one of several types."""
+"""Errors of request fields: translation of pydantic's errors to the paths of fields in the request.
+
+The location in pydantic's error also contains names of types, if a field may have one of several types.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 UNSUPPORTED = ("extra_forbidden", "unsupported_parameter")
-"""Types of problems with fields that this server does not support."""
+"""Pydantic's error types of fields that this server does not support."""
 
 OUTSIDE = ("query", "path", "header", "cookie")
-"""The parts of a request, beside its body, by which the location of a problem can begin."""
+"""First parts of the locations of problems outside the request body."""
 
 
 EXPECTED = "Input should be "
-"""The beginning of pydantic's messages about values."""
+"""Beginning of pydantic's messages about invalid values."""
 
 MESSAGES = {
     "extra_forbidden": "there is no such field here, or it is not supported",
@@ -19,17 +22,19 @@ MESSAGES = {
     "model_type": f"{EXPECTED}an object",
     "dict_type": f"{EXPECTED}an object",
 }
-"""Messages in place of pydantic's, by their types."""
+"""Messages that replace pydantic's, by pydantic's error type."""
 
 
 class FieldProblem(NamedTuple):
     """A problem that pydantic reported.
 
     Args:
-        path: the path in the request, such as `messages[0].content`.
-        depth: the number of steps of the path.
-        choice: the location of the field that may be one of several types, if the problem is of one of them.
-        type, message: pydantic's.
+        path: path of the field in the request, such as `messages[0].content`.
+        depth: number of steps in the path.
+        choice: location of the field that may have one of several types, if the problem concerns only one of these
+            types; otherwise None.
+        type: pydantic's error type.
+        message: text for the user.
     """
 
     path: str
@@ -45,12 +50,17 @@ class FieldProblem(NamedTuple):
 
     @property
     def of_type(self) -> bool:
-        """Whether the value has another type than this alternative."""
+        """Whether the problem is that the value does not have the expected type or literal value."""
         return self.type.endswith("_type") or self.type == "literal_error"
 
 
 def first_problem(problems: Sequence[Mapping[str, Any]], body: Any) -> FieldProblem:
-    """Return the problem of the first field that has one; of a field with alternatives, that of the nearest one."""
+    """Return the problem to report.
+
+    It is the first problem. If its field may have one of several types, each type has its own problem; of these, the
+    deepest in the request is returned, which is the problem of the type that fits best. If the types fit equally badly,
+    the message names all of them.
+    """
     located = [_locate(problem, body) for problem in problems]
     first = located[0]
     if first.choice is None:
@@ -64,7 +74,7 @@ def first_problem(problems: Sequence[Mapping[str, Any]], body: Any) -> FieldProb
 
 
 def _locate(problem: Mapping[str, Any], body: Any) -> FieldProblem:
-    """Return a problem with its path in the body; pydantic's location also has the names of alternative types."""
+    """Convert a problem reported by pydantic; its path omits the names of types in pydantic's location."""
     location = tuple(problem.get("loc", ()))
     kind = str(problem.get("type", ""))
     outside = location[:1] and location[0] in OUTSIDE
@@ -72,7 +82,7 @@ def _locate(problem: Mapping[str, Any], body: Any) -> FieldProblem:
     choice: tuple[Any, ...] | None = None
     value = body
     depth = 0
-    missing = len(location) - 1 if kind == "missing" else None  # the part that is the name of a missing field
+    missing = len(location) - 1 if kind == "missing" else None  # index of the missing field's name in the location
     for number, part in enumerate(location[1:], 1):
         if isinstance(value, list) and isinstance(part, int) and part < len(value):
             path += f"[{part}]"

@@ -1,4 +1,4 @@
-"""Fields of requests that change nothing: ignored and named in a response header, or refused by a strict server."""
+"""Request fields without effect: they are ignored and named in a response header, or rejected by a strict server."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -15,9 +15,10 @@ from convmodel.serving.service import Service
 HEADER = "X-Convmodel-Ignored"
 
 MAX_NAMES = 30
-"""Names in one header."""
+"""Maximum number of names in the header; the number of further names is appended."""
 
 MAX_NAME_CHARS = 80
+"""Length to which each name is cut."""
 
 
 class _Ignored:
@@ -26,13 +27,13 @@ class _Ignored:
 
 
 IGNORED: Any = _Ignored()
-"""The value of a declared field that is ignored; it is false."""
+"""Value of a declared field whose given value has no effect; it is false in conditions."""
 
 T = TypeVar("T")
 
 
 class LenientModel(RequestModel):
-    """Base of request bodies whose unknown fields are ignored; a route hands them to `report_ignored`."""
+    """Base of request bodies whose unknown fields are ignored; routes call `report_fields` to report them."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -45,11 +46,14 @@ def _ignore_invalid(value: Any, validate: Callable[[Any], Any]) -> Any:
 
 
 Ignorable = Annotated[T | None, WrapValidator(_ignore_invalid), WithJsonSchema({"description": "has no effect"})]
-"""A declared field that has no effect. T are the values that ask for nothing: they are not reported."""
+"""Type of a declared field without effect. Values of type T need no support and are not reported; others are."""
 
 
 def ignored_fields(body: BaseModel, prefix: str = "") -> Iterator[str]:
-    """Yield the paths of a request's ignored fields, such as `messages[0].name`; each field of a list only once."""
+    """Yield the paths of a request's ignored fields, such as `messages[0].name`.
+
+    A field that is ignored in several items of a list is yielded only for the first of them.
+    """
     seen: set[str] = set()
     for path in _ignored_paths(body, prefix):
         general = re.sub(r"\[\d+\]", "[]", path)
@@ -69,26 +73,26 @@ def _ignored_paths(value: Any, path: str) -> Iterator[str]:
         for name in value.model_extra or ():
             yield f"{dotted}{name}"
         for name, field in vars(value).items():
-            if field is IGNORED or isinstance(field, list | BaseModel):  # few are
+            if field is IGNORED or isinstance(field, list | BaseModel):  # skips most fields without a call
                 yield from _ignored_paths(field, f"{dotted}{name}")
 
 
 Report = Callable[[Iterable[str]], None]
-"""Receives the names of fields, or parts of fields, that are ignored; see `report_ignored`."""
+"""A function that reports the names of ignored fields, or of ignored parts of fields; see `report_ignored`."""
 
 
 def report_fields(request: Request, body: BaseModel) -> Report:
-    """Report the ignored fields of a body, and return a function that reports further parts of it."""
+    """Report the ignored fields of a body, and return a function that reports further ignored parts of the request."""
     report = partial(report_ignored, request)
     report(ignored_fields(body))
     return report
 
 
 def report_ignored(request: Request, names: Iterable[str]) -> None:
-    """Name ignored fields, or parts of fields, in the header of the response.
+    """Add names of ignored fields, or of ignored parts of fields, to the response's header `X-Convmodel-Ignored`.
 
     Raises:
-        APIError: 400 on a strict server, for the first of them.
+        APIError: 400 for the first name if the server is strict.
     """
     service: Service = request.app.state.service
     ignored: list[str] = request.scope["state"].setdefault("ignored", [])
@@ -101,7 +105,7 @@ def report_ignored(request: Request, names: Iterable[str]) -> None:
 
 
 def header_value(names: list[str]) -> str:
-    """Return the header's value: names in printable ASCII, separated by commas."""
+    """Return the value of the header: the names, in printable ASCII, separated by commas."""
     shown = [re.sub(r"[^\w.\[\] ():/-]", "?", name[:MAX_NAME_CHARS], flags=re.ASCII) for name in names[:MAX_NAMES]]
     more = [f"({len(names) - MAX_NAMES} more)"] if len(names) > MAX_NAMES else []
     return ", ".join([*shown, *more])

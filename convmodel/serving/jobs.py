@@ -1,4 +1,4 @@
-"""Run generation jobs for requests: admission, deadlines, error mapping and shutdown."""
+"""Jobs of models for HTTP requests: admission, deadlines, translation of errors, and shutdown."""
 
 import asyncio
 import contextvars
@@ -28,7 +28,7 @@ RequestT = TypeVar("RequestT", bound="ReplyRequest | DocumentRequest")
 
 
 class RejectedBeforeStart(Exception):
-    """Raised by the `start` of a job whose result is known without any work."""
+    """Raised by the function that starts a job, if the job's `result` is known without calling the model."""
 
     def __init__(self, result: Any) -> None:
         self.result = result
@@ -37,7 +37,7 @@ class RejectedBeforeStart(Exception):
 class JobRunner:
     """Admits and starts the jobs of a server, and ends them when the server shuts down.
 
-    `limit` is the only place where requests over HTTP are admitted. It counts a job until its thread has ended.
+    All jobs of HTTP requests are admitted by `limit`. It counts a job until the job's thread has ended.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -48,7 +48,7 @@ class JobRunner:
             per_owner=settings.open_per_key,
             per_user=settings.open_per_user,
         )
-        # A pool of its own, with a thread for each open job, so that blocked jobs delay no other work of the loop.
+        # A separate pool with a thread for each open job: blocked jobs must not delay the loop's default executor.
         self._pool = ThreadPoolExecutor(settings.max_open, thread_name_prefix="convmodel serving")
         self._running: set[AsyncJob[Any]] = set()
         self.closing = False
@@ -63,17 +63,20 @@ class JobRunner:
         user: str | None = None,
         pieces: bool = True,
     ) -> list[AsyncJob[Result]]:
-        """Start jobs, all or none, and return them once their requests have started.
+        """Start jobs, all or none, and return them when the model has accepted all of their requests.
 
         Args:
-            starts: start one request each, in a worker thread. They may raise RejectedBeforeStart.
-            convert: makes a job's result of its request's, in the same thread.
-            count: counts the request's result, before that.
-            owner, user: the owner of the API key, and the end user where the owner distinguishes them.
-            pieces: whether the caller iterates over the jobs.
+            starts: functions that each start one request to the model; called in a worker thread. They may raise
+                RejectedBeforeStart.
+            convert: function from the model's output to the result of the job; called in the same thread.
+            count: function that counts the model's output in the metrics; called before `convert`.
+            owner: name of the API key.
+            user: end user of the key, if the request names one.
+            pieces: whether the caller iterates over the pieces of the jobs.
 
         Raises:
-            APIError: 400; 429 when too many jobs are open; 503 while the server is shutting down; 500 or 504.
+            APIError: 400 for too many or invalid requests; 429 if too many jobs are open; 503 while the server is
+                shutting down; 504 if the deadline passes before the start; 500 for other exceptions.
         """
         if self.closing:
             raise shutting_down()
@@ -96,9 +99,9 @@ class JobRunner:
     async def _start(
         self, run: Callable[[AsyncJob[Result]], None], release: Callable[[float | None], None]
     ) -> AsyncJob[Result]:
-        """Run a job in a thread of the pool, and return it when it has started."""
+        """Run a job in a thread of the pool, and return it when its request to the model has started."""
         job: AsyncJob[Result] = AsyncJob()
-        context = contextvars.copy_context()  # holds the request id, for log lines of the thread
+        context = contextvars.copy_context()  # contains the request id, for the log lines of the thread
         try:
             self._pool.submit(context.run, run, job)
         except RuntimeError as closed:
@@ -123,8 +126,8 @@ class JobRunner:
         return job
 
     def _start_error(self, error: Exception, *, expired: bool) -> Exception:
-        """Convert an exception raised while a job was starting into the one that the client gets."""
-        if isinstance(error, QueueFull):  # a responder with a limit of its own
+        """Translate an exception raised while a job was starting into the error that the client receives."""
+        if isinstance(error, QueueFull):  # of a responder that limits its queue itself
             message = "the model has too much to do; try again later"
             return too_many_requests(message, code="queue_full", seconds=self.limit.retry_after())
         if isinstance(error, TypeError | ValueError):
@@ -132,7 +135,7 @@ class JobRunner:
         return deadline_exceeded() if expired else self._map_error(error)
 
     def _map_error(self, error: Exception) -> Exception:
-        """Convert an exception of a job into the one that the client gets; a defect is logged."""
+        """Translate an exception of a job into the error that the client receives; log unexpected exceptions."""
         if isinstance(error, APIError):
             return error
         if self.closing:
@@ -141,7 +144,7 @@ class JobRunner:
         return internal_error()
 
     async def shut_down(self, grace: float) -> None:
-        """Reject new jobs, give the running ones `grace` seconds to end, then cancel them."""
+        """Reject new jobs, wait up to `grace` seconds for the open jobs to end, then cancel the rest."""
         self.closing = True
         loop = asyncio.get_running_loop()
         deadline = loop.time() + grace
@@ -161,12 +164,14 @@ class JobRunner:
 
 
 class JobService(ABC, Generic[RequestT, Output, Result]):
-    """Starts requests of one kind as jobs, counts them, and checks their input and output if there is a policy.
+    """Base of classes that start one type of request as jobs, count them, and check their texts against a policy.
 
     Args:
-        generator: starts a request with its arguments, in a worker thread.
-        count: counts the output of a request.
-        convert: makes the result of an output that no policy checks.
+        generator: model whose `start` is called with a request's `arguments`, in a worker thread.
+        jobs: runs the jobs.
+        policy: checks inputs and outputs; None allows all texts.
+        count: function that counts the output of a request in the metrics.
+        convert: function from an output that needs no check to the result of a job.
     """
 
     def __init__(
@@ -187,12 +192,13 @@ class JobService(ABC, Generic[RequestT, Output, Result]):
     async def start(
         self, requests: Sequence[RequestT], *, owner: str, user: str | None = None, pieces: bool = True
     ) -> list[AsyncJob[Result]]:
-        """Start requests, all or none. A request that the policy blocks gives a job that is already completed.
+        """Start requests as jobs, all or none.
 
-        A job has no pieces where the policy checks its texts as a whole. See `JobRunner.start` for the arguments.
+        The job of a request that the policy blocks is already completed. If the policy checks outputs, the jobs have no
+        pieces, since the whole text is checked before any part is sent. See `JobRunner.start` for the arguments.
 
         Raises:
-            APIError: 400 for inputs or options that are not supported; and see `JobRunner.start`.
+            APIError: 400 for unsupported inputs or options; for others, see `JobRunner.start`.
         """
         policy = self._policy
         begin: Callable[..., Any] = self._generator.start
@@ -221,14 +227,14 @@ class JobService(ABC, Generic[RequestT, Output, Result]):
 
     @abstractmethod
     def _check_output(self, policy: Policy, output: Output) -> Result:
-        """Make the result of what the policy allows."""
+        """Return the result of an output: only the texts that the policy allows, or their replacement."""
 
 
 def deadline_exceeded() -> APIError:
     """Return the error for a job that did not end before its deadline."""
-    return APIError(504, "it took longer than is allowed; ask for less", code="deadline")
+    return APIError(504, "the request took longer than allowed; request less, such as fewer tokens", code="deadline")
 
 
 def shutting_down() -> APIError:
-    """Return the error for requests that arrive while the server is shutting down."""
-    return unavailable("the server is ending; try again soon", "closing")
+    """Return the error for requests that arrive, or are still open, while the server is shutting down."""
+    return unavailable("the server is shutting down; try again soon", "closing")

@@ -1,4 +1,4 @@
-"""JSON bodies: validation of those of requests, and encoding of those of responses."""
+"""Validation of the JSON bodies of requests, and encoding of the JSON bodies of responses."""
 
 import json
 import math
@@ -14,13 +14,13 @@ from starlette.responses import Response
 from convmodel.serving.errors import APIError
 
 MAX_DEPTH = 32
-"""Levels of nested objects and lists."""
+"""Maximum number of levels of nested objects and lists in a request body."""
 
 MAX_VALUES = 100_000
-"""Values in one body."""
+"""Maximum number of values in a request body, including nested values."""
 
 MAX_NUMBER = sys.float_info.max
-"""Larger integers become infinite in readers that parse numbers as doubles; fields check their own, smaller ranges."""
+"""Maximum absolute value of a number; parsers that read numbers as doubles turn larger integers into infinity."""
 
 TOO_LARGE = "a number is too large; all must be below 1.8e308"
 TOO_DEEP = f"the body is nested deeper than {MAX_DEPTH} levels"
@@ -32,13 +32,13 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
 class _Fault(NamedTuple):
-    """A value that cannot be used, in the place where it was read."""
+    """Placeholder, in a parsed body, for a value that is not allowed."""
 
     message: str
 
 
 def check_body_type(headers: Headers) -> None:
-    """Raise APIError 415 for a body that the headers do not declare as JSON without compression."""
+    """Raise APIError 415 unless the headers declare the body as uncompressed JSON."""
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
         message = f"the body is compressed (Content-Encoding: {encoding[:40]}); send it as it is, without this header"
@@ -51,11 +51,12 @@ def check_body_type(headers: Headers) -> None:
 
 
 def check_json(body: bytes) -> None:
-    """Raise APIError 400 for a body that is not JSON, is nested too deeply or has too many values.
+    """Check a request body; it may be encoded as UTF-8, UTF-16 or UTF-32, with or without a byte order mark.
 
-    And for values that JSON, the database or other readers cannot represent, or of which readers take different ones:
-    NaN, infinity, huge numbers, lone surrogates, NUL characters, names that occur twice in an object. UTF-16 and UTF-32
-    and byte order marks are read, as `json.loads` reads them.
+    Raises:
+        APIError: 400 for a body that is not JSON, is nested too deeply, or has too many values. Also for values that
+            JSON, the database or other parsers cannot represent (NaN, infinity, huge numbers, lone surrogates, NUL
+            characters), and for an object with the same name twice, which parsers read differently.
     """
     try:
         text = body.decode(json.detect_encoding(body))
@@ -73,7 +74,7 @@ def check_json(body: bytes) -> None:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object of names and values, with a fault as the value of a name that occurs twice."""
+    """Build an object from names and values; the value of a repeated name is a `_Fault`."""
     fields = dict(pairs)
     if len(fields) < len(pairs):
         counts = Counter(name for name, _ in pairs)
@@ -82,7 +83,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _check_values(value: Any) -> None:
-    """Check all values level by level, without recursion."""
+    """Raise APIError 400 for the first value with a fault, too many values or too many levels; not recursive."""
     level = [value]
     depth = 0
     count = 0
@@ -106,7 +107,7 @@ def _check_values(value: Any) -> None:
 
 
 def _fault(item: Any) -> str | None:
-    """Return the fault of a value, without those inside of it; None if it has none."""
+    """Return the message for a value that is not allowed, or None; nested values are not checked."""
     if isinstance(item, _Fault):
         return item.message
     if isinstance(item, int | float):
@@ -123,9 +124,9 @@ def _fault(item: Any) -> str | None:
 
 
 def _path(value: Any, wanted: Any) -> str | None:
-    """Return the path of a value inside another, such as `messages[0].content`; None for the other itself."""
+    """Return the path from a value to a nested value, such as `messages[0].content`; None if both are the same."""
     found: list[tuple[tuple[str | int, ...], Any]] = [((), value)]
-    for steps, item in found:  # grows
+    for steps, item in found:  # `found` grows in the loop
         if item is wanted:
             names = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps]
             return "".join(names).removeprefix(".") or None
@@ -143,7 +144,7 @@ def _invalid(message: str, param: str | None = None) -> APIError:
 
 
 def dump(value: Any) -> str:
-    """Return a value as JSON on one line. NaN and infinity become null, and lone surrogates become "?"."""
+    """Encode a value as one line of JSON. NaN and infinity become null, and lone surrogates become "?"."""
     if isinstance(value, BaseModel):
         value = value.model_dump()
     try:
@@ -154,12 +155,12 @@ def dump(value: Any) -> str:
 
 
 def json_response(value: Any, status: int = 200) -> Response:
-    """Return a response whose body is written by `dump`."""
+    """Return a response with a value encoded by `dump` as its body."""
     return Response(dump(value), status, media_type="application/json")
 
 
 def plain(value: Any) -> Any:
-    """Return a value as the dicts, lists, texts and numbers that `dump` writes and a JSON parser reads back."""
+    """Convert a value to dicts, lists, strings and numbers, equal to the result of parsing `dump(value)`."""
     if isinstance(value, BaseModel):
         return plain(value.model_dump())
     if isinstance(value, float):

@@ -1,4 +1,4 @@
-"""Admission control: concurrent jobs per server, key and user, and requests per minute."""
+"""Admission control: limits of concurrent jobs per server, API key and end user, and of requests per minute."""
 
 import math
 import threading
@@ -13,23 +13,27 @@ from limits.strategies import MovingWindowRateLimiter
 from convmodel.serving.errors import APIError
 
 RECENT = 64
-"""Number of recent reply durations used to estimate Retry-After."""
+"""Number of recent reply durations from which Retry-After is estimated."""
 
 MAX_RETRY_AFTER = 60.0
-"""Seconds; the longest Retry-After."""
+"""Maximum value of an estimated Retry-After in seconds."""
 
 
 def too_many_requests(message: str, *, code: str, seconds: float) -> APIError:
-    """Return a 429 error with a Retry-After of so many seconds, rounded up, at least 1."""
+    """Return an error 429 whose Retry-After is `seconds`, rounded up, but at least 1."""
     return APIError(429, message, code=code, headers={"Retry-After": str(max(1, math.ceil(seconds)))})
 
 
 class ConcurrencyLimit:
-    """Counts the open jobs: in total, of each API key, and of each end user of a key. Thread-safe.
+    """Limits of the number of open jobs: in total, per API key, and per end user of a key. Thread-safe.
+
+    A job is open from `acquire` to `release`, whether it waits or runs.
 
     Args:
-        running: the number of jobs that the model works on at once, from which waiting times are estimated.
-        total, per_owner, per_user: the maximum numbers of open jobs; None means no limit but the others.
+        running: number of jobs that the model works on at once; used to estimate waiting times.
+        total: maximum number of open jobs.
+        per_owner: maximum number of open jobs of an API key; None means no limit per key.
+        per_user: maximum number of open jobs of an end user; None means no limit per user.
     """
 
     def __init__(self, *, running: int, total: int, per_owner: int | None = None, per_user: int | None = None) -> None:
@@ -44,13 +48,21 @@ class ConcurrencyLimit:
         self._durations: deque[float] = deque(maxlen=RECENT)
 
     def acquire(self, count: int, *, owner: str, user: str | None = None) -> None:
-        """Reserve `count` jobs, all or none; raise APIError 429 if fewer are free, 400 if `count` exceeds a limit."""
+        """Reserve `count` jobs, all or none.
+
+        Args:
+            owner: name of the API key.
+            user: end user of the key, if the request names one.
+
+        Raises:
+            APIError: 429 if too many other jobs are open now; 400 if `count` by itself exceeds a limit.
+        """
         with self._lock:
             limits: list[tuple[str, Hashable, int | None]] = [("key", owner, self._per_owner)]
             if user is not None:
                 limits.append(("user", (owner, user), self._per_user))
             max_count = min([self._total, *(limit for _, _, limit in limits if limit is not None)])
-            if count > max_count:  # waiting would not help
+            if count > max_count:  # a later attempt would fail too
                 raise APIError(400, f"{count} replies at once; {max_count} are allowed", param="n", code="too_much")
             for kind, holder, limit in limits:
                 if limit is not None and self._open_by[holder] + count > limit:
@@ -77,7 +89,7 @@ class ConcurrencyLimit:
                 self._durations.append(seconds)
 
     def retry_after(self) -> float:
-        """Return the estimated number of seconds until a job can be admitted."""
+        """Return the estimated number of seconds until another job can be admitted."""
         ahead = max(1, self.open - self._running + 1)
         return min(MAX_RETRY_AFTER, self._mean_duration() * ahead / self._running)
 
@@ -88,14 +100,14 @@ class ConcurrencyLimit:
 
 
 class Rate:
-    """Limits the requests of each owner per minute; None means no limit."""
+    """Limit of the number of requests per minute and owner of an API key; `per_minute` None means no limit."""
 
     def __init__(self, per_minute: int | None) -> None:
         self._item = None if per_minute is None else RateLimitItemPerMinute(per_minute)
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
     def check(self, owner: str) -> None:
-        """Count a request; raise APIError 429 if the owner sent too many."""
+        """Count a request; raise APIError 429 if the owner sent more requests than allowed in the last minute."""
         if self._item is None or self._limiter.hit(self._item, owner):
             return
         reset, _ = self._limiter.get_window_stats(self._item, owner)

@@ -1,4 +1,4 @@
-"""Server logs without the texts of conversations."""
+"""Logging of the server, without the texts of conversations."""
 
 import contextvars
 import logging
@@ -6,17 +6,20 @@ import traceback
 from pathlib import Path
 
 REQUEST_ID: contextvars.ContextVar[str] = contextvars.ContextVar("convmodel_request_id", default="-")
-"""The id of the current request."""
+"""Id of the current request; "-" outside requests."""
 
 
 def log_defect(logger: logging.Logger, error: BaseException, *, texts: bool) -> None:
-    """Log the type and traceback of an exception; its message, which may quote a conversation, only with `texts`."""
+    """Log an unexpected exception with the request id: its type and traceback.
+
+    The message of the exception may quote a conversation, and is logged only if `texts` is true.
+    """
     trace = "".join(traceback.format_exception(error)) if texts else format_trace(error)
     logger.error("request %s: %s", REQUEST_ID.get(), trace.rstrip())
 
 
 def format_trace(error: BaseException) -> str:
-    """Return the type of an exception and its traceback, without messages and source lines."""
+    """Format the type and the traceback of an exception and of its causes, without messages and source lines."""
     lines = [type(error).__name__]
     for frame in traceback.extract_tb(error.__traceback__):
         lines.append(f"  {'/'.join(Path(frame.filename).parts[-2:])}:{frame.lineno} in {frame.name}")
@@ -34,7 +37,10 @@ class _TraceFormatter(logging.Formatter):
 
 
 def log_to_stderr(*, texts: bool) -> None:
-    """Write the server's log lines and uvicorn's warnings to stderr; messages of exceptions only with `texts`."""
+    """Write the log lines of the server and the warnings of uvicorn to stderr.
+
+    Messages of exceptions may quote conversations, and are written only if `texts` is true.
+    """
     handler = logging.StreamHandler()
     formatter = logging.Formatter if texts else _TraceFormatter
     handler.setFormatter(formatter("%(asctime)s %(levelname)s %(message)s"))

@@ -1,4 +1,4 @@
-"""Prometheus metrics of a server."""
+"""Prometheus metrics of a server: requests, replies, tokens, times, load, and blocked texts."""
 
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ SPEEDS = (1, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 
 
 class Metrics:
-    """Metrics of one server, in a registry of their own. Thread-safe."""
+    """Metrics of one server, in their own Prometheus registry. Thread-safe."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -41,11 +41,11 @@ class Metrics:
         return Histogram(f"convmodel_{name}", description, labels, buckets=buckets, registry=self._registry)
 
     def watch(self, name: str, description: str, value: Callable[[], float]) -> None:
-        """Add a gauge whose value is read when the metrics are collected."""
+        """Add a gauge; `value` is called whenever the metrics are collected."""
         Gauge(f"convmodel_{name}", description, registry=self._registry).set_function(value)
 
     def watch_load(self, model: Generator | TextSelector) -> None:
-        """Add gauges for the load of a model."""
+        """Add gauges for the numbers of requests that a model works on and that wait for it."""
         self.watch("model_running", "Requests that the model is working on.", lambda: model.load.running)
         self.watch("model_waiting", "Requests that wait for the model.", lambda: model.load.waiting)
 
@@ -54,16 +54,23 @@ class Metrics:
         self._registry.register(_BlockedTexts(policy))
 
     def count_request(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count an answered request. `route` is a template: a path would create a time series per conversation."""
+        """Count an answered request.
+
+        Args:
+            route: path template of the route, such as /conversations/{id}; full paths would create a time series for
+                each conversation.
+            status: status of the response.
+            seconds: time from the request to the end of its response.
+        """
         self._requests.labels(method, route, str(status)).inc()
         self._durations.labels(route).observe(seconds)
 
     def count_error(self, code: str) -> None:
-        """Count a rejected request."""
+        """Count a rejected request by its error code."""
         self._refused.labels(code).inc()
 
     def count_reply(self, reply: Reply) -> None:
-        """Count a completed reply, its tokens and its times."""
+        """Count a completed reply, its tokens, and the times until its first token and its end."""
         self._replies.labels(reply.candidates[0].source, reply.finish).inc()
         written = max(reply.reply_tokens, sum(candidate.tokens for candidate in reply.candidates))
         self.count_tokens(reply.context_tokens, written, cached=reply.cached_tokens)
@@ -74,7 +81,7 @@ class Metrics:
             self._speed.observe((reply.reply_tokens - 1) / rest)
 
     def count_tokens(self, read: int, written: int, *, cached: int = 0) -> None:
-        """Count tokens that a model read, took from its cache, and wrote."""
+        """Count tokens that a model read and wrote; `cached` of the read tokens came from its cache."""
         for kind, count in (("read", read), ("cached", cached), ("written", written)):
             self._tokens.labels(kind).inc(count)
 
@@ -84,7 +91,7 @@ class Metrics:
 
 
 class _BlockedTexts(Collector):
-    """Exports the counts of a policy."""
+    """Prometheus collector of the numbers of texts that a policy blocked, by side and check."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy

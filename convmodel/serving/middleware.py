@@ -19,10 +19,10 @@ from convmodel.serving.service import Service
 
 OPEN = ("/", "/health", "/ready", "/openapi.json", "/docs", "/favicon.ico")
 OPEN_FOLDERS = ("/web/", "/docs/")
-"""Paths that need no API key; they hold no user's data."""
+"""Public paths: they need no API key, and their responses contain no data of users."""
 
 KEYS_SECONDS = 1.0
-"""Timeout for refreshing keys on public paths; the Host check depends on whether keys are required."""
+"""Timeout in seconds for refreshing keys on public paths, which need the keys only to decide on the Host check."""
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
 
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 class RequestMiddleware:
-    """Rejects invalid requests, and gives the others an id, an owner and a complete body."""
+    """ASGI middleware that rejects invalid requests, and gives valid requests an id, an owner and a complete body."""
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self._app = app
@@ -76,7 +76,12 @@ class RequestMiddleware:
         await self._app(context.scope, _replay(body, receive), context.send)
 
     async def _authorize(self, context: "RequestContext") -> None:
-        """Check names and API key, and set the owner; raise APIError 401, 403, 429, or 503 for unreadable keys."""
+        """Check the API key and set the request's owner; without keys, check the names in Host and Origin.
+
+        Raises:
+            APIError: 401 for a missing or unknown key; 403 for a foreign Host or Origin; 429 for too many requests; 503
+                if the keys cannot be read.
+        """
         keys = self._service.keys
         public = context.scope["path"] in OPEN or context.scope["path"].startswith(OPEN_FOLDERS)
         if not keys.fresh:
@@ -90,14 +95,14 @@ class RequestMiddleware:
             self._check_names(context.headers)
         context.scope["state"]["owner"] = ""
         if not public:
-            key = context.headers.get("x-api-key")  # Anthropic's clients send the key so
+            key = context.headers.get("x-api-key")  # the header of Anthropic's clients
             bearer = None if key is None else f"Bearer {key}"
             owner = keys.owner(context.headers.get("authorization") or bearer)
             context.scope["state"]["owner"] = context.owner = owner
             self._service.rate.check(owner)
 
     def _check_names(self, headers: Headers) -> None:
-        """Without API keys, reject requests with a foreign Host (DNS rebinding) or Origin (CSRF)."""
+        """Raise APIError 403 for a foreign Host (DNS rebinding) or Origin (CSRF); for servers without API keys."""
         hosts = self._service.settings.hosts
         origins = self._service.settings.origins
         if not hosts:
@@ -128,7 +133,12 @@ class RequestContext:
     """The state of a request in the middleware.
 
     Attributes:
-        method: the request's own; in `scope`, HEAD is GET.
+        method: the method of the request. In `scope`, HEAD is replaced by GET.
+        scope: the ASGI scope for the application.
+        id: random id of the request.
+        status: status of the response; 499 if the client disconnected before the response began.
+        owner: owner of the API key; empty for public paths.
+        error_code: code of the error, for the metrics; None without an error.
     """
 
     def __init__(self, scope: Scope, send: Send) -> None:
@@ -140,13 +150,13 @@ class RequestContext:
         self.headers = Headers(scope=scope)
         self.id = secrets.token_hex(8)
         self.started_at = time.perf_counter()
-        self.status = 499  # replaced by the response's; stays if the client disconnects before it
+        self.status = 499  # kept if the client disconnects before the response begins
         self.owner = ""
         self.error_code: str | None = None
         self._started = False
 
     async def send(self, message: Message) -> None:
-        """Send a message of the response, with the headers that every response has."""
+        """Send an ASGI message of the response; add the common headers, and remove the body for HEAD."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self._started = True
@@ -163,14 +173,17 @@ class RequestContext:
         await self._send(message)
 
     async def send_error(self, error: APIError) -> None:
-        """Send an error, or abort the connection if the response has already begun."""
+        """Send an error response; if a response has already begun, raise ConnectionAbortedError instead."""
         if self._started:
             raise ConnectionAbortedError("the answer could not be finished")
         await error.response(self.scope["path"])(self.scope, _receive_disconnect, self.send)
 
 
 def plain_path(path: str) -> str:
-    """Return a path with single slashes, and without one at the end of OpenAI's addresses: clients join them so."""
+    """Return a path without repeated slashes, and below /v1/ without a final slash.
+
+    Some clients produce such slashes when they join the base URL and the path.
+    """
     path = re.sub("/{2,}", "/", path)
     return path.rstrip("/") if path.startswith("/v1/") else path
 
@@ -187,7 +200,7 @@ def _host_name(address: str) -> str | None:
 
 
 def _closing_error(status: int, message: str, code: str) -> APIError:
-    """Return an error that closes the connection: the client may still be sending its body."""
+    """Return an error whose response closes the connection, since the client may still be sending the body."""
     return APIError(status, message, code=code, headers={"Connection": "close"})
 
 
@@ -212,7 +225,7 @@ async def _read_body(headers: Headers, receive: Receive, max_bytes: int) -> byte
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """Return a `receive` that gives the body, which was read before, and then the messages after it."""
+    """Return an ASGI `receive` that returns the already read body first, and then the messages after the body."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive_again() -> Message:

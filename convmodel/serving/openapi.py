@@ -1,4 +1,4 @@
-"""The OpenAPI description of the server, and a page to read it and try it out, which works without a network."""
+"""The OpenAPI description of the server, and a page that shows it in Swagger UI and works without the internet."""
 
 from collections.abc import Callable
 from functools import cache, partial
@@ -19,8 +19,8 @@ Replies of a conversation model, over HTTP and as server-sent events.
 
 All errors have the format `{"error": {"message", "type", "param", "code"}}`, with further fields in the APIs of
 Anthropic and Cohere; all responses have an `X-Request-Id`.
-Unknown fields are errors in the API of its own; in those of others they are ignored and named in
-`X-Convmodel-Ignored`. Streams send the comment `: ` during silence.
+Unknown fields are errors in convmodel's own API. In the APIs of OpenAI, Anthropic, Jina and Cohere, they are ignored
+and named in the response header `X-Convmodel-Ignored`. While there is no event to send, streams send the comment `: `.
 """
 
 router = APIRouter(include_in_schema=False)
@@ -34,7 +34,7 @@ PAGE = """<!doctype html>
 """
 
 BEGIN = 'SwaggerUIBundle({url: "openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null});\n'
-"""A file of its own, because the page allows no inline scripts."""
+"""Content of begin.js. It is a separate file, because the page's Content-Security-Policy forbids inline scripts."""
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:; connect-src 'self'; "
@@ -51,7 +51,7 @@ async def docs() -> Response:
 
 @router.get("/docs/{name}")
 def file(name: str) -> Response:
-    """Return a file of Swagger UI, from the fastapi-swagger package, or the script that starts it."""
+    """Return a file of Swagger UI, from the package fastapi-swagger, or the script that starts Swagger UI."""
     if name == "begin.js":
         return Response(BEGIN, media_type="text/javascript")
     if name not in MEDIA_TYPES:
@@ -65,19 +65,22 @@ WITH_MODEL = (
     *("CountRequest", "MessagesRequest", "RerankRequest"),
     *("ReplyRequestBody", "NewConversation", "ConversationChange"),
 )
-"""Schemas with the name of the model."""
+"""Schemas with a field `model`, the name of the model."""
 
 TAGS = ("Replies", "Conversations", "Documents", "OpenAI", "Anthropic", "Rerank", "Server")
 
 
 def openapi_of(app: FastAPI, service: Service) -> Callable[[], dict[str, Any]]:
-    """Return a function that returns the description, built on the first call and when keys become required."""
+    """Return a function that returns the OpenAPI description of an application.
+
+    The description is built at the first call, and again when API keys become required.
+    """
     describe_once = cache(partial(describe, app, service))
     return lambda: describe_once(keys_required=service.keys.required)
 
 
 def describe(app: FastAPI, service: Service, *, keys_required: bool) -> dict[str, Any]:
-    """Return the OpenAPI description of an application, with the limits, model and presets of its service."""
+    """Return the OpenAPI description of an application, with the limits, models and presets of its service."""
     description = get_openapi(
         title="convmodel",
         version=convmodel.__version__,
@@ -99,7 +102,7 @@ def describe(app: FastAPI, service: Service, *, keys_required: bool) -> dict[str
 
 
 def _add_limits(schemas: dict[str, Any], service: Service) -> None:
-    """Narrow the schemas to the limits, the model and the presets of a service."""
+    """Add the limits, model names and presets of a service to the schemas, in place."""
     settings = service.settings
     document_presets = service.presets if service.documents is None else service.documents.writer.presets
     for name, schema in schemas.items():

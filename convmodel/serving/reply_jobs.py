@@ -1,4 +1,4 @@
-"""Start replies as jobs, and check their input and output against the policy."""
+"""Generation of replies as jobs; the policy checks their input and output."""
 
 import secrets
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 CheckedTextT = TypeVar("CheckedTextT", bound="CheckedReply | CheckedDocuments")
 
 SEEDS = 2**31
-"""Drawn seeds are below this: short enough to be read out and sent again."""
+"""Upper bound, exclusive, of drawn seeds; small, so that people can copy a seed by hand."""
 
 
 @dataclass(frozen=True)
 class ReplyRequest:
-    """A request for one reply, with the merged options; a seed of None draws one."""
+    """A request for one reply; `options` are merged from the server's, the preset's and the request's.
+
+    If `seed` is None, a seed is drawn.
+    """
 
     context: Sequence[str]
     persona: Sequence[str] = ()
@@ -32,9 +35,9 @@ class ReplyRequest:
     unchecked: int | None = None
     """Number of last turns that no policy has checked yet; None means all turns."""
     session: Session | None = None
-    """The conversation's session, if there is one."""
+    """The session of a stored conversation; None for other requests."""
     names: Names = field(default_factory=Names)
-    """The names of speakers, in a conversation of several people."""
+    """The names of the speakers in a conversation of several people; otherwise empty."""
 
     @property
     def arguments(self) -> Mapping[str, Any]:
@@ -46,13 +49,17 @@ class ReplyRequest:
 
 @dataclass(frozen=True)
 class CheckedReply:
-    """A reply with the candidates that the policy lets pass, or a reply whose only candidate is its replacement."""
+    """A reply after the policy's check.
+
+    The reply has only the candidates that the policy allows. If it allows none, the only candidate is the policy's
+    replacement text.
+    """
 
     reply: Reply
     blocked: BlockReason | None = None
-    """The reason for the replacement, if there is one."""
+    """The reason why the reply was replaced; None if it was not."""
     withheld: str | None = None
-    """The text of a blocked reply, which must not be shown."""
+    """The original text of a replaced reply; it must not be shown."""
 
     @property
     def text(self) -> str:
@@ -60,19 +67,20 @@ class CheckedReply:
 
     @property
     def finish(self) -> str:
-        """The reason why the reply ended: that of the reply, or "filtered"."""
+        """The reason why the reply ended; "filtered" if the policy replaced it."""
         return self.reply.finish if self.blocked is None else "filtered"
 
     @property
     def counts(self) -> tuple[int, int, int]:
-        """The numbers of tokens that were read, written, and taken from the cache."""
+        """The numbers of tokens that the model read, wrote, and read from its cache."""
         return self.reply.context_tokens, self.reply.reply_tokens, self.reply.cached_tokens
 
 
 async def stream_text(job: AsyncJob[CheckedTextT]) -> AsyncIterator[str]:
-    """Yield the text of a reply in pieces, once. Joined, the pieces are the text.
+    """Yield the pieces of a job's text; joined, they are the complete text. Can be iterated only once per job.
 
-    A reply without pieces (blocked, or checked as a whole) comes as one piece. Raises the errors of `job.result`.
+    If the job has no pieces, since the policy blocked or checked the whole text, the text is yielded as one piece.
+    Raises the errors of `job.result`.
     """
     empty = True
     async for piece in job:
@@ -83,17 +91,24 @@ async def stream_text(job: AsyncJob[CheckedTextT]) -> AsyncIterator[str]:
 
 
 class ReplyService(JobService[ReplyRequest, Reply, CheckedReply]):
-    """Starts replies, and searches of candidates."""
+    """Starts replies as jobs, and searches the responder's candidates."""
 
     def __init__(self, responder: Responder, jobs: JobRunner, metrics: Metrics, policy: Policy | None) -> None:
         super().__init__(responder, jobs, policy, count=metrics.count_reply, convert=CheckedReply)
         self.responder = responder
 
     async def search(self, context: Sequence[str], k: int, *, owner: str) -> Sequence[Candidate]:
-        """Return the `k` best candidates, without those that the policy blocks; none if it blocks the context.
+        """Return the `k` best candidates without those that the policy blocks.
+
+        The result is empty if the policy blocks the context.
+
+        Args:
+            context: texts of the turns, the last of which is to be replied to.
+            k: number of candidates to search.
+            owner: name of the API key.
 
         Raises:
-            APIError: see `start` and `AsyncJob.result`.
+            APIError: see `JobRunner.start` and `AsyncJob.result`.
         """
         starts = [partial(self._search, context, k)]
         [job] = await self._jobs.start(starts, tuple[Candidate, ...], owner=owner, pieces=False)
@@ -108,10 +123,10 @@ class ReplyService(JobService[ReplyRequest, Reply, CheckedReply]):
         return None if blocked is None else CheckedReply(Reply((Candidate(policy.say),)), blocked)
 
     def _check_output(self, policy: Policy, output: Reply) -> CheckedReply:
-        """Keep the candidates that the policy allows; the first of them is the reply."""
+        """Return the reply with the allowed candidates, the first of which is the reply; or with the replacement."""
         allowed, blocked = policy.pick(output)
         if allowed is not None:
-            return CheckedReply(replace(allowed, reasoning=""))  # the policy reads texts alone
+            return CheckedReply(replace(allowed, reasoning=""))  # removed, since the policy does not check reasoning
         replacement = replace(output, candidates=(Candidate(policy.say),), ranked_by="", reasoning="")
         return CheckedReply(replacement, blocked, withheld=output.text)
 
@@ -127,7 +142,7 @@ class ReplyService(JobService[ReplyRequest, Reply, CheckedReply]):
 
 
 class _CompletedSearch:
-    """Handle of a search, which is over when it has started: it has no pieces, and nothing to cancel."""
+    """Handle of a finished search: it has a result, no pieces, and nothing to cancel."""
 
     def __init__(self, candidates: Sequence[Candidate]) -> None:
         self.result = lambda: candidates

@@ -1,4 +1,4 @@
-"""Check the fields of request bodies against the limits, and merge their options with presets and defaults."""
+"""Checks of request bodies against the server's limits, and merging of their options with presets and defaults."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -11,14 +11,21 @@ from convmodel.serving.service import Service
 from convmodel.tokens.speakers import name_speakers
 
 OFF = "off"
-"""The preset name that selects no preset, where the server has a default preset."""
+"""Name that selects no preset, instead of the server's default preset."""
 
 
 def split_context(context: Sequence[str | None], persona: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Return the turns of a context that ends with the user's, and the sentences of a persona: see `split_messages`.
+    """Convert a context and a persona to the turns and persona sentences for a responder; see `split_messages`.
+
+    Args:
+        context: alternate turns, the last of which is the user's. An empty turn of the other side is left out.
+        persona: texts about the replying side.
+
+    Returns:
+        The turns, and the sentences of the persona.
 
     Raises:
-        APIError: 400 for an empty turn of the user; an empty reply is passed over.
+        APIError: 400 for an empty turn of the user.
     """
     sentences = [{"role": "system", "content": text} for text in persona]
     speakers = ("user", "assistant")
@@ -34,12 +41,19 @@ def split_context(context: Sequence[str | None], persona: Iterable[str]) -> tupl
 def split_group(
     context: Sequence[str | None], persona: Iterable[str], speakers: Sequence[str] | None, speaker: str | None
 ) -> tuple[Sequence[str], list[str], Names]:
-    """Return the turns of a context, the sentences of a persona, and the names, if there are any.
+    """Convert a context with names of speakers to the turns, persona sentences and names for a responder.
 
-    Empty turns are passed over, as `split_context` does; without names see there.
+    Args:
+        context: turns in their order; empty turns are left out with their names.
+        persona: texts about the replying speaker.
+        speakers: the name of each turn's speaker.
+        speaker: the name of the replying speaker. Without any names, this is `split_context`.
+
+    Returns:
+        The turns, the sentences of the persona, and the names; the names are empty if none are given.
 
     Raises:
-        APIError: 400 for an empty turn, and for names that are missing or invalid.
+        APIError: 400 for missing or invalid names.
     """
     if speakers is None and speaker is None:
         return *split_context(context, persona), {}
@@ -55,17 +69,17 @@ def split_group(
 
 
 def check_turns(service: Service, context: Sequence[str], *, param: str = "context") -> None:
-    """Raise APIError 400 if there are too many turns, or if one is too long."""
+    """Raise APIError 400 if there are too many turns, or a turn is too long."""
     _check_list(service, context, service.settings.turns, param=param, noun="turns")
 
 
 def check_texts(service: Service, texts: Sequence[str], *, param: str) -> None:
-    """Raise APIError 400 if there are too many texts to embed, rank or continue, or if one is too long."""
+    """Raise APIError 400 if there are too many texts to embed, rank or continue, or a text is too long."""
     _check_list(service, texts, service.settings.texts, param=param, noun="texts")
 
 
 def check_number(texts: Sequence[str], max_count: int, *, param: str, noun: str) -> None:
-    """Raise APIError 400 if there are too many texts."""
+    """Raise APIError 400 if there are more than `max_count` texts; the message names them by `noun`."""
     if len(texts) > max_count:
         raise _limit_exceeded(param, f"there are {len(texts):,} {noun}; {max_count:,} are allowed")
 
@@ -77,18 +91,18 @@ def _check_list(service: Service, texts: Sequence[str], max_count: int, *, param
 
 
 def check_persona(service: Service, persona: Iterable[str]) -> None:
-    """Raise APIError 400 if the persona is too long."""
+    """Raise APIError 400 if the sentences of a persona are too long in total."""
     check_chars("".join(persona), service.settings.persona_chars, param="persona")
 
 
 def check_chars(text: str, max_chars: int, *, param: str) -> None:
-    """Raise APIError 400 if the text is too long."""
+    """Raise APIError 400 if a text has more than `max_chars` characters."""
     if len(text) > max_chars:
         raise _limit_exceeded(param, f"{param} has {len(text):,} characters; {max_chars:,} are allowed")
 
 
 def check_count(name: str, count: int, max_count: int) -> None:
-    """Raise APIError 400 if the count of a field is above the server's limit."""
+    """Raise APIError 400 if the value of the field `name`, a number of replies or candidates, is above `max_count`."""
     if count > max_count:
         raise _limit_exceeded(name, f"{name}={count}; this server allows 1 to {max_count}")
 
@@ -96,12 +110,18 @@ def check_count(name: str, count: int, max_count: int) -> None:
 def resolve_options(
     service: Service, preset: str | None, options: Mapping[str, Any] | None, *, documents: bool = False
 ) -> dict[str, Any]:
-    """Merge the options of the server, of a preset and of a request, within the server's limits.
+    """Merge the options of the server, of a preset and of a request; later ones override earlier ones.
 
-    With `documents`, they are for the document writer; the server's own preset and options are those of its talker.
+    Defaults above the server's limits are lowered to the limits.
+
+    Args:
+        preset: name of the preset; None uses the server's default preset and options.
+        options: options of the request.
+        documents: whether the options are for the document writer. The server's default preset and options apply only
+            to `Service.talker`.
 
     Raises:
-        APIError: 400 for an unknown preset and for options above the server's limits.
+        APIError: 400 for an unknown preset, and for options of the request above the server's limits.
     """
     requested = {name: value for name, value in (options or {}).items() if value is not None}
     check_options(service, requested)
@@ -122,12 +142,12 @@ def resolve_options(
 
 
 def generator_of(service: Service, *, documents: bool = False) -> Responder | DocumentGenerator | None:
-    """Return the server's talker, or, with `documents`, its document writer if there is one."""
+    """Return `Service.talker`, or with `documents` the server's document writer if it has one."""
     return service.documents.writer if documents and service.documents is not None else service.talker
 
 
 def supports(generator: Responder | DocumentGenerator | None, option: str) -> bool:
-    """Return whether a generator has an option."""
+    """Return whether a model supports an option; False without a model."""
     try:
         if generator is not None:
             generator.check_options({option: None})
@@ -137,7 +157,7 @@ def supports(generator: Responder | DocumentGenerator | None, option: str) -> bo
 
 
 def check_options(service: Service, options: Mapping[str, Any]) -> None:
-    """Raise APIError 400 for options above the server's limits."""
+    """Raise APIError 400 for options above the server's limits, or for beam search if it is not allowed."""
     for name, limit in option_limits(service).items():
         if options.get(name, 0) > limit:
             raise _limit_exceeded(f"options.{name}", f"{name}={options[name]}; this server allows 1 to {limit}")
@@ -147,7 +167,7 @@ def check_options(service: Service, options: Mapping[str, Any]) -> None:
 
 
 def option_limits(service: Service) -> dict[str, int]:
-    """Return the maxima of options; defaults above them are lowered, requests above them are rejected."""
+    """Return the server's maximum values of options; higher defaults are lowered, higher requests are rejected."""
     settings = service.settings
     return {"max_new_tokens": settings.new_tokens, "num_return_sequences": settings.n, "num_candidates": settings.k}
 

@@ -1,4 +1,4 @@
-"""Request and response bodies that several routers share."""
+"""Bodies of requests and responses that several routers share."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -11,13 +11,13 @@ Text = Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
 """A text with at least one character that is not white space."""
 
 StopString = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-"""A text before which a reply ends, or that is never generated."""
+"""A text at which a reply ends, or a text that is never generated."""
 
 UserId = Annotated[str, StringConstraints(max_length=512)]
-"""An end user of the owner of a key."""
+"""Id of an end user, given by a client that serves several users with one API key."""
 
 MAX_SEED = 2**53 - 1
-"""The largest integer that all JSON readers represent exactly."""
+"""The largest seed: the largest integer that all JSON parsers represent exactly."""
 
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 
@@ -30,23 +30,23 @@ class RequestModel(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _convert_integral(cls, value: Any) -> Any:
-        """Convert integral floats: JSON has one number type, in which 3.0 is 3."""
+        """Convert floats with integral values to integers, since JSON does not distinguish 3.0 from 3."""
         return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def example(**fields: Any) -> ConfigDict:
-    """Return the configuration of a request body whose schema has an example."""
+    """Return the pydantic configuration that adds an example with these fields to the schema of a request body."""
     return ConfigDict(json_schema_extra={"examples": [fields]})
 
 
 class ResponseModel(BaseModel):
-    """Base of response bodies; `model_validate` takes an object with the attributes, too."""
+    """Base of response bodies; `model_validate` also accepts an object with attributes of the same names."""
 
     model_config = ConfigDict(ser_json_inf_nan="null", from_attributes=True)
 
 
 class Options(RequestModel):
-    """Options of generation and selection. An option that is left out or null has the server's default."""
+    """Options of generation and selection. An option that is omitted or null has the server's default value."""
 
     do_sample: bool | None = Field(None, description="true samples each token, false takes the most likely one")
     temperature: float | None = Field(None, ge=0.01, le=100, description="0.01 to 100; below 1 favours likely tokens")
@@ -94,7 +94,7 @@ class Options(RequestModel):
     )
 
     def given(self) -> dict[str, Any]:
-        """Return the options that are set."""
+        """Return the options that are not null, by name."""
         return self.model_dump(exclude_none=True)
 
 
@@ -104,7 +104,7 @@ class ErrorDetail(ResponseModel):
     message: str = Field(description="the value, the allowed values, and the remedy", examples=["n: give 1 to 8"])
     type: str = Field(description="the category of the error", examples=["invalid_request_error"])
     param: str | None = Field(description="the field with the error", examples=["n"])
-    code: str | None = Field(description="identifies the error for programs", examples=["invalid_value"])
+    code: str | None = Field(description="identifier of the error for programs", examples=["invalid_value"])
 
 
 class ErrorBody(ResponseModel):
@@ -114,13 +114,13 @@ class ErrorBody(ResponseModel):
 
 
 class MessageErrorBody(ErrorBody):
-    """The format of errors of Cohere's API, with the same error inside."""
+    """The format of errors of Cohere's API, which repeats the message of the error at the top level."""
 
     message: str
 
 
 class BlockedBody(ResponseModel):
-    """The reason why the policy replaced a reply."""
+    """The reason why the policy blocked a text and replaced the reply."""
 
     side: Literal["input", "output"]
     by: str = Field(description="the check: words or classifier")
@@ -128,16 +128,18 @@ class BlockedBody(ResponseModel):
 
 
 class CandidateBody(ResponseModel):
-    """A candidate for the reply."""
+    """A generated or selected candidate for the reply."""
 
     text: str
-    score: float | None = Field(description="the score that decided, higher is better; null if nothing was compared")
+    score: float | None = Field(
+        description="the score by which the candidates are ranked, higher is better; null without ranking"
+    )
     source: Literal["written", "chosen", "both"]
     number: int | None = Field(description="the index of a selected candidate in the server's candidates")
     metadata: dict[str, Any] | None = Field(description="metadata of a selected candidate")
     scores: dict[str, float] = Field(description="scores of the earlier stages, and the addends of a fused score")
     finish: Literal["end", "stop", "length", "cancelled"]
-    tokens: int = Field(description="number of tokens generated for it")
+    tokens: int = Field(description="number of generated tokens")
 
 
 class ReplyBody(ResponseModel):
@@ -150,14 +152,17 @@ class ReplyBody(ResponseModel):
     candidates: list[CandidateBody] = Field(description="best first; the first one is the reply")
     context_tokens: int = Field(description="tokens of the persona and the context in the model's input")
     reply_tokens: int
-    cached_tokens: int = Field(description="tokens of the context that were in the cache")
+    cached_tokens: int = Field(description="tokens of the context that were read from the cache")
     window: int = Field(description="maximum tokens of context and reply together; 0 for models without a limit")
     turns_dropped: int = Field(description="number of oldest turns left out to fit the window")
-    tokens_dropped: int = Field(description="tokens of those turns, and of a last turn that is too long by itself")
+    tokens_dropped: int = Field(
+        description="number of tokens left out: those of dropped turns, and those that exceed the window if the last "
+        "turn is too long by itself"
+    )
     seconds: float
     first_seconds: float = Field(description="seconds until the first token")
     seed: int | None = Field(description="reproduces the reply with the same request; null if nothing was sampled")
-    ranked_by: str = Field(description="the method that scored the candidates; empty if nothing was compared")
+    ranked_by: str = Field(description="the method that scored the candidates; empty without ranking")
     blocked: BlockedBody | None
 
     @classmethod
@@ -171,31 +176,31 @@ REASONS = {
     400: "The request is invalid; `param` names the field.",
     401: "The API key is missing or unknown.",
     403: "The server does not answer to this host name, or to pages of this origin.",
-    404: "It does not exist.",
+    404: "The resource does not exist, or this server does not provide it.",
     408: "The body did not arrive in time.",
-    409: "The request conflicts with the current state; `code` says how.",
+    409: "The request conflicts with the current state; `code` is the reason.",
     413: "The body is too large.",
     415: "The body is not JSON.",
-    429: "Too many requests, or the server has too much to do; retry after `Retry-After` seconds.",
-    500: "Something went wrong in the server; its log says what, under the id of `X-Request-Id`.",
+    429: "Too many requests, or the server is overloaded; retry after `Retry-After` seconds.",
+    500: "Internal error; the server's log has the details, under the id in `X-Request-Id`.",
     503: "The server is shutting down, or a part of it is unavailable.",
     504: "The deadline was exceeded.",
 }
-"""Descriptions of the error statuses."""
+"""Descriptions of the error statuses in the OpenAPI description."""
 
 COMMON_STATUSES = (400, 401, 403, 408, 413, 429, 500)
 """Error statuses that any route may return."""
 
 
 def error_responses(*statuses: int, model: type[BaseModel] = ErrorBody) -> dict[int | str, dict[str, Any]]:
-    """Return the `responses` of a route for these error statuses and `COMMON_STATUSES`."""
+    """Return FastAPI's `responses` of a route for these error statuses and `COMMON_STATUSES`; `model` is their body."""
     return {
         status: {"model": model, "description": REASONS[status]} for status in sorted({*COMMON_STATUSES, *statuses})
     }
 
 
 JOB_STATUSES = (415, 503, 504)
-"""Error statuses of routes that start jobs."""
+"""Further error statuses of routes that start jobs."""
 
 
 def stream_responses(
@@ -205,11 +210,14 @@ def stream_responses(
     statuses: Sequence[int] = (400, 404),
     error: type[BaseModel] = ErrorBody,
 ) -> dict[int | str, dict[str, Any]]:
-    """Return the `responses` of a route that starts jobs, and returns a `model` or streams events.
+    """Return FastAPI's `responses` of a route that starts a job and returns its result or streams events.
 
     Args:
-        names: the names of the events, if they have any.
-        statuses: error statuses beside those of jobs; `error` is their body.
+        model: body of the complete result.
+        description: description of the events.
+        names: names of the events, if they have names.
+        statuses: error statuses in addition to `COMMON_STATUSES` and `JOB_STATUSES`.
+        error: body of the errors.
     """
     event: dict[str, Any] = {"data": {"type": "string", "contentMediaType": "application/json"}}
     if names:

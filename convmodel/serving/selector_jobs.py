@@ -1,4 +1,4 @@
-"""Embed and rank texts as jobs, after a check of the texts against the policy."""
+"""Embedding and ranking of texts as jobs; the policy checks the texts first."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,7 +13,7 @@ from convmodel.serving.thread_bridge import AsyncJob
 
 
 class SelectorService:
-    """Starts embeddings and rankings as jobs, counts their tokens, and checks their texts, which are all inputs."""
+    """Starts embeddings and rankings as jobs, and counts their tokens; the policy checks all texts as inputs."""
 
     def __init__(self, selector: TextSelector, jobs: JobRunner, metrics: Metrics, policy: Policy | None) -> None:
         self.selector = selector
@@ -24,15 +24,20 @@ class SelectorService:
     async def embed(
         self, texts: Sequence[str], *, queries: bool, owner: str, user: str | None = None
     ) -> AsyncJob[TextVectors]:
-        """Start to encode texts as documents, or as queries.
+        """Start a job that encodes texts as vectors.
+
+        Args:
+            queries: whether to encode the texts as queries; otherwise as documents.
+            owner: name of the API key.
+            user: end user of the key, if the request names one.
 
         Raises:
-            APIError: 400 for a text that the policy blocks; and see `JobRunner.start`.
+            APIError: 400 for a text that the policy blocks; for others, see `JobRunner.start`.
         """
         return await self._start(texts, partial(self.selector.embed, texts, queries=queries), len(texts), owner, user)
 
     async def rank(self, query: str, documents: Sequence[str], *, owner: str) -> AsyncJob[TextScores]:
-        """Start to score documents as the reply to a query; see `embed`."""
+        """Start a job that scores each document as the reply to a query; see `embed` for the errors."""
         start = partial(self.selector.rank, query, documents)
         return await self._start([query, *documents], start, len(documents), owner, None)
 
@@ -44,7 +49,7 @@ class SelectorService:
         owner: str,
         user: str | None,
     ) -> AsyncJob[TextValues[ValueT]]:
-        """Start a job of `count` values."""
+        """Start a job whose result has `count` values, after a check of all `texts`."""
         starts = [partial(self._check_and_start, texts, start)]
         [job] = await self._jobs.start(starts, partial(self._finish, count), owner=owner, user=user, pieces=False)
         return job
@@ -61,5 +66,5 @@ class SelectorService:
     def _finish(self, count: int, output: TextValues[ValueT]) -> TextValues[ValueT]:
         self._metrics.count_tokens(output.tokens, 0)
         if len(output.values) < count:
-            raise APIError(503, "the request was ended before it was over", code="cancelled")
+            raise APIError(503, "the request was cancelled before it was complete", code="cancelled")
         return output

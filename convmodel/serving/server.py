@@ -1,4 +1,4 @@
-"""Run a service on a socket until SIGINT or SIGTERM."""
+"""The HTTP server: it serves a service on a socket until SIGINT or SIGTERM."""
 
 import asyncio
 import contextlib
@@ -22,18 +22,23 @@ from convmodel.serving.logs import log_to_stderr
 from convmodel.serving.service import Service
 
 SWITCH_SECONDS = 0.0005
-"""Switch interval of the interpreter: the generating thread must not wait long for threads that send."""
+"""Switch interval of the interpreter in seconds; short, so that the generating thread does not wait long for others."""
 
 M_ARENA_MAX = -8
 ARENAS = 2
-"""Parameter of mallopt(3) and its value: the number of heaps that threads share. glibc's default is eight per core, and
-each heap keeps its peak size."""
+"""Value of the parameter `M_ARENA_MAX` of mallopt(3): the maximum number of heaps, which all threads share.
+
+glibc's default is eight per core, and each heap keeps its peak size.
+"""
 
 TRIM_SECONDS = 60.0
-"""Interval at which free memory is returned to the system. By itself glibc keeps free memory below any block in use."""
+"""Interval, in seconds, at which free memory is returned to the operating system.
+
+By itself, glibc keeps all free memory at lower addresses than a block in use.
+"""
 
 AFTER_GRACE = 5
-"""Seconds that responses have to end after their replies were cancelled."""
+"""Seconds for the responses to end after their replies were cancelled."""
 
 
 def is_loopback(host: str) -> bool:
@@ -45,7 +50,7 @@ def is_loopback(host: str) -> bool:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a listening socket. Called before the model is loaded, so that a port in use is reported at once.
+    """Return a listening socket. Call it before loading the model, so that a port in use is reported immediately.
 
     Raises:
         ValueError: if the address does not exist or is in use.
@@ -69,7 +74,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def address_of(bound: socket.socket) -> str:
-    """Return the URL at which a browser on this machine reaches a socket."""
+    """Return the URL of a listening socket for a browser on this machine."""
     host, port = bound.getsockname()[:2]
     if host in ("0.0.0.0", "::"):
         host = "127.0.0.1"
@@ -77,7 +82,7 @@ def address_of(bound: socket.socket) -> str:
 
 
 def prepare_process() -> None:
-    """Tune the process for many threads: short switch intervals, and few heaps. Called before the model is loaded."""
+    """Tune the process for many threads: a short switch interval and few heaps. Call it before loading the model."""
     sys.setswitchinterval(SWITCH_SECONDS)
     if sys.platform.startswith("linux"):
         with contextlib.suppress(AttributeError):  # a C library other than glibc
@@ -95,12 +100,13 @@ def _trim_memory(trim: Callable[[int], object]) -> None:
 def run(
     service: Service, bound: socket.socket, *, routers: Iterable[APIRouter] = (), started: Callable[[str], None] = print
 ) -> int:
-    """Answer requests until SIGINT or SIGTERM, let running replies end within `grace` seconds, and return 0.
+    """Serve requests until SIGINT or SIGTERM; then give open replies `Settings.grace` seconds to end, and return 0.
 
     Args:
         service: the service; closed at the end.
-        routers: see `create_app`.
-        started: called with a line of text when the server is ready.
+        bound: the listening socket; see `bind`.
+        routers: additional routers; see `create_app`.
+        started: function that is called with a line of text, which has the URL, when the server is ready.
     """
     log_to_stderr(texts=service.settings.log_texts)
     config = new_config(service, routers=routers)
@@ -123,7 +129,7 @@ def new_config(service: Service, *, routers: Iterable[APIRouter] = ()) -> uvicor
 
 
 class GracefulServer(uvicorn.Server):
-    """A uvicorn server that lets running replies end on the first signal, and does not raise the signal again."""
+    """A uvicorn server that lets open replies end after the first signal, and does not raise the signal again."""
 
     def __init__(self, config: uvicorn.Config, service: Service, when_started: Callable[[], None]) -> None:
         super().__init__(config)

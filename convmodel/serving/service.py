@@ -1,4 +1,4 @@
-"""The service: all objects that requests share, and the dependencies that hand it to routes."""
+"""The service, an object with everything that requests share, and the FastAPI dependencies that pass it to routes."""
 
 import copy
 import time
@@ -26,23 +26,25 @@ from convmodel.serving.store import Store
 
 @dataclass
 class Service:
-    """The shared objects of a server for a responder, a document writer, selectors, or several of them.
+    """The shared objects of a server with a responder, a document writer, selectors, or several of them.
 
     Args:
-        responder, writer: the models; without a responder, `store` is ignored.
-        selector: embeds texts, and ranks them if there is no reranker.
-        reranker: ranks texts.
-        title: the name of the model, or models, for people.
-        model: the name of the model in /v1/models.
-        adapters: what replies with each adapter over the responder's model, by the name of the model in /v1/models.
-        context_length: number of tokens that the model reads at once, its reply included; None if unknown.
-        settings, keys: limits and switches; the API keys.
-        policy: checks input and output; None allows everything.
-        persona: used for requests without a persona.
-        preset: used for requests without a preset; None means the model's own options.
-        options: merged into the preset, below the options of a request.
-        store: stores conversations, and is closed with the service.
-        keep_for: age without a change after which a conversation is deleted; None keeps conversations for ever.
+        responder: model that replies in conversations. Without it, `store` is ignored.
+        writer: model that writes documents.
+        selector: model that embeds texts, and also ranks them if there is no reranker.
+        reranker: model that ranks texts.
+        adapters: responders over the responder's model, one for each adapter, by their names in /v1/models.
+        title: human-readable name of the model or models.
+        model: name of the model in /v1/models.
+        context_length: maximum number of tokens of the model's input and reply together; None if unknown.
+        settings: limits and switches.
+        keys: the API keys.
+        policy: checks input and output texts; None allows all texts.
+        persona: sentences for requests without a persona.
+        preset: preset for requests without a preset; None means the model's own options.
+        options: options that override the preset; options of a request override both.
+        store: store of conversations; closed with the service.
+        keep_for: time without changes after which a conversation is deleted; None keeps all conversations.
     """
 
     responder: InitVar[Responder | None] = None
@@ -88,16 +90,16 @@ class Service:
         self.rankings = None if reranker is None else SelectorService(reranker, *parts)
         self.store = None if responder is None else self.store
         self.ready: Mapping[str, Callable[[], object]] = {} if self.store is None else {"store": self.store.check}
-        """Readiness checks by name; each raises an exception on failure, and is called in a thread."""
+        """Readiness checks by name: functions that are called in a thread, and raise an exception on failure."""
         self.parent: str | None = None
-        """The name of the model under the adapter with which this service replies; None without an adapter."""
+        """Name of the base model, if this service replies with an adapter; otherwise None."""
         self.models: dict[str, Service] = {self.model: self}
-        """The service of each model, by its name: they share everything but what replies. The first is the server's."""
+        """The service of each model, by the model's name: first this service, then a copy for each adapter."""
         for name, each in (adapters or {}).items():
             self.models[name] = self._over(name, ReplyService(each, *parts))
 
     def _over(self, name: str, replies: ReplyService) -> "Service":
-        """Return the service that replies with an adapter."""
+        """Return a copy of this service that replies with an adapter called `name`."""
         service = copy.copy(self)
         service.model = name
         service.parent = self.model
@@ -106,7 +108,7 @@ class Service:
         return service
 
     def named(self, model: str | None) -> "Service":
-        """Return the service of a model; raise APIError 404 for another name. None means the server's own model."""
+        """Return the service of a model; None means the server's own model. Raise APIError 404 for an unknown name."""
         if model is None:
             return self
         if model not in self.models:
@@ -117,19 +119,19 @@ class Service:
 
     @property
     def talker(self) -> "Responder | DocumentGenerator | None":
-        """The responder, or else the document writer: its options and presets are the server's defaults."""
+        """The responder, or without one the document writer; the server's default preset and options apply to it."""
         if self.replies is not None:
             return self.replies.responder
         return None if self.documents is None else self.documents.writer
 
     @property
     def presets(self) -> Mapping[str, Mapping[str, Any]]:
-        """Sets of options by name."""
+        """The presets of the talker: sets of options by name."""
         return {} if self.talker is None else self.talker.presets
 
     @property
     def searches(self) -> bool:
-        """Whether there are candidates to search."""
+        """Whether the responder has candidates that can be searched."""
         return isinstance(self.talker, CandidateSearch) and self.talker.searches
 
     def close(self) -> None:
@@ -140,7 +142,7 @@ class Service:
 
 
 def require_replies(service: Service) -> ReplyService:
-    """Return the service that starts replies; raise APIError 404 on a server without a model that replies."""
+    """Return the `ReplyService` of a service; raise APIError 404 if the server has no responder."""
     if service.replies is None:
         message = "nothing replies here; start the server with --model, or with --selector and --candidates; see /about"
         raise APIError(404, message, code="no_replies")

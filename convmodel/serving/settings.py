@@ -1,10 +1,10 @@
-"""Limits and switches of a server, and the names under which it may be used."""
+"""Limits and switches of a server, and the host names and origins of requests that it accepts."""
 
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-"""Names of the local machine."""
+"""Host names and addresses of the local machine."""
 
 
 @dataclass(frozen=True)
@@ -13,29 +13,29 @@ class Settings:
 
     Args:
         body_bytes: maximum size of a request body.
-        head_seconds: time in which the head of a request must arrive.
-        body_seconds: time in which a request body must arrive.
+        head_seconds: seconds in which the head of a request must arrive.
+        body_seconds: seconds in which a request body must arrive.
         connections: maximum number of open connections.
         turns: maximum number of turns in a context.
         turn_chars: maximum number of characters in a turn or a prompt.
         texts: maximum number of texts to embed or to rank per request.
-        persona_chars: maximum number of characters in a persona, all sentences together.
+        persona_chars: maximum number of characters in a persona, in total over its sentences.
         n: maximum number of replies or texts per request.
         k: maximum number of candidates per search.
         new_tokens: maximum number of tokens in a reply.
-        max_running: replies that are generated at once.
-        max_waiting: further replies that may wait.
-        open_per_key: maximum number of open replies per API key; None means no limit of its own.
-        open_per_user: maximum number of open replies per end user of an API key; None means no limit of its own.
+        max_running: number of replies that the model generates at once.
+        max_waiting: maximum number of further replies that wait.
+        open_per_key: maximum number of running and waiting replies per API key; None means no limit per key.
+        open_per_user: maximum number of running and waiting replies per end user; None means no limit per user.
         requests_per_minute: maximum number of requests per API key; None means no limit.
-        deadline: seconds in which a reply must be complete.
-        grace: seconds that running replies have to end when the server shuts down.
-        keep_alive: seconds of silence after which a stream sends a comment; 0 sends none.
-        pause: seconds in which the pieces of a stream are collected; 0 sends each piece by itself.
-        beams: whether beam search is allowed, which delays all other replies.
-        hosts: host names that requests may use, against DNS rebinding; empty allows any.
-        origins: origins of other sites' pages that may use the server; "*" allows all.
-        strict: whether fields that change nothing are refused, instead of ignored, in the APIs of others.
+        deadline: seconds in which a reply must be complete, including the time that it waits.
+        grace: seconds after which replies that are still open are cancelled when the server shuts down.
+        keep_alive: seconds without an event after which a stream sends a comment; 0 sends no comments.
+        pause: seconds for which the pieces of a stream are collected and then sent together; 0 sends each piece alone.
+        beams: whether beam search is allowed; it delays all other replies.
+        hosts: names that requests may have in Host, as a protection against DNS rebinding; empty allows all names.
+        origins: origins of other sites whose pages may use the server (CORS); "*" allows all.
+        strict: whether fields without effect are rejected instead of ignored in the APIs of OpenAI and others.
         log_texts: whether texts of conversations may be logged.
     """
 
@@ -67,15 +67,15 @@ class Settings:
 
     @property
     def max_open(self) -> int:
-        """The maximum number of open replies."""
+        """The maximum number of running and waiting replies."""
         return self.max_running + self.max_waiting
 
 
 def parse_host(name: str) -> str:
-    """Return the host of a name as a Host header has it: in lower case, without scheme and port.
+    """Normalize a host name: lower case, without scheme and port.
 
     Raises:
-        ValueError: for a text without a host.
+        ValueError: for a text that contains no host name.
     """
     text = name.strip()
     bare = text.startswith("[") or text.count(":") <= 1
@@ -92,10 +92,12 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def parse_origin(origin: str) -> str:
-    """Return an origin as browsers send it: scheme, host and port, without a slash at its end.
+    """Normalize an origin to the form that browsers send: scheme, host, and port unless it is the default port.
+
+    "*" and "null" are returned unchanged.
 
     Raises:
-        ValueError: for a text without a scheme, or with a path.
+        ValueError: for a text without a scheme, with more parts than an origin, or with a pattern.
     """
     text = origin.strip().lower()
     if text in ("*", "null"):

@@ -15,7 +15,7 @@ from convmodel.serving.json_body import dump, json_response
 from convmodel.serving.service import Service
 
 STILL_THERE = b": \n\n"
-"""A keep-alive comment, which clients ignore."""
+"""A comment that keeps the connection open; clients ignore it."""
 
 DONE = b"data: [DONE]\n\n"
 """The last event of a stream in OpenAI's API."""
@@ -24,12 +24,12 @@ Result = TypeVar("Result")
 
 
 def encode_event(name: str, value: Any) -> bytes:
-    """Return a named event, as convmodel's own API sends it."""
+    """Encode an event with a name and a JSON value, in the format of convmodel's own API."""
     return f"event: {name}\ndata: {dump(value)}\n\n".encode()
 
 
 def encode_data(value: Any) -> bytes:
-    """Return an event without a name, as OpenAI's API sends it."""
+    """Encode an event without a name, in the format of OpenAI's API."""
     return f"data: {dump(value)}\n\n".encode()
 
 
@@ -39,8 +39,8 @@ class EventStream(Response):
     Args:
         events: the encoded events. The generator is closed when the client disconnects or reads too slowly, and when
             the server shuts down; its `finally` releases resources.
-        keep_alive: seconds of silence after which a comment is sent; 0 sends none.
-        patience: seconds that a client may take to accept a chunk.
+        keep_alive: seconds without an event after which a comment is sent; 0 sends no comments.
+        patience: maximum number of seconds that a client may take to accept a chunk; then the connection is closed.
     """
 
     media_type = "text/event-stream"
@@ -53,8 +53,8 @@ class EventStream(Response):
         self._events = events
         self._keep_alive = keep_alive
         self._patience = patience
-        self._sending_since: float | None = None  # when the current chunk was handed to the client; None between chunks
-        self._last_sent = 0.0  # when the last chunk was accepted
+        self._sending_since: float | None = None  # time at which sending the current chunk began; None between chunks
+        self._last_sent = 0.0  # time at which the client accepted the last chunk
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sending = asyncio.ensure_future(self._send(send))
@@ -83,9 +83,9 @@ class EventStream(Response):
         self._last_sent = time.monotonic()
 
     async def _watch(self, tasks: "set[asyncio.Future[None]]", send: Send) -> None:
-        """Send keep-alive comments until a task is done or the client has not accepted a chunk within `patience`.
+        """Send keep-alive comments until a task is done, or the client has not accepted a chunk within `patience`.
 
-        One loop for the whole stream, so that timeouts cost nothing per chunk.
+        One loop watches the whole stream, which is cheaper than a timeout per chunk.
         """
         self._last_sent = time.monotonic()
         while not any(task.done() for task in tasks):
@@ -93,7 +93,7 @@ class EventStream(Response):
             wait = self._patience
             if self._sending_since is not None:
                 wait = self._sending_since + self._patience - now
-                if wait <= 0:  # the client does not read, so it cannot be sent an error either
+                if wait <= 0:  # an error cannot be sent either, since the client does not read
                     return
             elif self._keep_alive:
                 wait = min(wait, self._last_sent + self._keep_alive - now)
@@ -112,16 +112,19 @@ async def wait_for_disconnect(receive: Receive) -> None:
 
 
 class ClientLeft(APIError):
-    """Raised when the client disconnected; the response to it is not read."""
+    """Raised when the client has disconnected. Its response goes nowhere, but its status 499 is logged."""
 
     def __init__(self) -> None:
         super().__init__(499, "the client left", code="client_left")
 
 
 async def cancel_on_disconnect(request: Request, result: Awaitable[Result], cancel: Callable[[], None]) -> Result:
-    """Return an awaited result, or stop waiting when the client of a request, whose body has been read, leaves.
+    """Await and return a result, unless the client disconnects first.
 
-    `cancel` cancels the work behind the result, and is always called at the end.
+    Args:
+        request: the request; its body must have been read.
+        result: the result to await.
+        cancel: function that cancels the work for the result; always called at the end.
 
     Raises:
         ClientLeft: if the client disconnected first.
@@ -150,12 +153,14 @@ async def respond(
     pieces: AsyncIterator[str] | None = None,
     first: bytes = b"",
 ) -> Response:
-    """Return a job's result as JSON; or, if `pieces` are given, a stream of them that ends with the result.
+    """Return the response to a request for a job: JSON, or a stream of events if `pieces` are given.
 
     Args:
-        name: the name of the result's event.
-        cancel: cancels the job; always called at the end.
-        first: an event before the pieces.
+        name: name of the event with the result.
+        result: function whose awaited value is the result of the job.
+        cancel: function that cancels the job; always called at the end.
+        pieces: pieces of the text, each sent as an event `piece`; the event with the result follows. None returns JSON.
+        first: an encoded event to send before the pieces.
     """
     service: Service = request.app.state.service
     if pieces is None:
@@ -177,9 +182,11 @@ def stream_response(
     cancel: Callable[[], None],
     encode_error: Callable[[APIError], bytes],
 ) -> EventStream:
-    """Return a stream of events, the last of which is the error of their job if it fails.
+    """Return a response that streams events; if the events raise an `APIError`, it ends with an error event.
 
-    `cancel` cancels the job, and is always called at the end.
+    Args:
+        cancel: function that cancels the job; always called at the end.
+        encode_error: function that encodes the error event.
     """
 
     async def guarded() -> AsyncGenerator[bytes, None]:

@@ -1,4 +1,4 @@
-"""The web page: a router that serves its files."""
+"""A router that serves the files of the web page."""
 
 import hashlib
 import re
@@ -22,7 +22,8 @@ POLICY = (
     "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'; "
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
-"""Only the page's own files are loaded and run, no site can frame the page, and no text can become HTML."""
+"""Content-Security-Policy: browsers load only files of this server, do not show the page in frames of other sites, and
+do not convert text to HTML in scripts."""
 
 HEADERS = {
     "Content-Security-Policy": POLICY,
@@ -33,10 +34,10 @@ HEADERS = {
 }
 
 REVALIDATE = "no-cache"
-"""Cache-Control of addresses whose content changes: cached, but revalidated before each use."""
+"""Cache-Control of URLs whose content may change: a browser revalidates its cached copy before each use."""
 
 IMMUTABLE = "public, max-age=31536000, immutable"
-"""Cache-Control of addresses that contain a digest of the content."""
+"""Cache-Control of URLs that contain a digest of the content, so that their content never changes."""
 
 
 class WebFile(NamedTuple):
@@ -45,13 +46,13 @@ class WebFile(NamedTuple):
     content: bytes
     media_type: str
     etag: str
-    """A digest of the content."""
+    """Value of the ETag header: a digest of the content, in quotation marks."""
 
 
 def read_web_files() -> tuple[str, dict[str, WebFile]]:
-    """Return a digest of all files together, and the files by name.
+    """Return the digest of all files together, and the files by their names.
 
-    `index.html` refers to the other files by addresses with the digest, so that a page always loads files of its own
+    `index.html` refers to the other files by URLs with the digest, so that a page always loads files of its own
     version, and the browser caches them until they change.
     """
     folder = resources.files(__package__) / "web"
@@ -70,7 +71,7 @@ def read_web_files() -> tuple[str, dict[str, WebFile]]:
 
 @cache
 def page_router() -> APIRouter:
-    """Return a router for the page, `GET /`, and its files, `GET /web/...`. Both are public: they hold no user data."""
+    """Return a router for the page, `GET /`, and its files, `GET /web/...`. Both need no API key."""
     digest, files = read_web_files()
     index = files.pop("index.html")
     router = APIRouter(include_in_schema=False)
@@ -85,7 +86,7 @@ def page_router() -> APIRouter:
 
     @router.get("/web/{requested}/{name}")
     async def versioned_file(request: Request, requested: str, name: str) -> Response:
-        # A page from before an update requests files by an old digest; it gets the current files.
+        # A page loaded before an update of the server requests files with an old digest, and gets the current files.
         return _respond(request, files.get(name), IMMUTABLE if requested == digest else REVALIDATE)
 
     return router

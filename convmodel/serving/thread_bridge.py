@@ -1,4 +1,4 @@
-"""Run blocking generation in worker threads and await it from an asyncio event loop."""
+"""Jobs that run blocking generation in a worker thread and are awaited in an asyncio event loop."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar, cast
 from convmodel.responders.protocol import ReplyHandle
 
 READY = 0.0005
-"""Seconds; a piece that took no longer than this was already available when it was requested."""
+"""Seconds. If the next piece arrives within this time, it counts as already available when it was requested."""
 
 Result = TypeVar("Result")
 Output = TypeVar("Output")
@@ -18,10 +18,11 @@ T = TypeVar("T")
 
 
 class AsyncJob(Generic[Result]):
-    """A request to a responder or document writer, awaited from the event loop that created it.
+    """A request to a model that runs in a worker thread, awaited in the event loop that created the job.
 
-    Iterating over it yields the pieces of its text, once; pieces that arrived together are joined. Iteration raises the
-    same errors as `result`. A caller that stops waiting calls `cancel`, in a `finally`.
+    Iterating over a job yields the pieces of its text, once; pieces that have arrived since the last step are joined.
+    Iteration raises the same errors as `result`. A caller that stops waiting must call `cancel`, for example in
+    `finally`.
     """
 
     def __init__(self) -> None:
@@ -35,11 +36,11 @@ class AsyncJob(Generic[Result]):
         self._cancelled = False
         self._deadline: asyncio.TimerHandle | None = None
         self.precomputed: Result | None = None
-        """The result of a job that never needed a thread; None for all other jobs."""
+        """The result of a job made by `completed`; None for all other jobs."""
 
     @classmethod
     def completed(cls, result: Result) -> "AsyncJob[Result]":
-        """Return a job that has this result and no pieces, and that never ran."""
+        """Return a job that has already ended, with a given result and no pieces."""
         job = cls()
         job.precomputed = result
         job.started.set_result(None)
@@ -51,13 +52,18 @@ class AsyncJob(Generic[Result]):
         return self._result.done()
 
     def cancel(self) -> None:
-        """End the job now; the result is then the text so far. Callable from any thread, and more than once."""
+        """Stop the job; its result is the text generated so far. Thread-safe and idempotent."""
         self._cancelled = True
         if self._handle is not None and not self.over:
             self._handle.cancel()
 
     def end_by(self, moment: float, error: Callable[[], Exception]) -> None:
-        """Cancel the job at a time of the loop's clock, unless it is over; waiting for it then raises `error()`."""
+        """Set a deadline, at which a job that has not ended is cancelled and its result becomes the error `error()`.
+
+        Args:
+            moment: time of the event loop's clock in seconds.
+            error: function that returns the exception.
+        """
         if not self.over:
             self._deadline = self._loop.call_at(moment, self._expire, error)
 
@@ -74,29 +80,29 @@ class AsyncJob(Generic[Result]):
                 await self._changed.wait()
 
     async def result(self) -> Result:
-        """Wait for the end and return the result.
+        """Wait for the end of the job and return its result.
 
         Raises:
-            APIError: 504 after the deadline, 500 for a defect, 503 while the server is shutting down.
+            APIError: 504 after the deadline, 500 for an unexpected exception, 503 while the server is shutting down.
         """
         return await asyncio.shield(self._result)
 
     def then(self, step: Callable[[], Coroutine[Any, Any, T]]) -> "asyncio.Task[T]":
-        """Run a coroutine when the job has ended, in whatever way; nobody has to wait for the task."""
+        """Run a coroutine when the job has ended, also with an error; return its task, which need not be awaited."""
 
         async def run() -> T:
             await asyncio.wait([self._result])
             return await step()
 
         task = self._loop.create_task(run())
-        # Marks the error as retrieved: a caller that stopped waiting needs no warning.
+        # Mark the exception as retrieved, so that asyncio logs no warning if no caller awaits the task any more.
         task.add_done_callback(lambda task: task.cancelled() or task.exception())
         return task
 
     # Called in the worker thread
 
     def attach(self, handle: ReplyHandle[Any]) -> None:
-        """Report that the request has started."""
+        """Report that the request has started; `handle` cancels it."""
         self._handle = handle
         if self._cancelled:
             handle.cancel()
@@ -109,11 +115,11 @@ class AsyncJob(Generic[Result]):
             self._call_in_loop(self._wake)
 
     def end(self, result: "Result | None", error: BaseException | None) -> None:
-        """Report the result or the error."""
+        """Report the end of the job with its result or its error."""
         self._call_in_loop(self._end, result, error)
 
     def _call_in_loop(self, function: Callable[..., None], *arguments: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed; nothing waits for the job
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and no caller waits for the job
             self._loop.call_soon_threadsafe(function, *arguments)
 
     # Called in the event loop
@@ -135,7 +141,7 @@ class AsyncJob(Generic[Result]):
             self._result.cancel()
         elif not self.over and error is not None:
             self._result.set_exception(error)
-            self._result.exception()  # marks it as retrieved: a caller that stopped waiting needs no warning
+            self._result.exception()  # mark as retrieved, so that asyncio logs no warning if no caller awaits it
         elif not self.over:
             self._result.set_result(cast(Result, result))
         self._changed.set()
@@ -158,11 +164,14 @@ def run_job(
     """Run a job from start to end, in a worker thread. `job.started` raises the errors of `start` unchanged.
 
     Args:
-        job: receives the start, the pieces and the end.
-        convert: makes the job's result of the request's, after `count`, if given, has counted it.
-        on_end: called at the end in every case, with the duration in seconds, or None if the request never started.
-        map_error: converts an exception raised after the start into the one that the caller gets.
-        pause: seconds to collect pieces before they are sent; None where no caller reads the pieces.
+        job: the job to run; its start, pieces and end are reported to it.
+        start: function that starts the request to the model.
+        convert: function from the model's output to the result of the job.
+        count: function that counts the model's output in the metrics; called before `convert`.
+        on_end: function that is always called at the end, with the duration in seconds, or None if the request never
+            started.
+        map_error: function that translates an exception raised after the start to the exception of `job.result`.
+        pause: seconds for which pieces are collected, see `coalesce`; None if no caller iterates over the pieces.
     """
     started_at: float | None = None
     result: Result | None = None
@@ -179,7 +188,7 @@ def run_job(
         if count is not None:
             count(output)
         result = convert(output)
-    except Exception as raised:  # the caller gets it
+    except Exception as raised:  # reported to the job
         error = raised if started_at is None else map_error(raised)
     finally:
         on_end(None if started_at is None else time.monotonic() - started_at)
@@ -187,10 +196,11 @@ def run_job(
 
 
 def coalesce(pieces: Iterable[str], pause: float) -> Iterator[str]:
-    """Yield the pieces, and sleep `pause` seconds after each piece that was not yet available, except the first.
+    """Yield pieces of a text, and sleep `pause` seconds before a piece that was not yet available when requested.
 
-    Pieces that arrive during a pause wake no thread: threads that are woken for every token of every client compete for
-    the interpreter with the thread that generates.
+    The first piece is yielded immediately. During the sleep, further pieces collect in the queue of `pieces` and wake
+    no thread. Otherwise the threads of all clients would wake for every token, and compete for the interpreter lock
+    with the thread that generates.
     """
     requested_at = time.monotonic()
     first = True

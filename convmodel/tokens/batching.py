@@ -15,17 +15,17 @@ from convmodel.tokens.conversation_layout import IGNORED, ConversationSequence
 Batch = dict[str, Tensor]
 """`input_ids`, `token_type_ids` (not of documents), `labels`, each (B, T) int64; padding is on the right, label -100.
 
-`metadata`, (B,) int64, is the number of a row's leading tokens that describe its text without being part of it. An
-attention mask is not needed: a causal model's tokens never see the tokens to their right, so padding changes nothing.
+`metadata`, (B,) int64, is the number of a row's leading tokens that describe its text without being part of it, such as
+a persona. An attention mask is not needed: in a causal model no token attends to tokens on its right.
 """
 
 LENGTH_STEP = 1.04
-"""Lengths within one step of this ratio count as equal and are shuffled together: at most 4 % padding."""
+"""Lengths that differ by less than this factor are shuffled together, which causes at most 4 % padding."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """The batches that one of several processes reads: those whose index is `rank` modulo `world_size`."""
+    """Share of one process in the batches: those whose index modulo `world_size` equals `rank`."""
 
     rank: int = 0
     world_size: int = 1
@@ -34,16 +34,16 @@ class Shard:
 class TokenBudgetSampler:
     """Sampler of batches of sequences of similar length, with at most `tokens_per_batch` tokens, padding included.
 
-    Every epoch holds each sequence once, in the same number of batches, differently grouped and ordered. A sequence
+    Every epoch contains each sequence once. All epochs have the same number of batches. A sequence
     longer than the budget is a batch of its own. If the batches do not divide evenly among processes, some get one
     empty batch at the end, so that all take the same number of steps.
 
     Args:
         lengths: number of tokens of each sequence, at least 1.
         shuffle: whether to regroup and reorder the batches in each epoch; otherwise they go from short to long.
-        length_step: lengths within one step of this ratio count as equal.
-        max_padding: maximum share of padding among all tokens of any epoch, at least the padding that shuffling may
-            cause by itself; batches are made smaller until it holds. None fills every batch.
+        length_step: lengths that differ by less than this factor count as equal when they are shuffled.
+        max_padding: maximum share of padding among all tokens of an epoch; batches are made smaller until it holds.
+            It must be at least 1 - 1 / `length_step`, the padding that shuffling may cause. None for no limit.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class TokenBudgetSampler:
 def _batch_bounds_within_padding(
     costs: np.ndarray, shortest: np.ndarray, budget: int, max_padding: float | None
 ) -> np.ndarray:
-    """Like `_batch_bounds`, with batches just small enough that at most a share of all tokens is padding."""
+    """Return the largest batches of `_batch_bounds` such that at most `max_padding` of all tokens are padding."""
     for share in (1.0,) if max_padding is None else (1.0, *np.geomspace(16, 1, 17) * max_padding):
         bounds = _batch_bounds(costs, shortest, budget, share)
         tokens = int((np.diff(bounds) * costs[bounds[1:] - 1]).sum())
@@ -118,7 +118,7 @@ def _batch_bounds(costs: np.ndarray, shortest: np.ndarray, budget: int, max_padd
     start = 0
     while start < len(costs):
         rows = max(1, budget // int(costs[start]))
-        # Costs ascend, so a batch that begins here never holds more rows than its first row's cost allows.
+        # Costs ascend, so the cost of the first row gives an upper bound of the number of rows in the batch.
         ends = np.arange(start + 1, min(start + rows, len(costs)) + 1)
         tokens = costs[ends - 1] * (ends - start)
         fitting = ends[(tokens <= budget) & (tokens - known[ends] + known[start] <= max_padding * tokens)]
@@ -129,10 +129,10 @@ def _batch_bounds(costs: np.ndarray, shortest: np.ndarray, budget: int, max_padd
 
 
 def pad(rows: Sequence[ConversationSequence], *, pad_token_id: int) -> Batch:
-    """Pad laid-out sequences on the right into one batch; no rows give one row of padding, which predicts nothing.
+    """Pad laid-out sequences on the right into one batch; without rows the batch is one row of padding without labels.
 
-    `texts` is true for the tokens of turns, which are neither the layout's nor padding. There are no `token_type_ids`
-    where the rows have none.
+    The additional tensor `texts` (B, T) is true for tokens of the texts of turns, and false for tokens of the layout,
+    names of speakers and padding. The batch has no `token_type_ids` if the rows have none.
     """
     batch = {
         "input_ids": pad_values([row.input_ids for row in rows], pad_token_id),
@@ -152,7 +152,7 @@ def pad(rows: Sequence[ConversationSequence], *, pad_token_id: int) -> Batch:
 
 
 def pad_values(rows: Sequence[Sequence[int] | np.ndarray], value: int) -> Tensor:
-    """Stack rows into a (B, T) int64 tensor, padded on the right with `value`; no rows give one row of padding."""
+    """Stack rows into a (B, T) int64 tensor, padded on the right with `value`; (1, 1) without rows."""
     values = np.full((max(len(rows), 1), max(map(len, rows), default=1)), value, dtype=np.int64)
     for index, row in enumerate(rows):
         values[index, : len(row)] = row
@@ -190,7 +190,7 @@ def batches_by_length(
 class RandomBatchSampler:
     """Sampler of random batches of `batch_size` examples, of which the last may be smaller; see `TokenBudgetSampler`.
 
-    With `redraw`, the examples are regrouped in each epoch.
+    With `redraw`, each epoch has different batches; otherwise all epochs are equal.
     """
 
     examples: int
@@ -211,7 +211,7 @@ class RandomBatchSampler:
 
 
 class BatchSampler(Protocol):
-    """Sampler that chooses the members of each batch of an epoch: their indices, or another value that `read` takes."""
+    """Sampler of the batches of an epoch; a batch is a value for `ResumableDataLoader`'s `read`, such as indices."""
 
     def __len__(self) -> int: ...
 
@@ -240,7 +240,7 @@ class ResumableDataLoader(Generic[BatchT]):
         return SimpleNamespace(sampler=self)
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch of the next iteration, unless a restored position has already chosen it."""
+        """Set the epoch of the next iteration; ignored if `load_state_dict` has set it."""
         if not self._restored and epoch != self._epoch:
             self._epoch = epoch
             self._next_batch = 0
@@ -257,11 +257,11 @@ class ResumableDataLoader(Generic[BatchT]):
             yield self._read(indices)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the epoch and the number of its batches that were read."""
+        """Return the epoch and the number of batches read in it."""
         return {"epoch": self._epoch, "batches": self._next_batch}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Make the next iteration continue after the batches that were read."""
+        """Make the next iteration continue after the batches that the state counts as read."""
         epochs, self._next_batch = divmod(state["batches"], max(len(self), 1))
         self._epoch = state["epoch"] + epochs
         self._restored = True

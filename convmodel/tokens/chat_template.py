@@ -14,16 +14,16 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 PERSONA = -1
-"""The slot of a persona; those of turns are their indices."""
+"""The slot of a persona. The slot of a turn is the turn's index."""
 
 FOLD = "\n\n"
-"""The text between a persona and the first turn, where a template has no system message."""
+"""The text between a persona and the first turn if a template does not support system messages."""
 
 FILLERS = ("", "...")
-"""Possible turns of the user before an assistant who speaks first, where a template wants the user to begin."""
+"""Texts to try as a first user turn if the assistant speaks first and the template requires the user to begin."""
 
 PROBE = "hello"
-"""A text beside which the words of a template are encoded, so that they have the ids that they have beside texts."""
+"""Placeholder text beside which the words of a template are encoded: ids can depend on neighbouring text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class TurnShape:
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """The words of a template for one shape: `words[0]`, the text of `slots[0]`, `words[1]`, and so on, as ids."""
+    """Token ids of a template's own text for one shape, in parts: the text of slot `slots[n]` follows `words[n]`."""
 
     words: tuple[tuple[int, ...], ...]
     slots: tuple[int, ...]
@@ -60,7 +60,7 @@ class ChatTemplate:
 
     Args:
         tokenizer: a tokenizer with a chat template.
-        reasoning: whether the template is asked to let the assistant reason, where it knows `enable_thinking`.
+        reasoning: whether the template is asked to let the assistant reason, if it has the variable `enable_thinking`.
 
     Attributes:
         trims: whether the template removes the white space around the texts of both roles.
@@ -86,7 +86,7 @@ class ChatTemplate:
 
     @property
     def opening(self) -> str:
-        """The words before a reply, as text."""
+        """The template's text directly before a reply."""
         words = self.pieces(TurnShape(False, 1, False, True)).words[-1]
         return str(self._tokenizer.decode([*words], skip_special_tokens=False))
 
@@ -112,7 +112,7 @@ class ChatTemplate:
         return not any(f"\t {text}" in rendered or f"{text} \t" in rendered for text in texts)
 
     def _pieces(self, shape: TurnShape) -> Pieces:
-        """Render a shape, and encode what stands between its placeholders."""
+        """Render a shape with placeholders, and encode the template's text between the placeholders."""
         names = {slot: f"x{secrets.token_hex(12)}x" for slot in range(PERSONA, shape.turns)}
         rendered = self._render(self._messages(shape, names), is_open=shape.is_open)
         slots = {name: slot for slot, name in names.items() if shape.persona or slot != PERSONA}
@@ -151,7 +151,7 @@ class ChatTemplate:
         return rendered
 
     def _encode(self, words: str, after_text: bool, before_text: bool) -> tuple[int, ...]:
-        """Return the ids of words as they are beside texts, where the ids of the texts stand apart from them."""
+        """Return the ids of words between two texts, encoded with placeholder texts beside them."""
         before, after = PROBE * after_text, PROBE * before_text
         ids = self.ids(before + words + after)
         probe = self.ids(PROBE)

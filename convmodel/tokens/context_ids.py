@@ -10,7 +10,7 @@ from convmodel.tokens.speakers import Context, SideIds, join_pieces
 
 
 class ContextIds(NamedTuple):
-    """Token ids of a context, of its persona, and of the words that are given before the reply."""
+    """Token ids of a context, of its persona, and of the text before the reply (the replying speaker's name)."""
 
     turns: list[list[int]]
     persona: list[list[int]]
@@ -34,9 +34,9 @@ def encode_named(
 
 
 def encode_sides(tokenizer: ConversationTokenizer, sides: Sequence[str | SpokenSide]) -> list[SideIds]:
-    """Return the token ids of turns, and those of sides with the names before their texts.
+    """Return the token ids of turns; a side of several named speakers has each name before its text.
 
-    Names and texts are encoded apart, so that the ids of each depend on nothing else.
+    Names and texts are encoded separately, so that neither changes the ids of the other.
     """
     pieces = [_pieces(tokenizer, side) for side in sides]
     encoded = iter(tokenizer.encode_many([piece for each in pieces for piece in each]))
@@ -44,7 +44,7 @@ def encode_sides(tokenizer: ConversationTokenizer, sides: Sequence[str | SpokenS
 
 
 def _pieces(tokenizer: ConversationTokenizer, side: str | SpokenSide) -> list[str]:
-    """Return the text of a turn, or the words before each text of a side and the text."""
+    """Return the text of a turn; for a side of named speakers, alternately a name with its separator and a text."""
     clean = tokenizer.layout.clean
     if isinstance(side, str):
         return [clean(side)]

@@ -1,4 +1,6 @@
-"""Contract of the layouts: a conversation becomes one sequence of token ids, types and labels, for all purposes alike.
+"""Interface of the layouts: a conversation becomes one sequence of token ids, types and labels.
+
+The same layout is used in training, evaluation and generation.
 
 A context that is too long loses whole turns, oldest first, and the rest is laid out as though the dropped turns had
 never existed.
@@ -29,7 +31,7 @@ class ConversationSequence:
         token_type_ids: empty in a layout without token types.
         metadata: number of leading tokens that describe the text without being part of it, such as a persona.
         spans: start and stop of the text of each turn. The labels from one start to the next are those of one turn.
-        given: start and stop of the names inside of the turns, which are no texts.
+        given: start and stop of the speakers' names inside the turns; they are read, and never predicted.
     """
 
     input_ids: list[int]
@@ -46,13 +48,13 @@ class ConversationLayout(ABC):
     Attributes:
         costs: numbers of tokens that the layout adds to the texts.
         end_token_ids: tokens that end a reply; the first one is written after it, and there may be none.
-        pad_token_id: a token to fill up batches with; masks and labels mark the padding.
+        pad_token_id: the token for padding in batches; padding is recognised by masks and labels, not by this id.
         owns_special_tokens: whether a model's configuration must name the layout's own tokens; otherwise it is left as
             it is.
         description: the layout in a sentence or two, for a model card.
         reasoning: the tags of the reasoning at the beginning of a reply; None for a model that never reasons.
-        trims: whether texts stand without the white space around them.
-        max_speakers: number of speakers that the layout tells apart. At 2 it takes the turns of two alternating sides.
+        trims: whether the layout removes the white space around texts.
+        max_speakers: number of speakers that the layout distinguishes. If 2, turns must alternate between two sides.
     """
 
     name: ClassVar[LayoutName]
@@ -88,13 +90,13 @@ class ConversationLayout(ABC):
             predicted: for each turn, whether its tokens and the token that ends it are labels; without it the turns are
                 a context, which ends where the reply begins.
             cut: number of tokens to cut from the start of the newest turn.
-            speakers: number of the speaker of each turn and, at the end, of the one who replies and whom the persona
-                describes, in a layout that tells more than two apart; None if two alternate.
+            speakers: index of the speaker of each turn and, at the end, of the one who replies, whom the persona
+                describes. Only for layouts with `max_speakers` above 2; None if two speakers alternate.
         """
 
     @abstractmethod
     def append_reply(self, context: ConversationSequence, reply: Ids) -> ConversationSequence:
-        """Return a context with a whole reply, whose tokens are the labels, as is the token that ends it."""
+        """Return a context followed by a reply; the labels are the tokens of the reply and the token that ends it."""
 
     def lay_out_context(
         self,
@@ -109,8 +111,8 @@ class ConversationLayout(ABC):
     ) -> tuple[ConversationSequence, Window]:
         """Drop the oldest turns of a context until it fits; return its layout, and its window of turns.
 
-        `opening` are words of the reply that are given: the name of the one who replies. For other arguments and errors
-        see `fit_context` and `lay_out`.
+        `opening` are the ids of the beginning of the reply that is given: the name of the speaker who replies. For
+        other arguments and errors see `fit_context` and `lay_out`.
         """
         taken = reserved + len(opening)
         window = fit_context(turns, self.costs, persona=persona, max_length=max_length, reserved=taken, keep=keep)
@@ -137,7 +139,12 @@ def extend(
 
 
 def ignore(sequence: ConversationSequence, turn: int, spans: Iterable[tuple[int, int]], *, cut: int = 0) -> None:
-    """Take the names of a turn out of labels and texts; `cut` tokens are missing from the start of the last turn."""
+    """Set the labels of the names in a turn to `IGNORED`, and record their spans in `given`.
+
+    Args:
+        spans: start and stop of each name in the turn.
+        cut: number of tokens that were cut from the start of the turn.
+    """
     first = sequence.spans[turn][0]
     begin = first - (cut if turn == len(sequence.spans) - 1 else 0)
     for start, stop in spans:

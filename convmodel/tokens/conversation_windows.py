@@ -20,25 +20,29 @@ from convmodel.tokens.turn_windows import (
 
 @dataclass
 class WindowCounts:
-    """Numbers of conversations, and of turns, that are longer than a window."""
+    """Counts of the conversations and turns that do not fit in a window.
+
+    `split` is the number of conversations in several windows, `cut_turns` the number of turns that are cut.
+    """
 
     split: int = 0
     cut_turns: int = 0
     dropped: list[int] = field(default_factory=list)
     """Indices of the conversations whose persona leaves no room for a turn."""
     crowded: int = 0
-    """Number of conversations of more speakers than the layout tells apart."""
+    """Number of conversations with more speakers than the layout distinguishes (its `max_speakers`)."""
 
 
 class WindowPlan:
-    """The turns that each window holds, computed from lengths alone; see `turn_windows.split_into_windows`.
+    """Division of conversations into windows of turns, from lengths alone; see `turn_windows.split_into_windows`.
 
     Args:
-        lengths: (S,) number of tokens of every segment (persona sentences and turns), without those of the layout.
+        lengths: (S,) number of tokens of every segment (a persona sentence or a turn), without tokens of the layout.
         first: (C + 1,) index of the first segment of each conversation, then S.
         prefix_segments: (C,) number of persona sentences of each conversation.
         costs: the tokens that the layout adds.
-        speakers: (S,) number of the speaker of every segment, by first appearance; None where two alternate.
+        speakers: (S,) index of the speaker of every segment, in the order of first appearance; None if two speakers
+            alternate in all conversations.
     """
 
     def __init__(
@@ -82,18 +86,18 @@ class WindowPlan:
 
     @property
     def conversations(self) -> int:
-        """Number of conversations with a turn that is predicted."""
+        """Number of conversations with at least one predicted turn."""
         return len(np.unique(self._conversation))
 
     def _find_named(self) -> np.ndarray:
-        """Return (C,) whether the speakers of each conversation do anything but alternate."""
+        """Return (C,) booleans: true for conversations whose turns do not simply alternate between two speakers."""
         if self._speakers is None:
             return np.zeros(len(self._turns), dtype=bool)
         turns = zip(self._first_turn.tolist(), self._turns.tolist(), strict=True)
         return np.array([bool((self._speakers[a : a + n] != np.arange(n) % 2).any()) for a, n in turns], dtype=bool)
 
     def _speakers_of(self, conversation: int) -> list[int] | None:
-        """Return the numbers of the speakers of the turns; None where two alternate."""
+        """Return the index of the speaker of each turn of a conversation; None if two speakers alternate."""
         if self._speakers is None or not self._is_named[conversation]:
             return None
         start = self._first_turn[conversation]
@@ -111,7 +115,10 @@ class WindowPlan:
         return targets[int(begin) : int(end)]
 
     def _whole(self, conversations: np.ndarray) -> np.ndarray:
-        """Return the rows of conversations that fit into one window, which ends with the last predicted turn."""
+        """Return one row (conversation, first, predict_from, stop, cut) for each conversation that fits into a window.
+
+        The window ends with the last predicted turn. A conversation without predicted turns has no row.
+        """
         lengths, by_length = np.unique(self._turns[conversations], return_inverse=True)
         targets = [target_turns(self._train_on, int(turns)) for turns in lengths]
         begin = np.array([t[0] if len(t) else -1 for t in targets], dtype=np.int64)[by_length]
@@ -133,7 +140,7 @@ class WindowPlan:
         context_share: float,
         costs: LayoutCosts,
     ) -> np.ndarray:
-        """Return the rows of conversations that do not fit into one window."""
+        """Return the rows, see `_whole`, of the windows of conversations that do not fit into one window."""
         rows: list[tuple[int, ...]] = []
         for conversation in conversations.tolist():
             start = self._first_turn[conversation]
@@ -160,7 +167,9 @@ class WindowPlan:
 
 
 def beside_segments(costs: LayoutCosts, *, first: np.ndarray, prefix_segments: np.ndarray) -> np.ndarray:
-    """Return the number of tokens that a layout adds to every segment; for arguments see `WindowPlan`."""
+    """Return the numbers of tokens (S,) that a layout adds to each segment; for arguments see `WindowPlan`.
+
+    The last turn of each conversation counts as a turn of the replying side."""
     segments = np.diff(first)
     offset = np.arange(int(first[-1] if len(first) else 0)) - np.repeat(first[:-1], segments)
     to_last = np.repeat(segments, segments) - 1 - offset
@@ -169,7 +178,7 @@ def beside_segments(costs: LayoutCosts, *, first: np.ndarray, prefix_segments: n
 
 
 class WindowSet(WindowPlan):
-    """The windows of all conversations of a store, laid out when they are read; see `WindowPlan`."""
+    """The windows of all conversations of a store. A window is laid out when it is read; see `WindowPlan`."""
 
     def __init__(
         self,
@@ -196,7 +205,10 @@ class WindowSet(WindowPlan):
         self._layout = layout
 
     def words(self) -> int:
-        """Return the number of white-space separated words of all predicted turns; it compares across vocabularies."""
+        """Return the number of white-space separated words of all predicted turns.
+
+        A loss per word is comparable between vocabularies, unlike a loss per token.
+        """
         starts = self._first_turn[self._conversation]
         return sum(int(self._store.words[starts[n] + turn]) for n in range(len(self)) for turn in self._targets(n))
 
@@ -205,15 +217,15 @@ class WindowSet(WindowPlan):
         return int(self._conversation[n]), self._targets(n)
 
     def read(self, indices: Iterable[int]) -> list[ConversationSequence]:
-        """Return the layouts of windows, with labels."""
+        """Return the windows of these indices, laid out with labels."""
         return [self._read(int(n)) for n in indices]
 
     def read_batch(self, indices: Iterable[int]) -> Batch:
-        """Return windows as one batch, padded on the right."""
+        """Return the windows of these indices as one batch, padded on the right."""
         return self.collate(self.read(indices))
 
     def collate(self, rows: Sequence[ConversationSequence]) -> Batch:
-        """Return layouts as one batch, padded on the right."""
+        """Return laid-out windows as one batch, padded on the right."""
         return pad(rows, pad_token_id=self._layout.pad_token_id)
 
     def _read(self, n: int) -> ConversationSequence:

@@ -58,7 +58,7 @@ class DocumentTokenizer(TextTokenizer):
     def encode_ids(
         self, prompt: Sequence[int], *, meta: Sequence[int] = (), room: int | None = None, meta_tokens_dropped: int = 0
     ) -> DocumentEncoding:
-        """Lay out token ids of a prompt, of which the last `room` are kept, and of a meta that was cut to its limit."""
+        """Lay out the last `room` tokens of a prompt after a meta that is already cut; None keeps all tokens."""
         dropped = 0 if room is None else max(0, len(prompt) - room)
         ids = lay_out_document(meta, prompt[dropped:], self.sep_token_id, ends=False).input_ids.tolist()
         return DocumentEncoding(ids, tokens_dropped=dropped, meta_tokens_dropped=meta_tokens_dropped)

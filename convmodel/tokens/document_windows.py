@@ -15,7 +15,7 @@ from convmodel.tokens.store import Segments, TokenStore
 
 
 class DocumentPlan:
-    """The part of its document that each of W windows holds, computed from the lengths (D,) of metas and bodies alone.
+    """Division of D documents into W windows, computed from the lengths (D,) of their metas and bodies alone.
 
     Raises ValueError if a document must be split and its meta leaves no room.
 
@@ -98,7 +98,7 @@ class StoredDocuments:
     Attributes:
         meta_lengths: (D,) number of tokens of each meta, 0 where there is none.
         body_lengths: (D,) number of tokens of each body.
-        words: number of words of all bodies, for a perplexity per word, which compares across vocabularies.
+        words: number of words of all bodies, for a perplexity per word, comparable between vocabularies.
         bytes: number of UTF-8 bytes of all bodies, for bits per byte.
     """
 
@@ -121,7 +121,7 @@ class StoredDocuments:
 
 
 def document_segments(document: Document) -> Segments:
-    """Return the texts that a store holds of a document: its meta, if it has one, and its body."""
+    """Return the texts of a document to store: the meta, if there is one, and the body."""
     meta = format_meta(document.meta)
     return ([meta] if meta else []), [document.body], []
 

@@ -29,7 +29,7 @@ PERSONA = "your persona:"
 
 @dataclass(frozen=True, slots=True)
 class EncoderWords:
-    """Token ids that are added: before and after all texts, between two texts, and before each persona sentence."""
+    """Token ids that the layout adds: before and after all texts, between texts, and before each persona sentence."""
 
     begin: tuple[int, ...]
     end: tuple[int, ...]

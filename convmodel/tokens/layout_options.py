@@ -26,8 +26,8 @@ class LayoutOptions:
         layout: "separators"; "chat_template", the tokenizer's own; "auto", the template if there is one; or "encoder",
             which every encoder-decoder has, and no other model.
         token_types: whether separators come with token types; a chat template has none.
-        max_speakers: number of speakers with a token type of their own, 2 to 64. At 2, and where there are no token
-            types, groups are laid out as two sides: the one who replies, and all others.
+        max_speakers: number of speakers with a token type of their own, 2 to 64. If it is 2, or without token
+            types, groups are laid out as two sides: the speaker who replies, and all others.
         reasoning: whether a chat template that knows `enable_thinking` lets the model reason before it replies.
 
     Raises:
@@ -51,7 +51,7 @@ class LayoutOptions:
 
 
 def choose_for(is_encoder_decoder: bool, layout: LayoutChoice) -> LayoutChoice:
-    """Return the layout of a model, from the one that was asked for; ValueError for one that the model cannot have."""
+    """Return the layout for a model's architecture and a requested layout; ValueError if the model cannot have it."""
     if layout != "auto" and (layout == "encoder") != is_encoder_decoder:
         kind = "an encoder-decoder has the layout 'encoder'" if is_encoder_decoder else "only encoder-decoders have it"
         raise ValueError(f"layout={layout!r}: {kind}; leave it out")

@@ -12,13 +12,13 @@ class StratifiedSample:
     """Sample of about `tokens` tokens from S sequences, different in each epoch, without replacement.
 
     The sequences are sorted by length and divided into as many strata as the sample has sequences; each epoch draws one
-    sequence from each stratum. All samples have nearly the same number of tokens. No sequence is drawn again before all
-    of its stratum were drawn. The sample of an epoch depends only on the seed and the epoch.
+    sequence from each stratum. All samples have nearly the same number of tokens. A sequence is drawn again only
+    after all others of its stratum. The sample of an epoch depends only on the seed and the epoch.
 
     Args:
         lengths: (S,) number of tokens of each sequence, at least 1.
         tokens: Number of tokens of a sample, at most those of all sequences.
-        seed: Seeds of the random order.
+        seed: Integers that seed the random order.
     """
 
     def __init__(self, lengths: np.ndarray, *, tokens: float, seed: Sequence[int]) -> None:
@@ -29,7 +29,7 @@ class StratifiedSample:
         self._sizes = np.diff(self._bounds)
         self._stratum = np.repeat(np.arange(count), self._sizes)
         self.lengths = lengths[self._order][self._bounds[1:] - 1]
-        """(N,) number of tokens that each of the N sequences of a sample has at most."""
+        """(N,) upper bounds of the lengths of a sample's N sequences, in tokens."""
 
     def __len__(self) -> int:
         return len(self._sizes)
@@ -78,11 +78,14 @@ class MixedSampler:
 
 
 def tokens_of_shares(tokens: int, shares: Mapping[str, float]) -> dict[str, float]:
-    """Return the number of tokens of each share of a whole, of which `tokens` are the rest."""
+    """Return the number of tokens of each part of a mixture, by name, from the shares of the parts.
+
+    `tokens` is the number of tokens of the remaining part, whose share is 1 minus the sum of `shares`.
+    """
     return {name: tokens * share / (1 - sum(shares.values())) for name, share in shares.items()}
 
 
 def largest_share(tokens: int, name: str, available: int, shares: Mapping[str, float]) -> float:
-    """Return the largest share for which `available` tokens are enough, if the other shares stay."""
+    """Return the largest share of part `name` for which `available` tokens suffice with the other shares unchanged."""
     others = sum(share for other, share in shares.items() if other != name)
     return available * (1 - others) / (tokens + available)

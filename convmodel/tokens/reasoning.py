@@ -1,4 +1,4 @@
-"""Keep the reasoning at the beginning of a reply, such as `<think>...</think>`, out of its text."""
+"""Separate the reasoning at the beginning of a reply, such as `<think>...</think>`, from its text."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ OTHER_TAGS: tuple[TagPair, ...] = (
     ("<|START_THINKING|>", "<|END_THINKING|>"),
     ("<seed:think>", "</seed:think>"),
 )
-"""Tags that count where a chat template shows them."""
+"""Tags that are recognised only if the chat template contains both tags of a pair."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,10 @@ class ReasoningTags:
     """The tags of a model's reasoning.
 
     Args:
-        pairs: the tags.
-        opened: the pair whose first tag ends the context, so that the reply begins with reasoning; None without one.
-        special: the tags that are control tokens, which decoding leaves out, by id.
+        pairs: the pairs of tags that enclose reasoning.
+        opened: the pair whose first tag ends the context, so that the reply begins with reasoning; None if the context
+            ends with no such tag.
+        special: a tag by its token id, for tags that are control tokens, because decoded text does not contain these.
     """
 
     pairs: tuple[TagPair, ...] = (THINK,)
@@ -36,11 +37,12 @@ class ReasoningTags:
 
 
 def find_tags(template: str, opening: str, special: Mapping[int, str]) -> ReasoningTags:
-    """Return the tags that a chat template shows, and `<think>`.
+    """Return the reasoning tags of a chat template; `<think>` is always among them.
 
     Args:
-        opening: the words of the template before a reply.
-        special: control tokens by id.
+        template: the Jinja source of the chat template.
+        opening: the template's text directly before a reply.
+        special: the tokenizer's control tokens by id.
     """
     pairs = (THINK, *(pair for pair in OTHER_TAGS if all(tag in template for tag in pair)))
     opened = [pair for pair in pairs if opening.rstrip().endswith(pair[0])]
@@ -64,13 +66,17 @@ class ReasoningSplitter:
 
     @classmethod
     def for_text(cls) -> Self:
-        """Return a splitter that finds no reasoning, and leaves out white space at the beginning."""
+        """Return a splitter that treats the reply as text without reasoning and strips leading white space."""
         splitter = cls(ReasoningTags())
         splitter._state = "after"
         return splitter
 
     def feed(self, piece: str, token: int | None = None) -> str:
-        """Add the next characters, and the token that they end with; return the text that has become certain."""
+        """Add the next decoded characters; return the text of the reply that is complete so far and not yet returned.
+
+        Characters that may belong to a tag are held back. `token` is the id of the token with which `piece` ends, which
+        is needed for tags that are control tokens.
+        """
         self._held += piece + (self._tags.special.get(token, "") if token is not None else "")
         if self._state == "start":
             self._start()
@@ -82,7 +88,7 @@ class ReasoningSplitter:
         return self._emit() if self._state == "text" else ""
 
     def finish(self, piece: str = "") -> str:
-        """Add the last characters, and return the rest of the text."""
+        """Add the last characters, and return the text of the reply that is not yet returned."""
         text = self.feed(piece)
         if self._state == "reasoning":
             self.reasoning = (self.reasoning + self._held).strip()
@@ -120,6 +126,6 @@ class ReasoningSplitter:
 
 
 def _uncertain_length(text: str, tag: str) -> int:
-    """Return the number of characters at the end of a text that may begin a tag."""
+    """Return the number of characters at the end of a text that may be the beginning of `tag`."""
     sizes: Sequence[int] = range(min(len(tag) - 1, len(text)), 0, -1)
     return next((size for size in sizes if tag.startswith(text[-size:])), 0)

@@ -15,7 +15,7 @@ MIN_CONTEXT = 3
 
 @dataclass(frozen=True, slots=True)
 class TokenisedChoice:
-    """Token ids of a context (oldest turn first), the persona of the next speaker, and right and wrong responses."""
+    """Token ids of a context (oldest turn first), the persona of the next speaker, the response, and distractors."""
 
     turns: list[Ids]
     persona: list[Ids]
@@ -30,7 +30,7 @@ class SelectionDataset:
     the last turn, and is used only for responses of that speaker.
 
     Args:
-        store: token ids, with candidates where the file gave some.
+        store: token ids of conversations, with candidates if the source file has them.
         max_context: maximum number of tokens of a context. `dropped` holds the indices of the conversations whose
             persona leaves no room for a turn.
         max_turns: maximum number of turns of a context, the newest ones, at least 1; None for no limit.
@@ -61,7 +61,7 @@ class SelectionDataset:
         return int(self._conversation[n])
 
     def read(self, indices: Iterable[int], *, distractors: int) -> list[TokenisedChoice]:
-        """Return the examples of some indices, each with at most `distractors` distractors."""
+        """Return the examples of the given indices, each with at most `distractors` distractors."""
         return [self._read(int(n), distractors) for n in indices]
 
     def _read(self, n: int, distractors: int) -> TokenisedChoice:

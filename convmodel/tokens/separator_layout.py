@@ -20,7 +20,7 @@ from convmodel.tokens.turn_windows import LayoutCosts, Window
 def place_separators(segments: Iterable[Sequence[int]], sep_token_id: int, *, leading: bool = True) -> list[int]:
     """Join segments with a separator after each one and, if `leading`, one before the first.
 
-    Segments that continue a laid-out context need no leading one: the context's last separator stands before them.
+    Segments that continue a laid-out context need no leading separator, because the context ends with one.
     """
     ids = [sep_token_id] if leading else []
     for segment in segments:
@@ -51,7 +51,7 @@ class SeparatorLayout(ConversationLayout):
         sep_token_id: the separator.
         has_types: whether token types distinguish the speakers.
         sep_token: the separator's text, for the model card.
-        max_speakers: number of speakers with a type of their own; those who come later share the last type.
+        max_speakers: number of speakers with a token type of their own; further speakers share the last type.
     """
 
     name = "separators"

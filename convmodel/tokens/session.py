@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 @dataclass(eq=False)
 class Session:
-    """Token ids of a conversation's replies, kept as long as the conversation.
+    """Token ids of the replies that a model generated in one conversation.
 
-    A text can often be encoded by several token sequences. Replies that are read again as the tokens that the model
-    generated match its key-value cache exactly.
+    A text can often be encoded by several token sequences. If earlier replies are read as the tokens that the
+    model generated, they match its key-value cache exactly.
     """
 
     ids: dict[tuple[int, str], tuple[int, ...]] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The speakers of a context: their numbers, or the two sides that they are made."""
+"""Speakers of a context: either numbered, or combined into two sides (the speaker who replies, and all others)."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -10,13 +10,15 @@ from convmodel.data.sides import LEAD, SpokenSide, make_sides, opening_words
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The turns of a context as a layout takes them.
+    """The turns of a context in the form that a layout takes.
 
     Args:
-        turns: their texts, as they are shown; those of two sides if the layout tells no more apart.
-        numbers: the number of the speaker of each turn and of the one who replies; None if two alternate.
-        sides: the sides with names; None without names.
-        opening: the words before the reply that the model is given, with the name of the one who replies; "" for none.
+        turns: the texts of the turns; the texts of two alternating sides if the layout distinguishes only two.
+        numbers: the index of the speaker of each turn and, at the end, of the one who replies; None if two speakers
+            alternate.
+        sides: the sides with the names of their speakers; None without names.
+        opening: the text before the reply, with the name of the speaker who replies, which is given to the model; ""
+            without one.
     """
 
     turns: Sequence[str]
@@ -31,11 +33,11 @@ class Context:
 
 
 class SideIds(NamedTuple):
-    """Token ids of a turn.
+    """Token ids of a turn, which may contain the names of its speakers.
 
     Args:
         ids: the ids.
-        given: start and stop of the words that nobody said: the names before the texts, which are never predicted.
+        given: start and stop, in `ids`, of each name before a text. Names are never predicted.
     """
 
     ids: list[int]
@@ -43,12 +45,12 @@ class SideIds(NamedTuple):
 
     @property
     def words(self) -> list[int]:
-        """The ids of the words before the first text."""
+        """The ids before the first text, of its speaker's name; empty without names."""
         return self.ids[: self.given[0][1]] if self.given else []
 
 
 def join_pieces(pieces: Sequence[list[int]]) -> SideIds:
-    """Join the ids of the words before each text and of the text; a single piece is a text."""
+    """Join pieces, which alternate between the ids of a name and of a text; a single piece is a text."""
     ids: list[int] = []
     given = []
     for index, piece in enumerate(pieces):
@@ -59,7 +61,7 @@ def join_pieces(pieces: Sequence[list[int]]) -> SideIds:
 
 
 def own_turns(turns: Sequence[list[int]], speakers: Sequence[int]) -> list[list[int]]:
-    """Return the turns of the speaker who replies, the last of `speakers`, the newest first."""
+    """Return the turns of the speaker who replies, newest first; `speakers[-1]` is this speaker."""
     pairs = zip(reversed(turns), reversed(speakers[:-1]), strict=True)
     return [ids for ids, number in pairs if number == speakers[-1]]
 
@@ -67,7 +69,7 @@ def own_turns(turns: Sequence[list[int]], speakers: Sequence[int]) -> list[list[
 def name_speakers(
     context: Sequence[str], speakers: Sequence[str] | None, speaker: str | None, *, keep: bool
 ) -> Context:
-    """Return a context with the numbers of its speakers, or, unless they are to be kept apart (`keep`), its two sides.
+    """Return a context with numbered speakers if `keep`, otherwise a context of two sides.
 
     Raises:
         ValueError: for names that are missing or invalid, or if one side would reply to itself.
@@ -90,12 +92,12 @@ def name_speakers(
 def sides_of(
     context: Sequence[str], speakers: Sequence[str] | None = None, speaker: str | None = None
 ) -> Sequence[str]:
-    """Return the turns of a context as the texts of two sides; for arguments and errors see `name_speakers`."""
+    """Return the texts of a context's turns, combined into two sides; for arguments and errors see `name_speakers`."""
     return name_speakers(check_turns(context), speakers, speaker, keep=False).turns
 
 
 def find_replier(names: Sequence[str], speaker: str | None) -> str:
-    """Return the name of the one who replies: `speaker`, or the only other one of two.
+    """Return the name of the speaker who replies: `speaker`, or the one of two speakers who did not speak last.
 
     Raises:
         ValueError: for a name that is missing or invalid.

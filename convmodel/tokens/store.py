@@ -32,7 +32,7 @@ CHUNK = 2048
 """Maximum number of conversations or documents that are tokenised in one call."""
 
 CHUNK_CHARACTERS = 2**22
-"""Number of characters after which a call takes no further conversation or document."""
+"""Number of characters at which a tokeniser call is full, even if it has fewer than `CHUNK` items."""
 
 Segments = tuple[Sequence[str], Sequence[str], Sequence[str]]
 """The texts of one stored item: its prefix (persona sentences, a document's meta), its turns (or a document's body),
@@ -42,11 +42,11 @@ and candidates of its response, the real response first."""
 _Parts = tuple[Sequence[str], Sequence[str] | Sequence[SpokenSide], Sequence[str]]
 
 _Item = tuple[_Parts, Sequence[str] | None]
-"""The texts of an item, and the names of the speakers of its turns, unless they are in its sides."""
+"""The texts of an item, and the names of the speakers of its turns; None if its sides contain the names."""
 
 
 def to_segments(item: Conversation | SelectionExample) -> Segments:
-    """Return the texts of a conversation or a selection example, as a store holds them."""
+    """Return the texts of a conversation or a selection example to store; see `Segments`."""
     if isinstance(item, Conversation):
         return item.persona, item.turns, ()
     return item.persona, item.context, (item.response, *item.distractors)
@@ -54,7 +54,7 @@ def to_segments(item: Conversation | SelectionExample) -> Segments:
 
 @dataclass(frozen=True)
 class StoreSummary:
-    """Number of conversations or documents in a store, and a sentence about the file that they came from."""
+    """Number of conversations or documents in a store, and a sentence that describes their source file."""
 
     conversations: int
     source: str = ""
@@ -70,8 +70,8 @@ class TokenStore:
         words: (S,) number of words of each segment.
         bytes: (S,) number of UTF-8 bytes of each segment.
         names: number of names in all segments.
-        speakers: (S,) number of the speaker of each turn, in the order of their first appearance; 0 and 1 in turn where
-            the conversation names none.
+        speakers: (S,) number of the speaker of each turn, in the order of first appearance; 0 and 1 alternately
+            if the conversation names no speakers.
         first: (C + 1,) index of the first segment of each conversation, then S.
         prefix_segments: (C,) number of persona sentences or metas of each conversation.
         candidates: (C,) number of candidates of each conversation.
@@ -127,7 +127,7 @@ class TokenStore:
         to_segments: Callable[[Any], Segments] = to_segments,
         describe: Callable[[], str] = str,
     ) -> "TokenStore":
-        """Tokenise a stream of conversations into `folder`, which appears when everything is written.
+        """Tokenise a stream of conversations into `folder`, which is created only when everything is written.
 
         Args:
             conversations: conversations or other items, read once; at most two chunks of them are in memory.
@@ -143,7 +143,7 @@ class TokenStore:
 
 
 def store_key(source_digest: str, tokenizer: TextTokenizer, **options: object) -> str:
-    """Return the name of a store, which is the same if and only if the same ids would be written."""
+    """Return the name of a store, a digest of everything that determines the written ids."""
     backend = getattr(tokenizer.hf_tokenizer, "backend_tokenizer", None)
     if backend is None:
         vocabulary = tokenizer.hf_tokenizer.get_vocab()
@@ -162,7 +162,7 @@ def store_key(source_digest: str, tokenizer: TextTokenizer, **options: object) -
 
 
 def _to_item(segments: Segments, names: Sequence[str] | None, tokenizer: TextTokenizer) -> _Item:
-    """Return an item to store; a layout of two sides gets the sides of named speakers, of whom the last one replies."""
+    """Return an item to store. For a layout of two sides, named speakers become two sides; the last one replies."""
     if names is None or not isinstance(tokenizer, ConversationTokenizer) or tokenizer.layout.max_speakers > 2:
         return segments, names
     prefix, turns, candidates = segments
@@ -214,7 +214,9 @@ def _said(turn: str | SpokenSide) -> str:
 
 
 def _number_speakers(sizes: np.ndarray, names: Sequence[Sequence[str] | None]) -> np.ndarray:
-    """Return the numbers of the speakers of all segments, from (N, 3) sizes of the parts of N items."""
+    """Return the index of the speaker of each segment.
+
+    `sizes` (N, 3) are the numbers of prefix texts, turns and candidates of N items."""
     starts = np.cumsum([0, *sizes.sum(axis=1)])
     offsets = np.arange(starts[-1]) - np.repeat(starts[:-1] + sizes[:, 0], sizes.sum(axis=1))
     numbers: np.ndarray = (offsets % 2).astype(np.int32)
@@ -226,7 +228,7 @@ def _number_speakers(sizes: np.ndarray, names: Sequence[Sequence[str] | None]) -
 
 
 def _chunks(conversations: Iterable[_Item]) -> Iterator[list[_Item]]:
-    """Yield lists of as many items as are tokenised in one call."""
+    """Yield lists of items, each to be tokenised in one call; see `CHUNK` and `CHUNK_CHARACTERS`."""
     chunk: list[_Item] = []
     characters = 0
     for item in conversations:

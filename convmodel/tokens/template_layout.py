@@ -1,8 +1,8 @@
 """Lay out a conversation by the chat template of its tokenizer; the replying side is the assistant.
 
-The words of most templates are the same for each role wherever a turn stands: they are taken from a few renderings,
-and a layout costs no rendering. Other templates (those that drop the reasoning of earlier turns, or move the system
-message) are rendered once for each number of turns.
+Most templates add the same tokens to each turn of a role, whatever the turn's position. These tokens are taken from a
+few renderings once, so that no conversation has to be rendered. Other templates (those that
+drop the reasoning of earlier turns, or move the system message) are rendered once for each number of turns.
 """
 
 import logging
@@ -19,20 +19,22 @@ from convmodel.tokens.turn_windows import LayoutCosts
 logger = logging.getLogger(__name__)
 
 PROBED = 6
-"""Largest number of turns of the renderings from which the words of a template are taken."""
+"""Maximum number of turns of the renderings from which the template's own ids are taken."""
 
 Words = tuple[int, ...]
 
 
 @dataclass
 class _Parts:
-    """The words of a template that were found at each place, keyed by roles (whether the assistant's).
+    """The template's own token ids at each position, as a set of the variants that occurred in the renderings.
+
+    A role in a key is true for the assistant.
 
     Args:
-        head: before the first turn, keyed by the presence of a persona and the first role: what precedes the persona,
-            and what follows it.
-        after: between a turn and the next one, keyed by the first one's role.
-        tail: after the last turn, keyed by its role and whether a reply follows.
+        head: ids before the first turn, keyed by the presence of a persona and the role of the first turn. If there is
+            a persona, a variant has two parts: the ids before and after the persona.
+        after: ids between a turn and the next, keyed by the role of the former.
+        tail: ids after the last turn, keyed by its role and whether a reply follows.
     """
 
     head: dict[tuple[bool, bool], set[tuple[Words, ...]]] = field(default_factory=dict)
@@ -40,7 +42,7 @@ class _Parts:
     tail: dict[tuple[bool, bool], set[tuple[Words, ...]]] = field(default_factory=dict)
 
     def add(self, shape: TurnShape, pieces: Pieces) -> None:
-        """Add the words of one rendering."""
+        """Add the template's ids of one rendering."""
         places: list[list[Words]] = [[] for _ in range(shape.turns + 1)]
         place = 0
         for words, slot in zip(pieces.words, (*pieces.slots, PERSONA), strict=True):
@@ -53,7 +55,7 @@ class _Parts:
 
     @property
     def are_local(self) -> bool:
-        """Whether the words at each place are always the same, with a persona before the first turn."""
+        """Whether each position has only one variant, and a persona occurs only before the first turn."""
         found = [*self.head.items(), *self.after.items(), *self.tail.items()]
         is_unique = all(len(words) == 1 for _, words in found)
         return is_unique and all(len(next(iter(words))) == 1 for words in (*self.after.values(), *self.tail.values()))
@@ -139,7 +141,7 @@ class TemplateLayout(ConversationLayout):
         return extend(context, [*reply, *self.end_token_ids[:1]], reply)
 
     def _pieces(self, shape: TurnShape) -> Pieces:
-        """Return the words and slots of a shape, from the parts of the template or by rendering it."""
+        """Return the ids and slots of a shape, from the known parts of the template or, without these, by rendering."""
         if self._parts is None:
             return self._template.pieces(shape)
         (head,) = self._parts.head[shape.persona, shape.is_reply(0)]
@@ -158,7 +160,7 @@ class TemplateLayout(ConversationLayout):
 
     @staticmethod
     def _labels_of(words: Words, end: int | None) -> list[int]:
-        """Return the labels of the words after a turn: its end token alone, if they hold it."""
+        """Return the labels of the template's ids after a turn: only the first `end` among them is predicted."""
         labels = [IGNORED] * len(words)
         if end in words:
             labels[words.index(end)] = end
@@ -174,7 +176,7 @@ def _probed_shapes() -> Iterable[TurnShape]:
 
 
 def _costs_of(parts: _Parts, sentence: int) -> LayoutCosts:
-    """Return the costs of a template's words: exact ones if each place has one variant, else bounds."""
+    """Return the numbers of tokens that a template adds: exact if each position has one variant, else upper bounds."""
     turn = (_longest(parts.after[False]), _longest(parts.after[True]))
     edges = np.zeros((2, 2, 2, 2), dtype=np.int64)
     for (persona, first), heads in parts.head.items():

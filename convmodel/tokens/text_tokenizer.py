@@ -14,7 +14,7 @@ from convmodel.tokens.tokenizer_files import load_tokenizer
 
 
 class TextEncoder:
-    """Encoder of many texts in one call into the Rust tokenizer, in which no text may become one of `control_ids`.
+    """Encoder of many texts in one call into the Rust tokenizer, that never encodes text as one of `control_ids`.
 
     The encoder has a private copy of the Rust tokenizer, so neither truncation nor padding set elsewhere, nor another
     thread, changes its results; tokens added later are not seen. A tokenizer without a Rust backend is called through
@@ -122,8 +122,8 @@ class TextTokenizer:
     def learn(cls, texts: Iterable[str], vocab_size: int) -> Self:
         """Learn a byte-level BPE vocabulary of at most `vocab_size` tokens that can encode every text.
 
-        The texts are read once, and may yield fewer tokens. Raises ValueError if there is no room for 256 bytes and the
-        control tokens.
+        The texts are read once. If they are few, the vocabulary may be smaller. Raises ValueError if `vocab_size`
+        has no room for the 256 bytes and the control tokens.
         """
         return cls._learn(texts, vocab_size, max_speakers=2)
 
@@ -163,18 +163,18 @@ class TextTokenizer:
 
     @property
     def end_token_ids(self) -> tuple[int, ...]:
-        """Tokens that end a text, the one that is written first."""
+        """Ids of the tokens that end a text; the first of them is the one that is written."""
         return (self.sep_token_id,)
 
     @property
     def special_token_ids(self) -> dict[str, int | None]:
-        """Special tokens that a model's configuration must hold, by name."""
+        """Special token ids for a model's configuration, by the name of the setting."""
         # Padding is marked by masks and labels; with a padding id, the ends of turns would be taken for padding.
         return {"bos_token_id": self.sep_token_id, "eos_token_id": self.sep_token_id, "pad_token_id": None}
 
     @property
     def control_ids(self) -> set[int]:
-        """Control tokens, which no text becomes: the special ones, and those that the chat template names."""
+        """Ids of the control tokens, to which text is never encoded: special tokens and those in the chat template."""
         template = str(self.hf_tokenizer.chat_template or "")
         added = self.hf_tokenizer.added_tokens_decoder.items()
         control = {i for i, token in added if token.special or token.content in template}
@@ -210,7 +210,7 @@ AnyTokenizer = TypeVar("AnyTokenizer", bound=TextTokenizer)
 
 
 def _separator(tokenizer: PreTrainedTokenizerBase) -> tuple[str, int]:
-    """Return the separator's text and id, of one of the tokenizer's own tokens or of a newly added one."""
+    """Return the separator's text and id, which is one of the tokenizer's own tokens or is added to it."""
     vocabulary = tokenizer.get_vocab()
     for token in (tokenizer.sep_token, tokenizer.eos_token):
         # A name that was assigned but never added has the id of the unknown token.

@@ -10,14 +10,14 @@ from convmodel.data.json_file import COPY_AGAIN, read_json_object, refuse_lfs_po
 
 CONFIG = "tokenizer_config.json"
 JSON_FILES = ("config.json", CONFIG, "special_tokens_map.json", "added_tokens.json", "tokenizer.json", "vocab.json")
-"""Files with one object each that transformers reads for a tokenizer, where they exist."""
+"""JSON files, each with one object, that transformers reads for a tokenizer if they exist."""
 
 VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "merges.txt", "tokenizer.model", "spiece.model")
-"""Files that a vocabulary may be in; which of them an architecture reads differs."""
+"""Files that may contain a vocabulary; each architecture reads only some of them."""
 
 
 TEXT_FILES = ("chat_template.jinja", "vocab.txt", "merges.txt", "tokenizer.model", "spiece.model")
-"""Other files; those of pieces are no texts, but are not empty either."""
+"""Text files of a vocabulary; they must be UTF-8 and not empty."""
 
 
 def load_tokenizer(name_or_path: str | os.PathLike[str], **options: Any) -> PreTrainedTokenizerBase:
@@ -65,7 +65,7 @@ def _explain(folder: Path, error: Exception) -> Exception:
 
 
 def _text_fault(file: Path) -> str | None:
-    """Return the fault of a text that is empty or not UTF-8; None for a file that is right or not there."""
+    """Return a description of the error if a text file is empty or not UTF-8; None if it is valid or missing."""
     content = file.read_bytes() if file.is_file() else b"-"
     if not content:
         return "is empty"

@@ -22,11 +22,12 @@ class LayoutCosts:
     """Numbers of tokens that a layout adds to the texts of a conversation; by default those of separators.
 
     Args:
-        turn: tokens beside the text of a turn: of the side that is replied to, and of the replying side.
-        sentence: tokens beside each persona sentence.
-        edges: (2, 2, 2, 2) tokens at the beginning and the end together, by whether there is a persona, whether the
-            first and the last turn are the replying side's, and whether a reply follows.
-        noun: name of these tokens in messages.
+        turn: tokens that the layout adds to each turn, of the other side and of the replying side.
+        sentence: tokens that the layout adds to each persona sentence.
+        edges: (2, 2, 2, 2) numbers of tokens at the beginning and the end of a window together. The four indices are 1
+            if there is a persona, if the replying side spoke the first turn, if it spoke the last turn, and if a reply
+            follows.
+        noun: name of the tokens at the edges in error messages.
     """
 
     turn: tuple[int, int] = (1, 1)
@@ -36,15 +37,15 @@ class LayoutCosts:
 
     @property
     def min_room(self) -> int:
-        """The smallest useful room for turns: one token with those beside it."""
+        """The smallest useful room for turns: one token of a text with the tokens that the layout adds to it."""
         return 1 + max(self.turn)
 
     def edge(self, *, persona: bool, is_open: bool) -> int:
-        """Return the most tokens at the beginning and the end of a window; `is_open` says whether a reply follows."""
+        """Return the maximum number of layout tokens at both ends of a window; with `is_open`, a reply follows."""
         return int(self.edges[int(persona), :, :, int(is_open)].max())
 
     def edges_of(self, personas: np.ndarray, first_is_reply: np.ndarray, last_is_reply: np.ndarray) -> np.ndarray:
-        """Return (N,) the tokens at the beginning and the end of windows that no reply follows, from (N,) masks."""
+        """Return the numbers of layout tokens (N,) at both ends of windows that no reply follows, from (N,) masks."""
         persona, first, last = (mask.astype(np.int64) for mask in (personas, first_is_reply, last_is_reply))
         edges: np.ndarray = self.edges[persona, first, last, 0]
         return edges
@@ -58,7 +59,7 @@ class LayoutCosts:
         return sum(len(sentence) + self.sentence for sentence in persona)
 
     def turn_lengths(self, lengths: Sequence[int], *, last_is_reply: bool) -> list[int]:
-        """Return the lengths of turns whose cost is one more, as the functions of this module take them."""
+        """Return the cost of each turn in tokens minus one, as the functions of this module expect it."""
         extra = [self.turn[(len(lengths) - 1 - index) % 2 != last_is_reply] - 1 for index in range(len(lengths))]
         return [length + more for length, more in zip(lengths, extra, strict=True)]
 
@@ -209,7 +210,7 @@ def fit_context(
         turns: token ids of each turn so far, at least one; the next one is the reply.
         persona: token ids of each persona sentence; they are never dropped.
         max_length: maximum number of tokens; None keeps all turns.
-        reserved: number of these tokens to leave free behind the context.
+        reserved: number of tokens out of `max_length` to leave free after the context.
         keep: share of the room to fill when turns are dropped; see `truncate_with_hysteresis`.
     """
     if max_length is None:

@@ -22,17 +22,23 @@ CHECKPOINT = Path("checkpoints") / "last.ckpt"
 
 
 def run_folder(trainer: Trainer) -> Path:
-    """Return the folder of a run. All processes must call it: `log_dir` is broadcast from the first one."""
+    """Return the folder of a run.
+
+    All processes must call this function, because Lightning broadcasts `log_dir` from the first process.
+    """
     return Path(trainer.log_dir or trainer.default_root_dir)
 
 
 def epochs_begun(trainer: Trainer) -> int:
-    """Return the number of training epochs begun, including those of the runs that this one resumes."""
+    """Return the number of training epochs begun, including those before the run was resumed."""
     return int(trainer.fit_loop.epoch_progress.current.ready)
 
 
 def newest_checkpoint(root: str | Path) -> Path:
-    """Return the checkpoint that any run below `root` wrote last; raise FileNotFoundError if there is none."""
+    """Return the path of the most recently written checkpoint of all runs below `root`.
+
+    Raises FileNotFoundError if there are no checkpoints.
+    """
     root = Path(root)
     checkpoints = [path for depth in ("", "*/", "*/*/") for path in root.glob(f"{depth}{CHECKPOINT}")]
     if not checkpoints:
@@ -43,8 +49,8 @@ def newest_checkpoint(root: str | Path) -> Path:
 class RunCheckpoint(Checkpoint):
     """Callback that keeps one checkpoint, `checkpoints/last.ckpt` in the run's folder.
 
-    It is saved every `every_n_steps` steps, at the end of each epoch, before and after each validation, at the end of
-    training and at Ctrl-C, always between two optimiser steps.
+    The checkpoint is saved every `every_n_steps` steps, at the end of each epoch, before and after each validation, at
+    the end of training and at Ctrl-C. It is always saved between two optimiser steps.
 
     Args:
         every_n_steps: Number of optimiser steps between two checkpoints.
@@ -60,7 +66,7 @@ class RunCheckpoint(Checkpoint):
         self._old_handler: Any = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Install a SIGINT handler that finishes the running step before the run stops."""
+        """Install a SIGINT handler that stops the run after the current step."""
         if threading.current_thread() is threading.main_thread():
             self._old_handler = signal.signal(signal.SIGINT, self._on_interrupt)
 
@@ -79,7 +85,7 @@ class RunCheckpoint(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save if a checkpoint is due; never between accumulated batches."""
+        """Save a checkpoint if one is due, but never between the accumulated batches of one optimiser step."""
         if trainer.fit_loop._should_accumulate():
             return
         stop = self._is_interrupted(trainer)
@@ -95,25 +101,25 @@ class RunCheckpoint(Checkpoint):
             self._leave(trainer)
 
     def on_validation_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        """Leave a validation at Ctrl-C; the trained weights are saved already."""
+        """Stop the validation after Ctrl-C. The weights were saved before the validation began."""
         if trainer.state.fn == "fit" and self._is_interrupted(trainer):
             self._leave(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save again, with the state that the other callbacks took from the validation."""
+        """Save the checkpoint again, because the validation changed the state of other callbacks."""
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
             self._validation_due = False
             self._save(trainer, again=True)
 
     def state_dict(self) -> dict[str, Any]:
-        """Record whether the checkpoint was saved just before a validation."""
+        """Return whether a validation was due when the checkpoint was saved."""
         return {"validation_due": self._validation_due}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._validation_due = state_dict["validation_due"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Run the validation during which the resumed run was killed; Lightning would skip it."""
+        """Repeat the validation during which the resumed run was stopped, because Lightning would skip it."""
         if self._validation_due:
             loop = trainer.fit_loop.epoch_loop.val_loop
             loop.restarting = False
@@ -122,7 +128,7 @@ class RunCheckpoint(Checkpoint):
             trainer.training = True
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Run a skipped validation when no training step remained, so that `on_train_start` was not called."""
+        """Repeat the interrupted validation if no training step remains, so that `on_train_start` was not called."""
         self.on_train_start(trainer, pl_module)
 
     def _save(self, trainer: Trainer, *, again: bool = False) -> None:
@@ -134,7 +140,7 @@ class RunCheckpoint(Checkpoint):
             self._saved_at = trainer.global_step
 
     def _is_interrupted(self, trainer: Trainer) -> bool:
-        """Return whether any process was interrupted; all must call it."""
+        """Return whether any process was interrupted. All processes must call this method."""
         return trainer.strategy.reduce_boolean_decision(self._interrupted.is_set(), all=False)
 
     def _leave(self, trainer: Trainer) -> None:

@@ -1,4 +1,4 @@
-"""The LightningCLI behind `python -m convmodel.trainer`."""
+"""Command line `python -m convmodel.trainer`, a LightningCLI."""
 
 import logging
 import os
@@ -64,7 +64,7 @@ class ConversationCLI(LightningCLI):
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        """Return the given subcommand alone; building a parser of all options takes long, and one is needed."""
+        """Return the subcommand in `sys.argv` alone, because the parsers of the others take long to build."""
         return {sys.argv[1]: LightningCLI.subcommands()[sys.argv[1]]}
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
@@ -74,7 +74,7 @@ class ConversationCLI(LightningCLI):
         return parser
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Parse the arguments, and keep them to tell explicit options from defaults later."""
+        """Parse the arguments, and keep them so that explicit options can be distinguished from defaults later."""
         self._arguments = sys.argv[1:]
         try:
             self.config = parser.parse_args(self._arguments)
@@ -82,7 +82,7 @@ class ConversationCLI(LightningCLI):
             raise ValueError(self._option_context().explain(str(error))) from error
 
     def _option_context(self) -> OptionContext:
-        """Return the options that the command line may have."""
+        """Return the arguments, the names of options, and the classes of model and data, for error messages."""
         parser = self._subcommand_parsers[self._arguments[0]]
         names = option_names(parser)
         classes = dict(DEFAULT_CLASSES)
@@ -100,9 +100,10 @@ class ConversationCLI(LightningCLI):
                 check_replaceable(config.export_dir)
 
     def _parse_ckpt_path(self) -> None:
-        """Find the checkpoint and merge its options: defaults < checkpoint < explicit options.
+        """Find the checkpoint and merge its options: they override defaults, and explicit options override them.
 
-        Lightning would let the checkpoint win over explicit options, and start over if `last` is not found.
+        Lightning's own method would let a checkpoint override explicit options. If `last` were not found, it would
+        start a new run.
         """
         self._checkpoint: dict[str, Any] | None = None
         config = self.config[self.config.subcommand]
@@ -118,7 +119,7 @@ class ConversationCLI(LightningCLI):
         config_class = config.model.class_path
         if saved_class not in (None, config_class):
             raise ValueError(
-                f"--ckpt_path {config.ckpt_path}: is of a {saved_class.rpartition('.')[2]}, not of a "
+                f"--ckpt_path {config.ckpt_path}: is a checkpoint of a {saved_class.rpartition('.')[2]}, not of a "
                 f"{config_class.rpartition('.')[2]}; give a checkpoint of that class, or another "
                 "trainer.default_root_dir"
             )
@@ -127,10 +128,11 @@ class ConversationCLI(LightningCLI):
             rank_zero_info(line)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Add the callbacks that every run has, in the order in which they depend on each other.
+        """Return the trainer, with the callbacks that every run has, in the order in which they depend on each other.
 
-        If the user gave no precision, it depends on the machine. It is not written into the run's config.yaml, so that
-        the run can be repeated on another machine.
+        If the user gives no precision, it is chosen for this machine. The chosen precision is not written to the run's
+        config.yaml, so that the run can be repeated on another machine. Raises ValueError for options of the trainer
+        that Lightning rejects.
         """
         config = self.config_init[self.config.subcommand]
         export = BestExport(config.export_dir, config.samples)
@@ -154,7 +156,10 @@ class ConversationCLI(LightningCLI):
             raise ValueError(_describe_trainer_error(error)) from error
 
     def after_instantiate_classes(self) -> None:
-        """Check the folders of loggers, resolve the tokenizer of the run, and refuse to evaluate an untrained model."""
+        """Check the folders of loggers, and resolve the tokenizer of the run.
+
+        Raises ValueError if `validate` or `test` is run on an untrained model.
+        """
         for logger in self.trainer.loggers if self.subcommand == "fit" else ():
             if logger.save_dir is not None:
                 check_folder_writable(logger.save_dir)
@@ -171,7 +176,10 @@ class ConversationCLI(LightningCLI):
 
 
 def run(arguments: list[str]) -> None:
-    """Run `fit`, `validate` or `test`; Lightning starts further processes with the arguments in `sys.argv`."""
+    """Run `fit`, `validate` or `test`.
+
+    The arguments are also put into `sys.argv`, because Lightning passes them from there to further processes.
+    """
     silence_library_warnings()
     original_arguments = sys.argv[1:]
     sys.argv[1:] = ["--print_config=comments" if a == "--print_config" else a for a in arguments]
@@ -203,7 +211,7 @@ def run(arguments: list[str]) -> None:
 
 
 def _parser_options() -> dict[str, Any]:
-    """Return the options of the parsers: errors are exceptions, and an option must be written in full."""
+    """Return the options of the parsers: errors raise exceptions, and option names may not be abbreviated."""
     strict = {"exit_on_error": False, "allow_abbrev": False}
     return {"default_env": True, "env_prefix": "CONVMODEL", **strict} | dict.fromkeys(
         ConversationCLI.subcommands(), strict
@@ -211,7 +219,7 @@ def _parser_options() -> dict[str, Any]:
 
 
 def _describe_trainer_error(error: Exception) -> str:
-    """Return in one line why Lightning refused the options of the trainer."""
+    """Return a one-line message for an error that Lightning raised for the options of the trainer."""
     text = " ".join(str(error).split())[:300].rstrip(".!")
     if re.search("accelerator|backend|device", text, re.IGNORECASE):
         return f"trainer: {text}; leave --trainer.accelerator and --trainer.devices out to use what this machine has"
@@ -219,7 +227,7 @@ def _describe_trainer_error(error: Exception) -> str:
 
 
 def _choose_precision(accelerator: Any) -> str:
-    """Return Lightning's name of the precision of training steps on this machine, and log it."""
+    """Return the precision of training steps on this machine by Lightning's name, such as "bf16-mixed", and log it."""
     device = best_device() if accelerator in ("auto", "gpu", "cuda", "mps") else torch.device("cpu")
     if resolve_dtype("auto", device, "training") == torch.bfloat16:
         precision = "bf16-mixed"

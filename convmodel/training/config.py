@@ -13,15 +13,15 @@ SIZES = (
     *("shared", "pooling", "cosine_scale", "max_context", "max_candidate", "num_codes", "codes", "dropout"),
     *("buckets", "projection", "windows", "encoding", "extra_contexts", "max_tokens"),
 )
-"""Model options that a checkpoint fixes: sizes, pooling, lengths and other options that its weights depend on."""
+"""Model options that may not differ from the checkpoint's, because its weights depend on them."""
 
 LORA = ("r", "alpha", "target_modules", "modules_to_save")
 
 FIXED = ("pretrained_model_name_or_path", "optimizer", "lora", *(f"lora.{name}" for name in LORA))
-"""Other options that a checkpoint fixes: its base model, its adapters, and what its optimiser's state belongs to."""
+"""Other options that may not differ from the checkpoint's: base model, optimiser and adapters."""
 
 MAPPINGS = ("mix", "columns")
-"""Options that are mappings of the user's own names, not groups of options."""
+"""Options whose value is a mapping with free keys, such as file names. It is compared as one value."""
 
 SECTIONS = {"model": "hyper_parameters", "data": "datamodule_hyper_parameters"}
 """Sections of the config, and the keys under which a checkpoint holds their options."""
@@ -30,8 +30,8 @@ SECTIONS = {"model": "hyper_parameters", "data": "datamodule_hyper_parameters"}
 def merge_hyperparameters(config: Namespace, explicit: Namespace, checkpoint: Mapping[str, Any]) -> Iterator[str]:
     """Merge a checkpoint's options into a config: they override defaults, and explicit options override them.
 
-    Yields a line for each option whose value in the checkpoint differs from the one in `config`. Raises ValueError if
-    an explicit option that a checkpoint fixes differs from that of the checkpoint.
+    Yields a line for each option whose value in the checkpoint differs from the value in `config`. Raises ValueError if
+    an explicit option differs from the checkpoint and is one of `SIZES` or `FIXED`.
 
     Args:
         config: Parsed config of the subcommand, defaults included; changed in place.
@@ -47,7 +47,7 @@ def merge_hyperparameters(config: Namespace, explicit: Namespace, checkpoint: Ma
             if _is_given(given, name):
                 if name.split(".")[-1] in SIZES or name in FIXED:
                     raise ValueError(
-                        f"{label}={current}, but the checkpoint has {old}, which comes with its weights; "
+                        f"{label}={current}, but the checkpoint has {old}, on which its weights depend; "
                         "leave the option or the checkpoint out"
                     )
                 yield f"{label}: {current} (given; the checkpoint was trained with {old})"
@@ -63,7 +63,7 @@ def _plain(values: Any) -> Any:
 def _differences(
     saved: Mapping[str, Any], current: Mapping[str, Any], prefix: str = ""
 ) -> Iterator[tuple[str, Any, Any]]:
-    """Yield the name, the saved and the current value of each option that differs; groups of options are entered."""
+    """Yield name, saved value and current value of each option that differs; a nested option has a name with dots."""
     for name in sorted(saved.keys() & current.keys()):
         old = list(saved[name]) if isinstance(saved[name], tuple) else saved[name]
         new = list(current[name]) if isinstance(current[name], tuple) else current[name]
@@ -74,7 +74,7 @@ def _differences(
 
 
 def _is_given(given: Any, name: str) -> bool:
-    """Return whether options given by the user contain an option, by its name with dots."""
+    """Return whether the user gave an option. `name` may have dots, such as `lora.r`."""
     for part in name.split("."):
         if not isinstance(given, Mapping) or part not in given:
             return False
@@ -83,9 +83,10 @@ def _is_given(given: Any, name: str) -> bool:
 
 
 def check_duplicate_keys(path: str | Path) -> None:
-    """Check that no mapping of a YAML file has a key twice: the loader would silently keep the last one.
+    """Raise ValueError if a mapping of a YAML file has a key twice; the loader would silently keep the last value.
 
-    Raises ValueError with both lines, or with the position if the file is not YAML.
+    The message names the lines of both keys. A file that is not YAML also raises ValueError, with the position of the
+    error, and a missing file raises FileNotFoundError.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such config file; make one with --print_config > {path}")

@@ -15,7 +15,7 @@ from convmodel.training.samples import Sample, SampleRequest
 
 
 class ReplyInput(NamedTuple):
-    """A context, the persona of the one who replies, and names as in `ConversationModel.generate`."""
+    """Input of a sample: context, persona and names, as the arguments of `ConversationModel.generate`."""
 
     context: Sequence[str]
     persona: Sequence[str] = ()
@@ -29,14 +29,16 @@ class ConversationModule(LanguageModule[ConversationModel]):
     Args:
         pretrained_model_name_or_path: Hub name (gpt2) or folder of the model to fine-tune; `from_scratch` is then
             ignored.
-        layout: Order of persona and turns: "separators", "chat_template" (the tokenizer's own), or "auto": that of the
-            pretrained folder; otherwise the template of a tokenizer that has one, and separators.
-        token_types: Whether separators come with token types, which GPT-2 reads; as in the pretrained folder if null,
-            and true for a new model.
-        max_speakers: Number of speakers of a conversation with a token type of their own; as in the pretrained folder
-            if null, and 2 for a new model. At 2, named speakers are made two sides: the last one, and all others.
-        train_on: Turns to predict: "all", "last", or those of one speaker: "last_speaker" (the speaker of the last
-            turn, whom a persona describes), "first_speaker", "second_speaker".
+        layout: Format in which persona and turns become tokens: "separators", "chat_template" (the template of the
+            tokenizer) or "auto". "auto" uses the layout of the pretrained folder. If the folder has none, it uses the
+            chat template if the tokenizer has one, else separators.
+        token_types: Whether the layout with separators also gives each token a type by its speaker, which GPT-2 reads.
+            If null, as in the pretrained folder, and true for a new model.
+        max_speakers: Maximum number of speakers of a conversation that have their own token type. If null, as in the
+            pretrained folder, and 2 for a new model. With 2, a conversation of named speakers is read as one of two
+            sides: the speaker of the last turn, and all others.
+        train_on: Turns to predict: "all", "last", or the turns of one speaker: "last_speaker" (the speaker of the last
+            turn, whom the persona describes), "first_speaker" or "second_speaker".
         options: See `LanguageModule`.
     """
 
@@ -66,23 +68,23 @@ class ConversationModule(LanguageModule[ConversationModel]):
 
     @property
     def extra_config(self) -> dict[str, Any]:
-        """Options of the layout: those of the checkpoint or the pretrained folder, and over them the given ones."""
+        """Options of the layout: those of the checkpoint or the pretrained folder, overridden by those of the user."""
         types = {} if type_reads_token_types(self.model_type) else {"token_types": False}
         return super().extra_config | self._layout_options | types
 
     @property
     def vocabulary_options(self) -> dict[str, Any]:
-        """A learned vocabulary reserves a token for each speaker that has a type."""
+        """Options of `learn`: the number of speakers for which the vocabulary reserves a token, if it is not 2."""
         options = self.extra_config
         speakers = options.get("max_speakers", 2) if options.get("token_types", True) else 2
         return {} if speakers == 2 else {"max_speakers": speakers}
 
     def use_inputs(self, inputs: ModelInputs) -> None:
-        """Choose the layout before the data are laid out."""
+        """Choose the layout of the tokenizer, before the data module uses it."""
         cast(ConversationTokenizer, self._required_tokenizer()).choose_layout(**self.extra_config)
 
     def sample_inputs(self, request: SampleRequest) -> list[ReplyInput]:
-        """Return contexts with personas."""
+        """Return the contexts of the user, or else the first turns of validation conversations with their personas."""
         if request.contexts is not None:
             return [ReplyInput(context) for context in request.contexts]
         return [_sample_input(conversation) for conversation in request.examples]
@@ -102,7 +104,10 @@ class ConversationModule(LanguageModule[ConversationModel]):
 
 
 def _sample_input(conversation: Conversation) -> ReplyInput:
-    """Return the beginning of a conversation, of three turns if it has more, to which its next speaker replies."""
+    """Return the first turns of a conversation as a context, and the speaker of the next turn as the one who replies.
+
+    The context has three turns, or fewer if the conversation is shorter. With names, it ends where the speaker changes.
+    """
     turns, names = conversation.turns, conversation.speakers
     if names is None:
         return ReplyInput(turns[: max(1, min(3, len(turns) - 1))], conversation.persona)
@@ -113,6 +118,6 @@ def _sample_input(conversation: Conversation) -> ReplyInput:
 
 
 def _record(given: ReplyInput) -> dict[str, Any]:
-    """Return an input as `generated.jsonl` holds it, with names only where there are any."""
+    """Return an input as a record of `generated.jsonl`, with names only if the conversation has them."""
     record = {"context": list(given.context), "persona": list(given.persona)}
     return record if given.speakers is None else record | {"speakers": list(given.speakers), "speaker": given.speaker}

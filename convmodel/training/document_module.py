@@ -12,19 +12,19 @@ from convmodel.training.language_module import LanguageModule
 from convmodel.training.samples import Sample, SampleRequest
 
 BEGINNING = re.compile(r"\s*(?:\S+\s+){0,5}\S+")
-"""First words of a document; too few to reveal its kind, so that a sample depends on the meta."""
+"""Pattern of the first six words of a document, too few to show its subject, so that a sample depends on the meta."""
 
 MAX_BEGINNING = 48
-"""Maximum number of characters of a beginning, for texts without spaces."""
+"""Maximum number of characters of a beginning. It limits texts without spaces."""
 
 DocumentInput = tuple[str, Meta | None]
-"""A prompt, and a meta."""
+"""Input of a sample: the prompt, and the meta or None."""
 
 
 class DocumentModule(LanguageModule[DocumentModel]):
     """Trains a language model to write documents that match a meta.
 
-    The data module sets the lengths that the export saves.
+    The exported model has the maximum lengths of meta and body that the data module uses.
 
     Args:
         options: See `LanguageModule`.
@@ -34,7 +34,7 @@ class DocumentModule(LanguageModule[DocumentModel]):
 
     @property
     def inputs(self) -> ModelInputs:
-        """Lengths of the windows and of meta and body: those of the checkpoint or the pretrained model, or defaults."""
+        """Maximum lengths of windows, meta and body: those of the checkpoint or the pretrained model, else defaults."""
         return ModelInputs(
             "DocumentDataModule",
             self.n_positions,
@@ -44,11 +44,11 @@ class DocumentModule(LanguageModule[DocumentModel]):
         )
 
     def use_inputs(self, inputs: ModelInputs) -> None:
-        """Take the lengths of meta and body from the data module, so that the exported model has them."""
+        """Take the maximum lengths of meta and body from the data module, and save them in the exported model."""
         self._extra_config = {"max_meta_length": inputs.max_meta_length, "max_body_length": inputs.max_body_length}
 
     def sample_inputs(self, request: SampleRequest) -> list[DocumentInput]:
-        """Return prompts with metas, the last one empty."""
+        """Return prompts with metas: the user's, or else the beginnings of validation documents and an empty prompt."""
         if request.prompts is not None:
             return [_parse_input(index, entry) for index, entry in enumerate(request.prompts, 1)]
         return [*((_beginning(document), document.meta) for document in request.examples), ("", None)]
@@ -67,14 +67,17 @@ class DocumentModule(LanguageModule[DocumentModel]):
 
 
 def _beginning(document: Document) -> str:
-    """Return the first words of a document, never more than half of it."""
+    """Return the first words of a document, at most half of its characters."""
     match = BEGINNING.match(document.body)
     assert match is not None, "a body is not empty"
     return match[0][: min(MAX_BEGINNING, len(document.body) // 2)]
 
 
 def _parse_input(index: int, entry: Mapping[str, Any]) -> DocumentInput:
-    """Parse an entry of `samples.prompts`, counted from 1; raise ValueError with its number if it is invalid."""
+    """Return the prompt and the meta of an entry of `samples.prompts`.
+
+    Raises ValueError if the entry is invalid. The message names `index`, counted from 1.
+    """
     try:
         unknown = entry.keys() - {"prompt", "meta"}
         if unknown:

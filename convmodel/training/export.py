@@ -1,4 +1,4 @@
-"""Export the best model of a run, by validation metric, to a folder."""
+"""Callback that exports the model with the best validation metric to a folder."""
 
 import contextlib
 import math
@@ -26,7 +26,7 @@ class ExportableModule(Protocol):
     base_model: str | None
 
     def export(self, folder: str | os.PathLike[str], *, card: ModelCard, weights: dict[str, Tensor]) -> None:
-        """Save the model with its card; `weights` were gathered from all processes."""
+        """Save the model with its card. `weights` is the full state dict, gathered from all processes."""
 
     def card_metrics(self, best: float) -> dict[str, float | int]:
         """Return the metrics shown on the model card; `best` is the best validation metric."""
@@ -37,27 +37,28 @@ LINK = "exported"
 
 
 class BestExport(Callback):
-    """Callback that exports the best model by validation to `folder`, atomically replacing a worse one.
+    """Callback that exports the model to `folder` after each validation that is the best so far.
 
-    A link in the run's folder points to the export, where the file system supports links. Without validation data, the
-    model at the end of training is exported. The model card shows the latest samples of `samples`.
+    The previous export is replaced atomically. A symbolic link in the run's folder points to the export, if the file
+    system supports links. Without validation data, the model at the end of training is exported. The model card shows
+    the latest samples of `samples`.
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None, samples: ReplySamples) -> None:
         self._folder = folder
         self._samples = samples
         self.best: float | None = None
-        """Best validation metric; None before the first validation."""
+        """Best value of the validation metric; None before the first validation."""
         self.exported_to: str | None = None
         """Folder to which this run exported a model; None before the first export."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Check before training that the folder can be replaced."""
+        """Raise an error before training if the folder cannot be replaced."""
         if self._folder is not None and stage == "fit":
             check_replaceable(self._folder)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Export if the validation is the best so far."""
+        """Export the model if its validation metric is the best so far."""
         module = cast(ExportableModule, pl_module)
         if trainer.sanity_checking or trainer.state.fn != "fit" or module.monitor not in trainer.callback_metrics:
             return
@@ -68,7 +69,7 @@ class BestExport(Callback):
             self._export(trainer, module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Export a model that was never validated, and log the folder."""
+        """Export the model if it was never validated, and log the folder of the export."""
         module = cast(ExportableModule, pl_module)
         if self.exported_to is None and self.best is None:
             self._export(trainer, module)
@@ -114,7 +115,10 @@ def public_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _link(link: Path, folder: Path) -> None:
-    """Create or replace a link to a folder; do nothing if a file is in the way or links are not supported."""
+    """Create or replace a symbolic link to a folder.
+
+    Do nothing if `link` is an ordinary file or folder, or if the file system does not support links.
+    """
     if link.exists() and not link.is_symlink():
         return
     with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Base of the LightningModules that train a model to write: losses, validation and test."""
+"""Base of the LightningModules that train a model to generate text: losses, validation and test."""
 
 import os
 import random
@@ -26,15 +26,16 @@ ModelT = TypeVar("ModelT", bound=LanguageModel[Any])
 
 
 class LanguageModule(NetworkModule[ModelT]):
-    """Base of the modules that train a model to write.
+    """Base of the modules that train a model to generate text.
 
     Args:
         pretrained_model_name_or_path: Hub name (gpt2) or folder of the language model to fine-tune; `from_scratch` is
             then ignored.
-        unlikelihood_alpha: Weight of the token-level unlikelihood loss, which trains against repetition: -log(1 - p) of
-            each earlier token of the row is added to the loss of each step. 1.0 in the paper, 0.0 disables it. Source:
-            arXiv:1908.04319.
-        sequence_unlikelihood: Options of the sequence-level unlikelihood loss, on texts that the model generates.
+        unlikelihood_alpha: Weight of the token-level unlikelihood loss, which lowers the probability of repetition: at
+            each position, it adds -log(1 - p) of each earlier token of the row. 1.0 in the paper; 0.0 disables it.
+            Source: arXiv:1908.04319.
+        sequence_unlikelihood: Options of the sequence-level unlikelihood loss, which is computed on texts that the
+            model generates.
         options: See `NetworkModule`.
     """
 
@@ -62,13 +63,13 @@ class LanguageModule(NetworkModule[ModelT]):
     card_metrics = staticmethod(perplexity_card)
 
     def on_fit_start(self) -> None:
-        """Refuse sequence-level unlikelihood with FSDP: generating needs all weights in one process."""
+        """Raise ValueError for sequence-level unlikelihood with FSDP: generation needs all weights in one process."""
         super().on_fit_start()
         share = self._sequence_unlikelihood.share
         if share and isinstance(self.trainer.strategy, FSDPStrategy):
             raise ValueError(
-                f"model.sequence_unlikelihood.share={share} with trainer.strategy=fsdp: no model can write "
-                "where each process holds a part of its weights; use ddp, or a share of 0"
+                f"model.sequence_unlikelihood.share={share} with trainer.strategy=fsdp: texts are generated "
+                "in one process, but each holds only a part of the weights; use ddp, or a share of 0"
             )
 
     # Loss
@@ -79,7 +80,7 @@ class LanguageModule(NetworkModule[ModelT]):
         return summed_cross_entropy(*self._head(hidden), labels), predicted.sum()
 
     def _predicted_states(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Return (N, D) states and (N,) labels of the N predicted tokens, and the (B, T - 1) mask of their steps."""
+        """Return (N, D) hidden states and (N,) labels of the N predicted tokens, and their (B, T - 1) mask."""
         labels = batch["labels"][:, 1:]
         predicted = labels != IGNORED
         assert self.hf_model is not None
@@ -87,19 +88,19 @@ class LanguageModule(NetworkModule[ModelT]):
         return states[:, :-1][predicted], labels[predicted], predicted
 
     def _head(self, states: Tensor) -> tuple[Tensor, Tensor]:
-        """Return states and the weights of the head, whose product is the logits."""
+        """Return the (N, D) inputs and the (V, D) weights of the output layer, whose product is the logits."""
         assert self.hf_model is not None
         return linear_head(self.hf_model, states)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the summed loss; `on_before_optimizer_step` divides its gradients by the tokens of the step."""
+        """Return the summed loss. `on_before_optimizer_step` divides its gradients by the tokens of the step."""
         total, tokens = self._sequence_loss(batch) if self._is_sequence_step else self._token_loss(batch)
         self._window_tokens = self._window_tokens.to(tokens.device) + tokens
-        # Undo Lightning's division by the number of accumulated batches: tokens, not batches, have equal weight.
+        # Undo Lightning's division by the number of accumulated batches, so that all tokens have equal weight.
         return total * self.trainer.accumulate_grad_batches
 
     def _token_loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return the likelihood loss with the token-level unlikelihood penalty, and the number of predicted tokens."""
+        """Return the summed likelihood loss plus token-level unlikelihood loss, and the number of predicted tokens."""
         if not self._alpha:
             total, tokens = self(batch)
             loss = total.detach()
@@ -107,7 +108,7 @@ class LanguageModule(NetworkModule[ModelT]):
             hidden, labels, predicted = self._predicted_states(batch)
             ids = batch["input_ids"][:, :-1]
             tokens = predicted.sum()
-            # Neither metadata, nor the tokens of the layout: every turn needs another separator.
+            # Metadata and tokens of the layout are not penalised: every turn needs another separator.
             counted = text_tokens(batch, self._required_tokenizer().end_token_ids)[:, :-1]
             criterion = Unlikelihood(labels, find_seen_tokens(ids, counted), predicted, self._alpha)
             total = summed_loss(*self._head(hidden), criterion)
@@ -118,14 +119,14 @@ class LanguageModule(NetworkModule[ModelT]):
 
     @property
     def _is_sequence_step(self) -> bool:
-        """Whether this optimiser step is sequence-level: the same in all processes, and in a resumed run."""
+        """Whether this optimiser step uses the sequence-level loss; the same in all processes and in a resumed run."""
         if not self._sequence_unlikelihood.share:
             return False
         seed = derive_seed(os.environ.get("PL_GLOBAL_SEED", "0"), "own texts", self.trainer.global_step)
         return random.Random(seed).random() < self._sequence_unlikelihood.share
 
     def _sequence_loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return the unlikelihood loss of the model's continuations of the batch, and the number of repeated tokens."""
+        """Return the summed sequence-level loss of continuations of a batch, and their number of repeated tokens."""
         assert self.hf_model is not None
         options = self._sequence_unlikelihood
         tokenizer = self._required_tokenizer()
@@ -142,7 +143,7 @@ class LanguageModule(NetworkModule[ModelT]):
         return total, repeated
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Divide summed gradients by the number of tokens of the step, over all batches and processes."""
+        """Divide summed gradients by the number of tokens of all batches and processes of the step."""
         tokens = self.trainer.strategy.reduce(self._window_tokens.float(), reduce_op="mean")
         self._window_tokens = torch.zeros_like(self._window_tokens)
         scale = 1.0 / cast(Tensor, tokens).clamp(min=1.0)
@@ -156,13 +157,13 @@ class LanguageModule(NetworkModule[ModelT]):
         self._counts = TokenCounts()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Sum losses and tokens; they are divided once, at the end."""
+        """Add loss and number of tokens to the sums. The mean is computed once, at the end of the epoch."""
         with self.full_precision():
             total, tokens = self(batch)
         self._counts.add(float(total), int(tokens))
 
     def _report(self, prefix: Literal["val", "test"]) -> None:
-        """Log loss per token and perplexity of a file; `validate` and `test` also print a table."""
+        """Log loss per token and perplexity of a split; `validate` and `test` also print a table."""
         with_table = self.trainer.state.fn != "fit"
         counts = sum_token_counts(self._counts, self.trainer.strategy)
         if prefix == "val":

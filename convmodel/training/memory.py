@@ -1,4 +1,4 @@
-"""Memory of training steps: the peak that a step takes, and activations that are computed twice to lower it."""
+"""Memory of training steps: measurement of the peak, and activation checkpointing to lower it."""
 
 import sys
 from contextlib import suppress
@@ -12,31 +12,31 @@ from transformers import PreTrainedModel
 
 STATUS = Path("/proc/self/status")
 CLEAR_REFS = Path("/proc/self/clear_refs")
-"""File of Linux; a 5 written into it makes it forget the peak so far."""
+"""File of Linux. Writing 5 to it resets the peak of the process's memory."""
 
 
 def enable_checkpointing(model: PreTrainedModel) -> None:
-    """Make a model keep the inputs of its layers alone, and compute the rest again for the gradients."""
-    # The name of newer versions of transformers, whose old name warns.
+    """Enable activation checkpointing: only the inputs of layers are kept, the rest is computed again in backward."""
+    # Newer versions of transformers renamed the method; the old name warns.
     enable: Any = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
-    enable({"use_reentrant": False})  # the other kind gives no gradients to layers whose inputs need none
+    enable({"use_reentrant": False})  # re-entrant checkpointing needs inputs that require gradients
 
 
 class StepMemory(Callback):
-    """Callback that tells once, after the first optimiser step, how much memory a step takes at most."""
+    """Callback that logs the peak memory of a step, once, after the first optimiser step."""
 
     def __init__(self) -> None:
         self._before: int | None = None
         self._is_told = False
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Forget the peak of what came before, such as loading the model."""
+        """Reset the peak before the first step, so that it does not include loading the model."""
         if self._before is None:
             reset_peak(trainer.strategy.root_device)
             self._before = peak_memory(trainer.strategy.root_device)
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        """Tell the peak; accumulated batches are one step."""
+        """Log the peak after the first optimiser step, which may have several accumulated batches."""
         if self._is_told or self._before is None or trainer.fit_loop._should_accumulate():
             return
         self._is_told = True
@@ -45,7 +45,7 @@ class StepMemory(Callback):
 
 
 def reset_peak(device: torch.device) -> None:
-    """Forget the peak of memory so far, where the system can."""
+    """Reset the peak of memory, if the system supports it."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return
@@ -54,13 +54,13 @@ def reset_peak(device: torch.device) -> None:
 
 
 def peak_memory(device: torch.device) -> int:
-    """Return the peak of memory in bytes: of a GPU, or of this process."""
+    """Return the peak memory of this process in bytes: that on the GPU for a CUDA device, else that in RAM."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     with suppress(OSError):
         lines = STATUS.read_text(encoding="utf-8").splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
-    import resource  # which Windows does not have
+    import resource  # not available on Windows
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -30,7 +30,13 @@ def sum_over_processes(values: Sequence[float], strategy: Strategy) -> list[floa
 
 @dataclass(frozen=True)
 class CorpusStats:
-    """Number of examples of a file, and the numbers of other units, such as words, by which the loss is divided."""
+    """Number of examples of a file, and of other units, such as words.
+
+    Args:
+        noun: Plural name of the examples, such as "conversations".
+        count: Number of examples.
+        units: Number of units by their name, such as "word". A perplexity is computed per unit.
+    """
 
     noun: str
     count: int
@@ -39,14 +45,19 @@ class CorpusStats:
 
 @dataclass(frozen=True)
 class PerplexityReport:
-    """Perplexities of a model on a file: the summed loss in nats over predicted tokens, and over the file's units."""
+    """Perplexities of a model on a file, per predicted token and per unit of the file.
+
+    Args:
+        counts: Summed loss in nats, and number of predicted tokens.
+        corpus: Numbers of units of the file; None for the perplexity per token alone.
+    """
 
     counts: TokenCounts
     corpus: CorpusStats | None = None
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Loss in nats per token, perplexity per token and per unit, and bits per byte where bytes were counted."""
+        """Loss in nats per token, perplexity per token and per unit, and bits per byte if bytes were counted."""
         metrics = {"loss": self.counts.loss, "perplexity": self.counts.perplexity}
         for unit, count in self._units.items():
             metrics[f"perplexity_per_{unit}"] = TokenCounts(self.counts.total, count).perplexity
@@ -84,7 +95,7 @@ def perplexity_card(loss: float) -> dict[str, float | int]:
 
 @dataclass
 class RankingSums:
-    """Sums over examples: their number, those ranked first, reciprocal ranks, and losses in nats."""
+    """Sums over examples: number of examples, number ranked first, sum of reciprocal ranks, and summed loss in nats."""
 
     examples: float = 0
     first: float = 0
@@ -92,7 +103,7 @@ class RankingSums:
     loss: float = 0
 
     def add(self, ranks: np.ndarray, losses: Tensor) -> None:
-        """Add the ranks and losses of examples."""
+        """Add (N,) ranks, counted from 1, and (N,) losses of N examples."""
         self.examples += len(ranks)
         self.first += float((ranks == 1).sum())
         self.reciprocal += float((1 / ranks).sum())

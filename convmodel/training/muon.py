@@ -1,4 +1,4 @@
-"""Muon for the matrices of a model's layers, and AdamW for its other weights, as one optimiser."""
+"""Optimiser that uses Muon for the matrices of a model's layers, and AdamW for its other weights."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,14 +9,14 @@ from torch.optim import AdamW, Muon, Optimizer
 
 
 class MuonAdamW(Optimizer):
-    """Optimiser whose first parameter group is stepped by Muon, and the others by AdamW.
+    """Optimiser whose first parameter group is updated by Muon, and whose other groups are updated by AdamW.
 
     Both parts use the groups and the state of this object, so that schedules, gradient scaling and checkpoints see one
-    optimiser. Muon's updates have the root mean square of AdamW's, whatever the shape of a matrix and whether it is
-    stored as (in, out) or (out, in): one learning rate fits both. Source: arXiv:2502.16982.
+    optimiser. Muon's updates are scaled to the root mean square of AdamW's for matrices of any shape, stored as
+    (in, out) or (out, in), so that one learning rate suits both parts. Source: arXiv:2502.16982.
 
     Args:
-        matrices: 2-D weights that Muon steps.
+        matrices: 2-D weights that Muon updates.
         groups: Groups of the other weights, each with a weight decay.
         lr: Learning rate of all weights.
         weight_decay: Weight decay of the matrices.
@@ -40,18 +40,18 @@ class MuonAdamW(Optimizer):
         self._share()
 
     def _share(self) -> None:
-        """Give both parts the groups and the state of this object."""
+        """Make both parts use the parameter groups and the state of this object."""
         self._muon.param_groups = self.param_groups[:1]
         self._adamw.param_groups = self.param_groups[1:]
         self._muon.state = self._adamw.state = self.state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take a restored state; `load_state_dict` ends here."""
+        """Restore a state, and pass it to both parts. `load_state_dict` calls this method."""
         super().__setstate__(state)
         self._share()
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Step all weights; return the loss of the closure."""
+        """Update all weights, and return the loss of the closure, or None without one."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -62,6 +62,6 @@ class MuonAdamW(Optimizer):
 
 
 def layer_matrices(model: nn.Module, head: Tensor | None) -> list[Tensor]:
-    """Return the learned 2-D weights of a model except embeddings and the output layer's."""
+    """Return the trained 2-D weights of a model, without embeddings and `head`, the weight of the output layer."""
     tables = {module.weight for module in model.modules() if isinstance(module, nn.Embedding)}
     return [p for p in model.parameters() if p.requires_grad and p.dim() == 2 and p not in tables and p is not head]

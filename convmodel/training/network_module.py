@@ -1,4 +1,4 @@
-"""Base of the LightningModules that train a language model: its network, adapters, export and checkpoints."""
+"""Base of the LightningModules that train a language model: network, adapters, export and checkpoints."""
 
 import os
 from functools import cached_property
@@ -27,13 +27,13 @@ from convmodel.training.muon import layer_matrices
 from convmodel.training.training_module import TrainingModule, WriterOptimizerName
 
 DEFAULT_LENGTH = 1024
-"""Largest number of tokens of a training window of a pretrained model, unless the user gives another."""
+"""Default maximum number of tokens of a training window of a pretrained model."""
 
 ModelT = TypeVar("ModelT", bound=LanguageModel[Any])
 
 
 class NetworkModule(TrainingModule, Generic[ModelT]):
-    """Base of the modules that train a language model, all of its weights or adapters inside it.
+    """Base of the modules that train a language model: all of its weights, or low-rank adapters (LoRA).
 
     Args:
         pretrained_model_name_or_path: Hub name (gpt2), folder or GGUF file of the language model to fine-tune, or the
@@ -41,13 +41,14 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
         from_scratch: Sizes of a new model, if no pretrained one is given.
         optimizer: "adamw", or "muon": Muon for the matrices of the layers, and AdamW for embeddings, biases and norms,
             with the same learning rate. Source: arXiv:2502.16982.
-        lora: Sizes and places of low-rank adapters, which alone are trained; null trains all weights.
-        merge_lora: Whether the exported folder is an ordinary model with the adapters added to its weights; else it
-            holds the adapters alone, and names the model that they belong to.
-        gradient_checkpointing: Whether the layers' activations are computed a second time for the gradients instead of
-            kept: less memory, and about a third more time.
-        quantize: "nf4" holds the frozen weights under adapters in 4 bits, on a GPU with bitsandbytes. Source:
-            arXiv:2305.14314.
+        lora: Options of low-rank adapters. With adapters, the weights of the model stay fixed and the adapters alone
+            are trained. null trains all weights.
+        merge_lora: Whether the adapters are added to the weights of the exported model, so that the folder is an
+            ordinary model. If false, the folder holds the adapters alone and the name of their base model.
+        gradient_checkpointing: Whether the activations of layers are computed again in the backward pass instead of
+            kept. This takes less memory, and about a third more time.
+        quantize: "nf4" stores the fixed weights of a model with adapters in 4 bits. This needs a GPU and bitsandbytes.
+            Source: arXiv:2305.14314.
         options: See `TrainingModule`.
     """
 
@@ -109,30 +110,33 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
 
     @cached_property
     def _source(self) -> ModelSource:
-        """The pretrained model, which is checked once."""
+        """Pretrained model, opened and checked once."""
         assert self._pretrained is not None
         return open_source(self._pretrained)
 
     def _known_config(self) -> PretrainedConfig | None:
-        """Return the configuration of the checkpoint or the pretrained model; None for a model from scratch."""
+        """Return the configuration of the checkpoint or the pretrained model; None for a model from scratch.
+
+        Raises ValueError if the pretrained model is an encoder-decoder.
+        """
         if self._config is None and self._pretrained is not None:
             self._config = self._source.config()
             if self._config.is_encoder_decoder:
                 raise ValueError(
                     f"model.pretrained_model_name_or_path={self._pretrained}: holds a {self._config.model_type!r}, an "
-                    "encoder-decoder, which replies here and is not trained here; train it with transformers' "
+                    "encoder-decoder, which can be used but not trained here; train it with transformers' "
                     "Seq2SeqTrainer and give the folder to --model, or fine-tune a gpt2, llama or the like"
                 )
         return self._config
 
     @property
     def default_length(self) -> int | None:
-        """Length of training windows that is not given: memory bounds those of pretrained models."""
+        """Default length of training windows: limited for a pretrained model to save memory, None for a new model."""
         return None if self._pretrained is None else min(self.n_positions, DEFAULT_LENGTH)
 
     @property
     def extra_config(self) -> dict[str, Any]:
-        """Options of the model's class beside the transformers config, from the checkpoint or the pretrained folder."""
+        """Options of the model's class that its transformers config does not hold, as saved in checkpoint or folder."""
         if self._extra_config is None:
             files = (DOCUMENT_FILE, CONVERSATION_FILE)
             place = None if self._pretrained is None else self._source.place_of(*files)
@@ -187,7 +191,7 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
             assert self._config is not None
             return cast(PreTrainedModel, AutoModelForCausalLM.from_config(self._config))
         if self._pretrained is not None:
-            read_own_options(self._source.place_of(GENERATION))  # a damaged file is told before the training
+            read_own_options(self._source.place_of(GENERATION))  # raises before the training if the file is damaged
             model = self._source.load(self._source.config(), dtype=torch.float32, rows=len(tokenizer))
             check_token_ids(self._source.name, model.generation_config, embedding_rows(model))
             check_vocabulary(self._source.name, tokenizer.hf_tokenizer, embedding_rows(model), may_be_new=True)
@@ -196,7 +200,10 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
         return cast(PreTrainedModel, AutoModelForCausalLM.from_config(new))
 
     def _add_adapter(self, lora: Lora, *, new_rows: range) -> None:
-        """Put adapters into the model; ValueError if a checkpoint's adapters belong to other weights."""
+        """Add adapters to the model. `new_rows` are the rows that were added to its embeddings.
+
+        Raises ValueError if the adapters of the checkpoint were trained with other base weights.
+        """
         assert self.hf_model is not None and self._pretrained is not None
         quantize = self._quantize is not None
         self._adapter = Adapter(self.hf_model, lora, base=self._pretrained, new_rows=new_rows, quantize=quantize)
@@ -207,18 +214,18 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
             )
 
     def on_fit_start(self) -> None:
-        """Refuse with FSDP what needs all weights in one process: merging adapters, and Muon."""
+        """Raise ValueError for adapters or Muon with FSDP: both need all weights in one process."""
         if not isinstance(self.trainer.strategy, FSDPStrategy):
             return
         if self._lora is not None:
             raise ValueError(
-                "model.lora with trainer.strategy=fsdp: adapters are merged and saved in one process, and each holds a "
-                "part of the weights; use ddp"
+                "model.lora with trainer.strategy=fsdp: adapters are merged and saved in one process, but each "
+                "holds only a part of the weights; use ddp"
             )
         if self._optimizer == "muon":
             raise ValueError(
-                "model.optimizer=muon with trainer.strategy=fsdp: Muon needs whole matrices, and each process holds a "
-                "part of them; use ddp, or adamw"
+                "model.optimizer=muon with trainer.strategy=fsdp: Muon needs whole matrices, but each process holds "
+                "only a part of them; use ddp, or adamw"
             )
 
     def language_model(self) -> ModelT:
@@ -228,7 +235,7 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
         return self.model_class(network, self._tokenizer, **self.extra_config)
 
     def _unquantized(self) -> PreTrainedModel | None:
-        """Return the base model as it was loaded if the one that is trained is quantised, else None."""
+        """Return the base model before quantisation, loaded again; None if the model is not quantised."""
         if self._quantize is None:
             return None
         tokenizer = self._required_tokenizer()
@@ -237,7 +244,7 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
         return model
 
     def export(self, folder: str | os.PathLike[str], *, card: ModelCard, weights: dict[str, Tensor]) -> None:
-        """Save the model; its `weights` were gathered from all processes."""
+        """Save the model with its card. `weights` is the full state dict, gathered from all processes."""
         if self._adapter is not None:
             assert self.hf_model is not None
             if self._merge_lora:
@@ -257,7 +264,10 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
     # Checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save tokenizer, config and base model, as plain values alone; of a model with adapters, these alone."""
+        """Save tokenizer, config and name of the base model as plain values, without pickled objects.
+
+        Of the weights of a model with adapters, only the trained ones are saved.
+        """
         assert self.hf_model is not None
         super().on_save_checkpoint(checkpoint)
         checkpoint["convmodel"] |= {"config": self.hf_model.config.to_diff_dict(), "more": self.extra_config}
@@ -268,7 +278,7 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
             checkpoint["convmodel"]["base_digest"] = self._adapter.digest
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the weights of the base model, which a checkpoint of adapters does not hold."""
+        """Add the weights of the base model to the checkpoint if it holds adapters alone."""
         super().on_load_checkpoint(checkpoint)
         if self._adapter is not None:
             checkpoint["state_dict"] = self.state_dict() | checkpoint["state_dict"]

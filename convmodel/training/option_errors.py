@@ -1,4 +1,4 @@
-"""Messages of one line for options of the trainer that its parser rejects."""
+"""One-line error messages for options of `python -m convmodel.trainer` that its parser rejects."""
 
 import difflib
 import pydoc
@@ -25,12 +25,12 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class OptionContext:
-    """The options of a command line.
+    """Command line and its possible options.
 
     Args:
-        arguments: the words of the command line.
-        names: the options of the parser, such as `trainer.max_epochs`.
-        classes: the class paths of the sections `model` and `data`, whose parameters are options too.
+        arguments: Words of the command line.
+        names: Names of the parser's options, such as `trainer.max_epochs`.
+        classes: Class paths of the sections `model` and `data`. Parameters of these classes are options too.
     """
 
     arguments: Sequence[str]
@@ -38,7 +38,7 @@ class OptionContext:
     classes: Mapping[str, str]
 
     def explain(self, message: str) -> str:
-        """Return a rejection by jsonargparse in one line: the option, the value, and what is allowed."""
+        """Return an error message of jsonargparse as one line with the option, its value and the allowed values."""
         keys = [match[2] for match in _KEY.finditer(message)]
         if words := message.partition("unrecognized arguments: ")[2]:
             return self._explain_unknown(words.split()[0].partition("=")[0])
@@ -61,7 +61,7 @@ class OptionContext:
     def _explain_unknown(self, word: str) -> str:
         name = word.lstrip("-")
         if not word.startswith("-") and self._place(name) is None and "." not in name:
-            return f"{word}: is no option; options begin with --, and a config file is given with --config"
+            return f"{word}: is not an option; options begin with --, and a config file is given with --config"
         known = [*self.names, *self._class_options()]
         last = name.rpartition(".")[2]
         near = [each for each in known if each.rpartition(".")[2] == last] or difflib.get_close_matches(name, known, 1)
@@ -93,7 +93,7 @@ class OptionContext:
         return name if place is None else f"{place}: {name}"
 
     def _place(self, name: str) -> str | None:
-        """Return file and line of an option in the last config that has it."""
+        """Return file and line of an option in the last config file that contains it; None if no file does."""
         for before, word in reversed(list(zip(["", *self.arguments], self.arguments, strict=False))):
             file = word.removeprefix("--config=") if word.startswith("--config=") else word
             if file == word and before not in ("-c", "--config"):
@@ -112,7 +112,7 @@ def option_names(parser: ArgumentParser) -> list[str]:
 
 
 def _find_line(node: yaml.Node | None, keys: Sequence[str]) -> int | None:
-    """Return the line of a key; the levels `init_args` of the file are passed over."""
+    """Return the line of a nested option in a YAML node, or None. `keys` leaves out the levels named `init_args`."""
     if not keys or not isinstance(node, yaml.MappingNode):
         return None
     for key, value in node.value:
@@ -127,7 +127,7 @@ def _find_line(node: yaml.Node | None, keys: Sequence[str]) -> int | None:
 
 
 def _innermost(message: str) -> str:
-    """Return the part of a message that is about the last key."""
+    """Return the part of a message of jsonargparse that concerns its last key."""
     matches = list(_KEY.finditer(message))
     if not matches:
         return message

@@ -26,7 +26,7 @@ PACKAGES = ("torch", "transformers", "tokenizers", "pytorch-lightning", "numpy")
 class RunDescription(Callback):
     """Callback that writes `description.json` when a run starts, and adds the result when it ends.
 
-    The state of a run that was killed stays "running".
+    The file of a run that was killed keeps the state "running".
     """
 
     def __init__(self, export: BestExport) -> None:
@@ -35,7 +35,7 @@ class RunDescription(Callback):
         self._file = Path(FILE)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the description of the started run, on the first process."""
+        """Write the description of the started run; only the first process writes."""
         self._file = run_folder(trainer) / FILE
         data = getattr(trainer, "datamodule", None)
         self._description = {
@@ -99,7 +99,10 @@ def _data(module: Any) -> dict[str, Any]:
 
 
 def _class_path(instance: object) -> str:
-    """Return the class path of an object; the public one in `convmodel.training` if there is one, as it is stable."""
+    """Return the import path of an object's class.
+
+    A class that is public in `convmodel.training` has its path there, which stays the same if its module is renamed.
+    """
     name = type(instance).__qualname__
     public = getattr(training, name, None) if name in training.__all__ else None
     return f"{training.__name__ if public is type(instance) else type(instance).__module__}.{name}"

@@ -14,16 +14,16 @@ from convmodel.training.checkpoint import INTERRUPTIONS, epochs_begun, run_folde
 OWN = logging.getLogger("convmodel.training")
 MODELS = logging.getLogger("convmodel.models")
 FILES = {"info.log": logging.INFO, "warnings.log": logging.WARNING}
-"""Log files and their levels; a file is created with its first line."""
+"""Log files and their minimum levels. A file is created when its first record is written."""
 
 CAPTURED_LOGGERS = ("", "convmodel", "pytorch_lightning", "lightning_fabric", "transformers")
-"""Loggers to capture: root, ours, and those that may set `propagate = False`."""
+"""Captured loggers: the root logger, this package's, and those that may set `propagate = False`."""
 
 FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 
 class RunLogHandler(logging.Handler):
-    """Logging handler that buffers records until the run's folder is known, then writes each one immediately."""
+    """Logging handler that buffers records until the folder of the run is known, then writes records immediately."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
@@ -32,7 +32,7 @@ class RunLogHandler(logging.Handler):
         self._latest: logging.LogRecord | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write or buffer a record; a record that arrives through two loggers is written once."""
+        """Write or buffer a record. A record that arrives through two loggers is written once."""
         if record is self._latest:
             return
         self._latest = record
@@ -43,7 +43,7 @@ class RunLogHandler(logging.Handler):
                 file.handle(record)
 
     def open(self, folder: Path) -> None:
-        """Start writing to the files of a folder, appending to those of an earlier run."""
+        """Write buffered and further records to the log files of a folder, after the lines of an earlier run."""
         folder.mkdir(parents=True, exist_ok=True)
         for name, level in FILES.items():
             file = logging.FileHandler(folder / name, encoding="utf-8", delay=True)
@@ -57,7 +57,7 @@ class RunLogHandler(logging.Handler):
             self.emit(record)
 
     def forget(self) -> None:
-        """Discard the buffered records."""
+        """Discard the buffered records, and stop buffering."""
         self._early = None
 
     def close(self) -> None:
@@ -70,7 +70,7 @@ class RunLogHandler(logging.Handler):
 
 @contextlib.contextmanager
 def capture_logs() -> Iterator[RunLogHandler]:
-    """Pass all log records and warnings of the block to a `RunLogHandler` as well as to their other handlers."""
+    """Context manager that also passes all log records and warnings of its block to the yielded `RunLogHandler`."""
     log = RunLogHandler()
     level = OWN.level
     loggers = [logging.getLogger(name) for name in CAPTURED_LOGGERS]
@@ -85,7 +85,7 @@ def capture_logs() -> Iterator[RunLogHandler]:
 
     for logger in loggers:
         logger.addHandler(log)
-    terminal = logging.StreamHandler()  # Python prints warnings by itself only where no logger has a handler
+    terminal = logging.StreamHandler()  # with a handler, Python no longer prints warnings by itself
     terminal.setLevel(logging.WARNING)
     MODELS.addHandler(terminal)
     warnings.showwarning = log_warning
@@ -102,13 +102,13 @@ def capture_logs() -> Iterator[RunLogHandler]:
 
 
 class RunLogs(Callback):
-    """Callback that writes the captured logs of a run on its first process."""
+    """Callback that opens the log files of a run in its first process, and logs validations and errors."""
 
     def __init__(self, log: RunLogHandler) -> None:
         self._log = log
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Open the log files, since the folder is known now; other commands and processes write none."""
+        """Open the log files in the folder of the run. Only `fit` writes log files, and only its first process."""
         folder = run_folder(trainer)
         if stage == "fit" and trainer.is_global_zero:
             self._log.open(folder)

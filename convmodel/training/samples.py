@@ -1,4 +1,4 @@
-"""Generate samples after each validation, show them, and append them to `generated.jsonl`."""
+"""Callback that generates samples after each validation, prints them, and appends them to `generated.jsonl`."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,13 @@ from convmodel.training.datamodules.base import FilesDataModule
 
 @dataclass(frozen=True)
 class SampleRequest:
-    """Inputs that the user wants samples for; without contexts or prompts, the first validation examples."""
+    """Inputs for which samples are generated.
+
+    Args:
+        contexts: The user's contexts, each a list of turns; None without them.
+        prompts: The user's prompts, each with the keys `prompt`, `meta` or both; None without them.
+        examples: First examples of the validation file, which are used if the user gave no inputs.
+    """
 
     contexts: Sequence[Sequence[str]] | None
     prompts: Sequence[Mapping[str, Any]] | None
@@ -25,7 +31,13 @@ class SampleRequest:
 
 @dataclass(frozen=True)
 class Sample:
-    """A generated text, with the parts of its input for display, and its record in `generated.jsonl`."""
+    """A generated text.
+
+    Args:
+        inputs: Parts of the input, for display.
+        text: The generated text.
+        record: Input and texts as they are written to `generated.jsonl`.
+    """
 
     inputs: Sequence[str]
     text: str
@@ -40,25 +52,25 @@ class SampleWriter(Protocol):
         """Maximum number of tokens in the model's window."""
 
     def sample_inputs(self, request: SampleRequest) -> Sequence[Any]:
-        """Return the inputs of the samples after each validation."""
+        """Return the inputs for which samples are generated after each validation."""
 
     def write_samples(self, inputs: Sequence[Any], *, seeds: Sequence[int], options: Mapping[str, Any]) -> list[Sample]:
-        """Generate a sample for each input, with its own seed and the given options of `generate`."""
+        """Generate a sample for each input. `seeds` has one seed per input; `options` are those of `generate`."""
 
 
 class ReplySamples(Callback):
     """Callback that generates samples after each validation, and appends them to `generated.jsonl`.
 
     Args:
-        contexts: Contexts to reply to, each a list of turns. If null, the first turns of the first validation
+        contexts: Contexts to reply to, each a list of turns. If null, the beginnings of the first validation
             conversations.
-        prompts: For a document model, prompts with or without a meta, each `{prompt: ..., meta: ...}` or one of the
-            two, such as `{meta: "Cats, dogs"}`. If null, the first words of the first validation documents with their
-            meta, and an empty prompt.
+        prompts: Prompts and metas for a document model, each a mapping with `prompt`, `meta` or both, such as
+            `{meta: "Cats, dogs"}`. If null, the first words of the first validation documents with their metas, and
+            an empty prompt.
         count: Number of contexts or prompts taken from the validation file.
         max_new_tokens: Maximum number of tokens of a reply or document.
-        options: Further options of `generate`, such as `{do_sample: true, top_p: 0.9}`. Each sample has the same seed
-            after every validation.
+        options: Further options of `generate`, such as `{do_sample: true, top_p: 0.9}`. The seed of each sample is the
+            same in every validation.
     """
 
     def __init__(
@@ -77,7 +89,7 @@ class ReplySamples(Callback):
         self._inputs: Sequence[Any] | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Check the inputs of the samples before any training."""
+        """Choose and check the inputs of the samples before the training."""
         if hasattr(pl_module, "sample_inputs"):
             data = getattr(trainer, "datamodule", None)
             examples = data.examples("valid") if isinstance(data, FilesDataModule) else ()
@@ -85,7 +97,7 @@ class ReplySamples(Callback):
             self._inputs = cast(SampleWriter, pl_module).sample_inputs(request)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Generate samples on the first process; sharded weights cannot generate on a single process."""
+        """Generate samples in the first process. No samples are generated with FSDP, which shards the weights."""
         folder = run_folder(trainer)
         sharded = isinstance(trainer.strategy, FSDPStrategy)
         if trainer.sanity_checking or not trainer.is_global_zero or sharded or not hasattr(pl_module, "write_samples"):

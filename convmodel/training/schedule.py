@@ -13,9 +13,10 @@ def learning_rate_at(
 ) -> float:
     """Return the learning rate of an optimiser step.
 
-    The rate rises linearly to `peak` during warm-up, then falls to 0 at `total_steps` along a half cosine or a line, or
-    along several of equal length with warm restarts. It stays at the peak if the schedule is "constant" or "plateau",
-    or `total_steps` is infinite. Steps are counted from 0. Source of the restarts: arXiv:1608.03983.
+    The rate rises linearly to `peak` during warm-up, then falls to 0 at `total_steps` along a half cosine or a straight
+    line. With several `cycles`, it falls to 0 several times in equal numbers of steps, each time from the peak. If the
+    schedule is "constant" or "plateau", or `total_steps` is infinite, it stays at the peak. `step` is counted from 0.
+    Source of the restarts: arXiv:1608.03983.
     """
     if step < warmup_steps:
         return peak * (step + 1) / warmup_steps
@@ -28,9 +29,14 @@ def learning_rate_at(
 
 @dataclass
 class Plateau:
-    """Learning rate decay by `factor` whenever a validation metric, higher is better, does not exceed the best so far.
+    """Learning rate decay whenever a validation metric does not exceed its best value so far; higher is better.
 
-    ParlAI's recipe for bi- and poly-encoders (arXiv:1905.01969) uses it with a factor of 0.4.
+    ParlAI's recipe for bi- and poly-encoders (arXiv:1905.01969) uses this decay with a factor of 0.4.
+
+    Args:
+        factor: Factor of each decay.
+        best: Best value of the metric so far.
+        scale: Product of the decays so far, by which the learning rate is multiplied.
     """
 
     factor: float = 0.4
@@ -38,7 +44,7 @@ class Plateau:
     scale: float = 1.0
 
     def decays(self, value: float) -> bool:
-        """Record a validation metric, and return whether the rate decays."""
+        """Record a value of the metric; multiply `scale` by `factor` and return True if it is not the best so far."""
         if value > self.best:
             self.best = value
             return False

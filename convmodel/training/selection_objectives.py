@@ -1,4 +1,4 @@
-"""Training losses of selectors: in-batch negatives, sampled negatives, and ConveRT's."""
+"""Training losses of selectors: with in-batch negatives, with sampled negatives, and the loss of ConveRT."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -31,23 +31,23 @@ class LossOptions:
 
 @dataclass(frozen=True)
 class SelectionObjective(ABC):
-    """Loss by which a selector is trained, and scores by which it is validated."""
+    """Training loss of a selector, and its scores of candidates in validation."""
 
     options: LossOptions
 
     @abstractmethod
     def batch_loss(self, selector: Selector, examples: Examples, *, step: int) -> Tensor:
-        """Return the mean loss of at least one example, in nats; `step` is the number of optimiser steps so far."""
+        """Return the mean loss in nats of a batch of at least one example; `step` counts optimiser steps so far."""
 
     @abstractmethod
     def pool_scores(self, selector: Selector, examples: Examples, pools: Pools) -> Tensor:
-        """Return (B, C) scores of B pools of C candidates each."""
+        """Return the (B, C) scores of the candidates of B examples; each of the B pools has C candidates."""
 
 
 class InBatchNegatives(SelectionObjective):
-    """Loss of a dual encoder: each response against all candidates of its batch.
+    """Loss of a dual encoder, in which each response is compared with all other candidates of its batch.
 
-    Equal texts are encoded once, and are never negatives of each other.
+    Equal texts are encoded once, and are not negatives of each other.
     """
 
     def batch_loss(self, selector: Selector, examples: Examples, *, step: int) -> Tensor:
@@ -71,9 +71,13 @@ class InBatchNegatives(SelectionObjective):
     def rows_loss(
         self, selector: DualEncoder, contexts: Sequence[Any], candidates: Sequence[Any], order: Tensor, *, step: int
     ) -> Tensor:
-        """Return the loss of the rows of B contexts and of distinct candidates.
+        """Return the mean loss of B contexts.
 
-        `order`, (C,), holds the indices of the batch's C candidates; the first B are the gold responses.
+        Args:
+            contexts: Rows of the B contexts, as the selector encodes them.
+            candidates: Rows of the distinct candidates of the batch.
+            order: (C,) index in `candidates` of each of the batch's C candidates; the first B are the gold responses.
+            step: Number of optimiser steps so far.
         """
         scores = self.row_scores(selector, contexts, candidates)[:, order]
         return in_batch_loss(scores, order, label_smoothing=self.options.label_smoothing)
@@ -95,7 +99,7 @@ class InBatchNegatives(SelectionObjective):
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertObjective(InBatchNegatives):
-    """In-batch loss of ConveRT, whose scale of the cosine grows to its maximum in `scale_steps` optimiser steps."""
+    """In-batch loss of ConveRT. Its scale of the cosine grows to the maximum in `scale_steps` optimiser steps."""
 
     scale_steps: int
 
@@ -114,7 +118,7 @@ class ConvertObjective(InBatchNegatives):
 
 @dataclass(frozen=True, kw_only=True)
 class SampledNegatives(SelectionObjective):
-    """Loss of a cross-encoder: each response against at most `num_negatives` candidates, sampled at every step."""
+    """Loss of a cross-encoder, in which each response is compared with at most `num_negatives` sampled candidates."""
 
     num_negatives: int
 
@@ -146,14 +150,17 @@ def draw_negatives(example: TokenisedChoice, examples: Examples, count: int) -> 
 
 
 def pad_pools(pools: Pools) -> tuple[list[list[Ids]], Tensor]:
-    """Pad pools to equal size with their first candidate, and return them with the (B, C) mask of real candidates."""
+    """Pad pools to the size of the largest one by repeating their first candidate.
+
+    Returns the padded pools, and a (B, C) mask that is False for padding.
+    """
     max_size = max(map(len, pools))
     mask = torch.arange(max_size) < torch.tensor([[len(pool)] for pool in pools])
     return [[*pool, *[pool[0]] * (max_size - len(pool))] for pool in pools], mask
 
 
 def _deduplicate(texts: Sequence[Ids]) -> tuple[list[Ids], list[int]]:
-    """Return the distinct texts, and for each text its index among them."""
+    """Return the distinct texts, and the index of each text in the list of distinct ones."""
     seen: dict[tuple[int, ...], int] = {}
     indices = [seen.setdefault(tuple(ids), len(seen)) for ids in texts]
     return [list(ids) for ids in seen], indices

@@ -40,9 +40,8 @@ class SelectorModule(TrainingModule):
         pretrained_model_name_or_path: Model to fine-tune; null trains from scratch. An encoder or decoder of
             transformers by Hub name or folder (BERT, DistilBERT, GPT-2), a model of sentence-transformers, or the
             folder of a selector. Of a selector of another kind, the encoder is used.
-        cached_gradients: Whether a batch's texts are encoded a second time for their gradients, so that only vectors
-            and scores are kept: the same step with the memory of a small batch, in about a third more time. Source:
-            arXiv:2101.06983.
+        cached_gradients: Whether the texts of a batch are encoded twice, first without gradients. The optimiser step is
+            the same, with the memory of a small batch and about a third more time. Source: arXiv:2101.06983.
         label_smoothing: Share of the target distribution that is spread over all candidates.
         lora: Sizes and layers of low-rank adapters, which alone are trained in the encoder; they are merged into the
             exported model. Null trains all weights.
@@ -102,7 +101,7 @@ class SelectorModule(TrainingModule):
 
     @abstractmethod
     def fine_tuned_selector(self, source: str) -> Selector:
-        """Build a selector from a pretrained model that is not a selector of this kind."""
+        """Build a selector around a pretrained model, such as BERT or the encoder of a selector of another kind."""
 
     @property
     def tokenizer_class(self) -> type[TextTokenizer]:
@@ -152,7 +151,7 @@ class SelectorModule(TrainingModule):
         rank_zero_info(f"model: {self.kind.kind}, {sizes}, {self.base_model or 'from scratch'}")
 
     def export(self, folder: str | os.PathLike[str], *, card: ModelCard, weights: dict[str, Tensor]) -> None:
-        """Save the model. Selectors are not sharded, so every process has all weights."""
+        """Save the model with its card. Every process has all weights, so `weights` is not needed."""
         selector = self.selector if self._lora is None else merged_selector(self.selector)
         selector.save_pretrained(folder, card=card)
 
@@ -163,12 +162,12 @@ class SelectorModule(TrainingModule):
     # Loss
 
     def batch_loss(self, examples: Sequence[TokenisedChoice]) -> Tensor:
-        """Return the mean loss of at least one example, in nats."""
+        """Return the mean loss in nats of a batch of at least one example."""
         return self.objective.batch_loss(self.selector, examples, step=self.global_step)
 
     def training_step(self, batch: SelectionBatch, batch_idx: int) -> Tensor:
         """Return the mean loss of the batch."""
-        if not batch.examples:  # another process has one more: all take part in the step, with no gradient here
+        if not batch.examples:  # another process has one more batch; this one takes part with zero gradients
             return sum((weights.sum() * 0 for weights in self.network.parameters()), torch.zeros(()))
         loss = self.batch_loss(batch.examples)
         self.log("train_loss", loss.detach(), prog_bar=True, batch_size=1)
@@ -177,7 +176,10 @@ class SelectorModule(TrainingModule):
     # Validation and test
 
     def on_validation_start(self) -> None:
-        """Evaluate a checkpoint with the weights that an export would hold; ConveRT's are saved in 16 and 8 bits."""
+        """Round the weights as an export does, so that `validate` and `test` measure the exported model.
+
+        An export saves the weights of ConveRT in 16 and 8 bits.
+        """
         if self.trainer.state.fn != "fit":
             self.selector.load_weights(self.selector.weights(), Path("the checkpoint"))
 
@@ -190,7 +192,7 @@ class SelectorModule(TrainingModule):
 
     @torch.no_grad()
     def validation_step(self, batch: SelectionBatch, batch_idx: int) -> None:
-        """Rank each response in its pool; the sums are divided once, at the end."""
+        """Rank each response in its pool, and add ranks and losses to the sums. Means are computed at the end."""
         if not batch.examples:
             return
         pools, mask = pad_pools([[example.response, *example.distractors] for example in batch.examples])
@@ -212,10 +214,10 @@ class SelectorModule(TrainingModule):
             ]
 
     def _report(self, prefix: Literal["val", "test"]) -> None:
-        """Log recall@1, MRR and loss of a file."""
+        """Log recall@1, MRR and loss of a split, and print them with the samples."""
         sums = RankingSums(*sum_over_processes(list(asdict(self._sums).values()), self.trainer.strategy))
         if not sums.examples:
-            rank_zero_info(f"{prefix}: no response has another candidate that says something else; nothing is ranked")
+            rank_zero_info(f"{prefix}: no response has a candidate with another text; nothing is ranked")
             return
         totals = {"recall": sums.first, "mrr": sums.reciprocal, "loss": sums.loss}
         means = {name: total / sums.examples for name, total in totals.items()}
@@ -238,7 +240,7 @@ class SelectorModule(TrainingModule):
     # Checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save tokenizer, options and base model, as plain values alone."""
+        """Save tokenizer, options and name of the base model as plain values, without pickled objects."""
         super().on_save_checkpoint(checkpoint)
         checkpoint["convmodel"]["options"] = self.selector.options()
 

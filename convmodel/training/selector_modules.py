@@ -25,15 +25,17 @@ from convmodel.training.training_module import OptimizerName
 
 
 class EncoderOptions:
-    """Mixin with the options of selectors around a transformers encoder; `SelectorModule` follows it in the MRO.
+    """Mixin with the options of selectors that use an encoder of transformers.
+
+    A derived class names this mixin before `SelectorModule` in its bases.
 
     Args:
         new_encoder: Sizes of a new encoder, if no pretrained one is given.
-        pooling: Tokens from which a vector is computed: "first", "mean", "last" or "max". If null, that of the model
+        pooling: Tokens whose states give the vector of a text: "first", "last", "mean" or "max" of all. If null, that of the model
             that is fine-tuned, if it is one of sentence-transformers or a selector; else "last" for decoders and
             "first" for encoders.
-        max_context: Maximum number of tokens of a context; whole turns are dropped, oldest first. If null, 360, or
-            what a model of sentence-transformers reads.
+        max_context: Maximum number of tokens of a context. The oldest turns of a longer context are dropped. If
+            null, 360, or what a model of sentence-transformers reads.
         max_candidate: Maximum number of tokens of a candidate. If null, 72, or what a model of sentence-transformers
             reads.
         options: See `SelectorModule`.
@@ -124,8 +126,8 @@ class PolyEncoderModule(DualEncoderOptions, SelectorModule):
 
     Args:
         num_codes: Number of vectors of a context; m in the paper.
-        codes: Source of the vectors: "learnt" codes attend over the context's tokens, "first" and "last" take its first
-            or last `num_codes` tokens.
+        codes: Source of these vectors: "learnt" codes that attend over the context's tokens, or the states of its
+            "first" or "last" `num_codes` tokens.
         options: See `DualEncoderOptions`.
     """
 
@@ -140,11 +142,11 @@ class CrossEncoderModule(EncoderOptions, SelectorModule):
     """Trains a cross-encoder with a few sampled negatives. Source: arXiv:1905.01969.
 
     Args:
-        negatives: Number of negatives of each response: first those that `data.distractors` reads from the file, then
-            other responses of the batch.
-        compare_pooled: Whether the score compares a pooled vector of the context with one of the candidate, each
-            encoded beside the other, instead of using one vector of the pair as in the paper. Learns several times
-            faster from scratch.
+        negatives: Number of negatives of each response. They are the distractors that `data.distractors` reads from
+            the file, then other responses of the batch.
+        compare_pooled: Whether the score compares a pooled vector of the context with a pooled vector of the candidate,
+            after both were encoded as one sequence. If false, one vector of the pair is scored, as in the paper. true
+            learns several times faster from scratch.
         options: See `EncoderOptions`.
     """
 
@@ -162,19 +164,19 @@ class ConvertModule(SelectorModule):
     """Trains ConveRT with in-batch negatives. Source: arXiv:1911.03688.
 
     Args:
-        pretrained_model_name_or_path: Folder of a ConveRT to train further.
+        pretrained_model_name_or_path: Folder of a ConveRT model to fine-tune; null trains from scratch.
         sizes: Sizes of a new network and its vocabulary; the paper's by default.
-        extra_contexts: Number of earlier messages in the second input; 0 disables it.
+        extra_contexts: Maximum number of earlier messages in the second input; 0 disables this input.
         max_tokens: Maximum number of tokens of a message, of the earlier messages together, and of a candidate.
-        scale_steps: Number of optimiser steps in which the scale of the cosine grows from 1 to the square root of its
-            width.
+        scale_steps: Number of optimiser steps in which the scale of the cosine grows from 1 to the square root of the
+            width of the vectors.
         label_smoothing: Share of the target distribution that is spread over all candidates.
         optimizer: "adadelta" (the paper's), "adamw" or "adamax".
         options: See `SelectorModule`.
     """
 
     kind = Convert
-    max_context = 1 << 30  # no limit: a long persona is cut
+    max_context = 1 << 30  # no limit, because ConveRT cuts a long persona itself
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Greedy continuations of a batch's prefixes, for sequence-level unlikelihood training."""
+"""Greedy continuations of prefixes of a batch, for sequence-level unlikelihood training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,15 +18,15 @@ from convmodel.training.unlikelihood import repeated_ngrams
 class SequenceUnlikelihood:
     """Options of sequence-level unlikelihood training. Source: arXiv:1908.04319, section 5.2.
 
-    In a share of the optimiser steps the model continues prefixes of the batch greedily, and the probability of each
-    token of an n-gram that it repeats within a continuation is lowered. Such a step learns nothing else.
+    In a share of the optimiser steps, the model continues prefixes of the batch greedily. The loss of such a step
+    lowers the probability of the tokens of repeated n-grams in the continuations; it has no other part.
 
     Args:
-        share: Share of optimiser steps that are sequence-level; 0.5 in the paper, which fine-tunes a trained model. 0.0
-            disables them.
-        ngram: Length, in tokens, of the n-grams that count as a repetition.
-        prefix: Tokens of a text that the model continues; its metadata or persona is not counted.
-        continuation: Tokens generated per text.
+        share: Share of optimiser steps that use the sequence-level loss; 0.0 disables it. The paper fine-tunes a
+            trained model with 0.5.
+        ngram: Length, in tokens, of the n-grams whose repetition is penalised.
+        prefix: Number of tokens of a prefix, without metadata or persona.
+        continuation: Number of tokens that are generated after each prefix.
     """
 
     share: float = 0.0
@@ -45,9 +45,12 @@ class SequenceUnlikelihood:
 
 @dataclass(frozen=True)
 class ContinuedRows:
-    """Prefixes of texts together with the model's continuations: token ids and types (B, T), types None without them.
+    """Prefixes of texts, each followed by the model's continuation.
 
-    `written` is the mask (B, T) of the tokens that the model generated up to the end of the text.
+    Args:
+        input_ids: (B, T) token ids.
+        token_type_ids: (B, T) token types; None for a model without them.
+        written: (B, T) mask of the tokens that the model generated, up to the end of the text.
     """
 
     input_ids: Tensor
@@ -55,7 +58,7 @@ class ContinuedRows:
     written: Tensor
 
     def candidates(self, n: int, *, end_token_ids: Sequence[int]) -> Tensor:
-        """Return (B, T) the mask of generated tokens that belong to a repeated n-gram; never one that ends a turn."""
+        """Return the (B, T) mask of generated tokens that belong to a repeated n-gram and do not end a turn."""
         repeated = repeated_ngrams(self.input_ids.masked_fill(~self.written, -1), n)
         return repeated & ~_are_ends(self.input_ids, end_token_ids)
 
@@ -68,18 +71,20 @@ def continue_rows(
     end_token_ids: Sequence[int],
     several: bool = False,
 ) -> ContinuedRows:
-    """Continue the prefixes of a batch's rows with a predicted token, greedily and without dropout.
+    """Continue prefixes of a batch's rows greedily and without dropout.
 
-    The number of rows is limited so that their continuations fit in the token count of the batch, but is at least one.
-    Token types alternate at each end token, as in conversations: the model continues for both speakers. With `several`
-    speakers, they are those of the row's own next turns, and after its end those of the last two in turn. Without token
-    types, an end token ends the text.
+    Rows without a predicted token are left out. Only as many rows are continued as fit in the number of tokens of the
+    batch, but at least one.
+
+    With token types, the model continues for both speakers: the type alternates at each end token. With `several`
+    speakers, the types are those of the row's own next turns; after its last turn, the types of its last two turns
+    alternate. Without token types, an end token ends the text.
     """
     predicting = (batch["labels"] != IGNORED).any(1)
     ids = batch["input_ids"][predicting]
     types = batch.get("token_type_ids")
     types = None if types is None else types[predicting]
-    if not len(ids):  # a process with an empty share takes part in the step, and contributes nothing
+    if not len(ids):  # this process has no text to continue, and takes part in the step with an empty mask
         nothing = torch.zeros_like(batch["input_ids"], dtype=torch.bool)
         return ContinuedRows(batch["input_ids"], batch.get("token_type_ids"), nothing)
     stops = (batch["metadata"] + options.prefix).minimum(_lengths(batch, end_token_ids))[predicting].clamp(min=1)
@@ -102,7 +107,7 @@ def continue_rows(
 
 
 def text_tokens(batch: Batch, end_token_ids: Sequence[int]) -> Tensor:
-    """Return (B, T) the mask of the tokens of texts: neither metadata, nor those of the layout, nor padding."""
+    """Return the (B, T) mask of the tokens of texts, without metadata, tokens of the layout and padding."""
     if "texts" in batch:
         return batch["texts"]
     ids = batch["input_ids"]
@@ -115,14 +120,14 @@ def _are_ends(ids: Tensor, end_token_ids: Sequence[int]) -> Tensor:
 
 
 def _lengths(batch: Batch, end_token_ids: Sequence[int]) -> Tensor:
-    """Return (B,) the length of each row up to the last token of its metadata and text."""
+    """Return (B,) the length of each row up to the last token of metadata or text."""
     ids = batch["input_ids"]
     texts = batch["texts"] if "texts" in batch else ~_are_ends(ids, end_token_ids)
     return (texts * torch.arange(1, ids.shape[1] + 1, device=ids.device)).amax(1)
 
 
 def _allocate_rows(ids: Tensor, types: Tensor | None, total: int) -> ContinuedRows:
-    """Pad or cut rows to `total` tokens, with no token marked as generated."""
+    """Pad or cut rows to `total` tokens. No token is marked as generated yet."""
     ids = torch.nn.functional.pad(ids[:, :total], (0, max(0, total - ids.shape[1])))
     if types is not None:
         types = torch.nn.functional.pad(types[:, :total], (0, max(0, total - types.shape[1])))
@@ -133,9 +138,11 @@ class TurnTypes:
     """Token types of the next turns of rows with several speakers.
 
     Args:
-        ids, types: (B, T) the rows.
+        ids: (B, T) token ids of the rows.
+        types: (B, T) token types of the rows.
         lengths: (B,) position of the end token of each row's last turn.
-        total: number of positions to which the rows are continued.
+        end_token_ids: Tokens that end a turn.
+        total: Number of positions to which the rows are continued.
     """
 
     def __init__(self, ids: Tensor, types: Tensor, lengths: Tensor, end_token_ids: Sequence[int], total: int) -> None:
@@ -151,7 +158,13 @@ class TurnTypes:
         self._turn = torch.zeros_like(last)
 
     def step(self, position: int, is_prefix: Tensor, is_end: Tensor) -> Tensor:
-        """Return (B,) the types at a position; `is_end` says for rows after their prefix whether a turn begins."""
+        """Return the (B,) token types of the rows at a position; call it for increasing positions.
+
+        Args:
+            position: Position, counted from 0.
+            is_prefix: (B,) mask of the rows whose prefix includes the position.
+            is_end: (B,) 1 for rows that have an end token here, where a new turn begins; ignored inside a prefix.
+        """
         own = self._numbers[:, min(position, self._numbers.shape[1] - 1)]
         self._turn = own.where(is_prefix, self._turn[:, 0] + is_end)[:, None]
         return self._table.gather(1, self._turn)[:, 0]
@@ -164,9 +177,10 @@ def _fill_greedily(
     end_token_ids: Sequence[int],
     turn_types: TurnTypes | None,
 ) -> None:
-    """Replace, in place, the tokens after each prefix by the likeliest ones.
+    """Replace the tokens after each prefix by the model's most probable tokens, in place.
 
-    Rows are read column by column, so that none needs left padding; within its prefix a row keeps its own tokens.
+    One position of all rows is generated at a time, so that rows need no left padding. A row keeps its own tokens
+    within its prefix.
     """
     ids = rows.input_ids
     types = rows.token_type_ids

@@ -1,4 +1,4 @@
-"""The tokenizer of a training run: resolved once for the model and its data, and kept in checkpoints as plain text."""
+"""Tokenizer of a training run: chosen once for model and data, and stored in checkpoints as plain text."""
 
 import tempfile
 from pathlib import Path
@@ -24,21 +24,24 @@ class TokenModule(Protocol):
 
     @property
     def vocabulary_options(self) -> dict[str, Any]:
-        """Options of a learned vocabulary, where they are not the defaults."""
+        """Options of the tokenizer's `learn` that differ from its defaults."""
 
     @property
     def inputs(self) -> ModelInputs:
         """Lengths that the model reads, and the turns that it learns to predict."""
 
     def use_inputs(self, inputs: ModelInputs) -> None:
-        """Take the lengths that the data module uses, to save them with the model."""
+        """Take the lengths that the data module uses, so that they are saved with the model."""
 
 
 def connect(module: TokenModule, data: FilesDataModule[Any, Any]) -> None:
-    """Resolve the tokenizer of a run, and pass it and the lengths of the examples to module and data module.
+    """Choose the tokenizer of a run, and pass it and the lengths of the examples to module and data module.
 
-    In Python, call it before `Trainer.fit`, `validate` or `test`. Raises ValueError if a vocabulary must be learned and
-    there is no training file, or the data do not suit the model.
+    The tokenizer is that of the checkpoint or the pretrained model. A model from scratch gets one that is learned from
+    the training file. In Python, call this function before `Trainer.fit`, `validate` or `test`.
+
+    Raises ValueError if a vocabulary must be learned without a training file, or if the model reads the examples of
+    another data module.
     """
     if module.tokenizer is None:
         module.tokenizer = data.learn_tokenizer(module.tokenizer_class, module.vocab_size, **module.vocabulary_options)

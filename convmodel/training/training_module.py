@@ -23,28 +23,29 @@ from convmodel.training.schedule import Plateau, Schedule, learning_rate_at
 from convmodel.training.tokenizer import tokenizer_files, tokenizer_from
 
 OptimizerName = Literal["adamw", "adamax", "adadelta"]
-"""AdamW; Adamax, as in ParlAI's recipes for bi- and poly-encoders; ADADELTA, as in ConveRT's."""
+"""Optimisers of selectors. ParlAI's recipes for bi- and poly-encoders use Adamax, and ConveRT uses ADADELTA."""
 
 WriterOptimizerName = Literal["adamw", "muon"]
-"""AdamW for all weights; or Muon for the matrices of the layers, and AdamW for the others."""
+"""Optimisers of language models: AdamW, or Muon for the matrices of the layers and AdamW for other weights."""
 
 
 class TrainingModule(LightningModule):
     """Base of the training modules.
 
-    Optimiser steps depend on the step, the seed and the gradients alone, so that a resumed run repeats them exactly.
+    An optimiser step depends only on its number, the seed and the gradients, so that a resumed run repeats it exactly.
 
     Args:
         pretrained_model_name_or_path: Model to fine-tune; None trains from scratch.
         default_learning_rate: Peak learning rate if `learning_rate` is null.
         optimizer_name: Optimiser, chosen by the derived class.
-        learning_rate: Peak learning rate. If null, 5e-5 for a pretrained model. From scratch, 0.003 for a GPT-2, or
-            0.768 / n_embd for one wider than 256, and 0.001 for a selector. Always 1 for ADADELTA.
+        learning_rate: Peak learning rate. If null, it depends on the model. Pretrained: 5e-5, or 2e-4 with adapters.
+            From scratch: the smaller of 0.003 and 0.768 / n_embd for a language model, 0.001 for a selector. With
+            ADADELTA: 1.
         warmup_steps: Number of optimiser steps until the peak is reached.
         schedule: Decay after warm-up: "cosine", "linear", "constant", or "plateau", which multiplies the rate by 0.4
-            whenever a validation does not improve on the best one so far.
-        cycles: Number of decays of "cosine" and "linear"; each one after the first starts at the peak, without warm-up.
-        weight_decay: Weight decay of matrices, including embeddings; biases and layer norms have none.
+            after each validation that is not better than the best one so far.
+        cycles: Number of decays of "cosine" and "linear". Each further decay starts at the peak, without warm-up.
+        weight_decay: Weight decay of matrices, including embeddings. Biases and layer norms have no weight decay.
         betas: Averaging coefficients of AdamW and Adamax.
     """
 
@@ -66,7 +67,7 @@ class TrainingModule(LightningModule):
             raise ValueError(f"model.cycles={cycles}; it must be at least 1")
         # Here, in the innermost `__init__`, so that the options of all derived classes are saved with their defaults.
         self.save_hyperparameters(ignore=["default_learning_rate", "optimizer_name"])
-        # A checkpoint holds plain values alone.
+        # Checkpoints hold plain values only, not pickled objects.
         plain = {name: asdict(cast(Any, value)) for name, value in self.hparams.items() if is_dataclass(value)}
         self.hparams.update(plain, betas=list(betas))
         self._pretrained = pretrained_model_name_or_path
@@ -102,7 +103,7 @@ class TrainingModule(LightningModule):
 
     @property
     def tokenizer(self) -> TextTokenizer | None:
-        """Tokenizer of the checkpoint, the pretrained model or `connect`; None if a vocabulary must be learned."""
+        """Tokenizer of the checkpoint or the pretrained model, or the one set by `connect`; None if not learned yet."""
         if self._tokenizer is None and self._pretrained is not None:
             self._tokenizer = self._load_tokenizer(self._pretrained)
         return self._tokenizer
@@ -113,14 +114,14 @@ class TrainingModule(LightningModule):
 
     @property
     def vocabulary_options(self) -> dict[str, Any]:
-        """Options of `learn` of the tokenizer's class for a learned vocabulary, where they are not the defaults."""
+        """Options of the tokenizer's `learn` that differ from its defaults."""
         return {}
 
     def use_inputs(self, inputs: ModelInputs) -> None:
-        """See `convmodel.training.tokenizer.TokenModule`; models whose folder holds no lengths ignore them."""
+        """Ignore the lengths of the data module; modules that save them with the model override this method."""
 
     def restore_from(self, checkpoint: dict[str, Any]) -> None:
-        """Take tokenizer and sizes from a checkpoint, so that neither a vocabulary nor the base model is needed."""
+        """Take tokenizer and sizes from a checkpoint, so that no vocabulary is learned and no base model is loaded."""
         state = checkpoint["convmodel"]
         self._tokenizer = tokenizer_from(state["tokenizer"], self.tokenizer_class)
         self.base_model = state["base_model"]
@@ -143,7 +144,7 @@ class TrainingModule(LightningModule):
     # Optimiser
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Seed dropout by the step alone, so that a resumed run draws the same masks."""
+        """Seed dropout by seed, epoch, batch and process, so that a resumed run draws the same masks."""
         torch.manual_seed(
             derive_seed(os.environ.get("PL_GLOBAL_SEED", "0"), self.current_epoch, batch_idx, self.global_rank)
         )
@@ -156,7 +157,7 @@ class TrainingModule(LightningModule):
         self.log("learning_rate", rate, batch_size=1)
 
     def configure_optimizers(self) -> Optimizer:
-        """Return the optimiser; `on_before_optimizer_step` sets its learning rate."""
+        """Return the optimiser. `on_before_optimizer_step` sets its learning rate."""
         matrices = self._layer_matrices() if self._optimizer == "muon" else []
         parameters = [p for p in self.parameters() if p.requires_grad and all(p is not matrix for matrix in matrices)]
         groups = [
@@ -167,7 +168,7 @@ class TrainingModule(LightningModule):
             return Adadelta(groups, lr=self._learning_rate)
         if self._optimizer == "adamax":
             return Adamax(groups, lr=self._learning_rate, betas=self._betas)
-        # With a gradient scaler, a fused step would undo the scaling only after the clipping.
+        # With a gradient scaler, a fused optimiser would unscale the gradients only after they are clipped.
         fused = self.device.type in ("cpu", "cuda") and self.trainer.precision != "16-mixed"
         if self._optimizer == "muon":
             return MuonAdamW(
@@ -181,7 +182,7 @@ class TrainingModule(LightningModule):
         return AdamW(groups, lr=self._learning_rate, betas=self._betas, fused=fused)
 
     def _layer_matrices(self) -> list[Tensor]:
-        """Return the weights that Muon steps."""
+        """Return the weights that Muon updates."""
         raise NotImplementedError
 
     def configure_gradient_clipping(
@@ -190,7 +191,7 @@ class TrainingModule(LightningModule):
         gradient_clip_val: int | float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip gradients by `trainer.gradient_clip_val`; Lightning's own clipping refuses fused optimisers and FSDP."""
+        """Clip gradients by `trainer.gradient_clip_val`. Lightning's own method rejects fused optimisers and FSDP."""
         if not gradient_clip_val:
             return
         if gradient_clip_algorithm == "value":
@@ -201,9 +202,10 @@ class TrainingModule(LightningModule):
             torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 
     def on_train_start(self) -> None:
-        """Compute the number of steps, and override the options in a checkpoint's optimiser state by this run's.
+        """Compute the number of steps, and set this run's weight decay and betas in a restored optimiser.
 
-        Any earlier, Lightning would build the loader before it restores its position in the epoch.
+        In an earlier hook, asking for the number of steps would build the data loader before Lightning restores its
+        position in the epoch.
         """
         self._total_steps = float(self.trainer.estimated_stepping_batches)
         if math.isinf(self._total_steps) and self._schedule in ("cosine", "linear"):
@@ -217,7 +219,7 @@ class TrainingModule(LightningModule):
     # Validation and test
 
     def full_precision(self) -> torch.autocast:
-        """Return a context in which autocast is off: mixed precision is for training steps."""
+        """Return a context manager that disables autocast, because only training steps use mixed precision."""
         return torch.autocast(self.device.type, enabled=False)
 
     def on_test_epoch_start(self) -> None:
@@ -234,10 +236,10 @@ class TrainingModule(LightningModule):
 
     @abstractmethod
     def _report(self, prefix: Literal["val", "test"]) -> None:
-        """Log the metrics of all processes, their names after a prefix."""
+        """Log the metrics of all processes; their names begin with `prefix`."""
 
     def update_plateau(self, value: float) -> None:
-        """Pass a validation metric, higher is better, to the "plateau" schedule; others ignore it."""
+        """Pass a validation metric to the schedule "plateau"; higher is better. Other schedules ignore it."""
         counts = self.trainer.state.fn == "fit" and not self.trainer.sanity_checking
         if self._schedule == "plateau" and counts and self._plateau.decays(value):
             rank_zero_info(f"The learning rate falls to {self._plateau.scale:g} of {self._learning_rate:g}")
@@ -245,13 +247,13 @@ class TrainingModule(LightningModule):
     # Checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save tokenizer, base model and plateau, as plain values alone."""
+        """Save tokenizer, name of the base model and state of the schedule as plain values, without pickled objects."""
         checkpoint["plateau"] = asdict(self._plateau)
         tokenizer = tokenizer_files(self._required_tokenizer())
         checkpoint["convmodel"] = {"tokenizer": tokenizer, "base_model": self.base_model}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the plateau; build the model if a checkpoint is loaded without a trainer."""
+        """Restore the state of the schedule, and build the model if the checkpoint is loaded without a trainer."""
         self._plateau = Plateau(**checkpoint["plateau"])
         if not self._is_built:
             self.restore_from(checkpoint)

@@ -10,16 +10,21 @@ from convmodel.models.linear_cross_entropy import CrossEntropy, softmax_numerato
 
 @dataclass(frozen=True)
 class SeenTokens:
-    """Distinct tokens seen before each step, for a batch of rows."""
+    """Distinct tokens up to each position, for a batch of B rows of T tokens, with at most U distinct tokens each."""
 
     ids: Tensor
-    """(B, U) distinct tokens of each row in order of first occurrence; undefined after a row's last one."""
+    """(B, U) distinct tokens of each row in order of first occurrence. Entries after the last one are undefined."""
     counts: Tensor
-    """(B, T) number of distinct tokens seen up to and including each position."""
+    """(B, T) number of distinct tokens up to and including each position: the first entries of `ids` are these."""
 
 
 def find_seen_tokens(input_ids: Tensor, counted: Tensor) -> SeenTokens:
-    """Find the distinct tokens of each row among those that `counted`, (B, T), marks; in O(T log T)."""
+    """Find the distinct tokens of each row in O(T log T).
+
+    Args:
+        input_ids: (B, T) token ids.
+        counted: (B, T) mask of the tokens to include.
+    """
     ignored_id = int(torch.iinfo(input_ids.dtype).max)
     ordered, positions = input_ids.masked_fill(~counted, ignored_id).sort(dim=1, stable=True)
     is_new = torch.ones_like(counted)
@@ -32,17 +37,19 @@ def find_seen_tokens(input_ids: Tensor, counted: Tensor) -> SeenTokens:
 
 
 MIN_PROBABILITY = 1e-30
-"""Lower bound of 1 - p, so that a candidate costs at most 69 nats."""
+"""Lower bound of 1 - p, so that the loss of a candidate is at most 69 nats."""
 
 
 class Unlikelihood(CrossEntropy):
     """Token-level loss: -log p(x) - alpha * sum of log(1 - p(c)) at each step.
 
-    The candidates c are the tokens seen before in the row, except x itself.
+    The candidates c are the earlier tokens of the row, except x itself. N is the number of predicted tokens.
 
     Args:
         labels: (N,) target ids x.
-        steps: (B, T) mask of the predicted steps; N of them are true.
+        seen: Distinct tokens of the input up to each position.
+        steps: (B, T) mask of the predicted steps; N entries are true.
+        alpha: Weight of the unlikelihood part.
     """
 
     def __init__(self, labels: Tensor, seen: SeenTokens, steps: Tensor, alpha: float) -> None:
@@ -53,19 +60,20 @@ class Unlikelihood(CrossEntropy):
         self._counts = seen.counts[steps]
         self._order = torch.arange(seen.ids.shape[1], device=labels.device)
         self.penalty = torch.zeros((), device=labels.device)
-        """Candidates' share of the loss of the chunks so far: summed, alpha included."""
+        """Sum of the unlikelihood part of the loss, including alpha, over the chunks computed so far."""
 
     def __call__(self, part: slice, logits: Tensor, *, needs_gradient: bool) -> Tensor:
-        """Return the summed loss of a chunk.
+        """Return the summed loss of a chunk of the N predictions.
 
-        The gradient of -log(1 - p_c) to logit v is r_c (1[v = c] - p_v), with the odds r_c = p_c / (1 - p_c).
+        If `needs_gradient`, `logits` is overwritten with its gradient. The gradient of -log(1 - p_c) with respect to
+        logit v is r_c (1[v = c] - p_v), with the odds r_c = p_c / (1 - p_c).
         """
         if not len(self._order):
             return super().__call__(part, logits, needs_gradient=needs_gradient)
         labels = self._labels[part, None]
         seen = self._seen[self._rows[part]]
         is_candidate = (self._order < self._counts[part, None]) & (seen != labels)
-        ids = seen.where(is_candidate, labels)  # entries without a candidate write the label's entry once more
+        ids = seen.where(is_candidate, labels)  # other entries repeat the label, whose entry is written anyway
         label_logits = logits.gather(1, labels)
         powers, total, normalizer = softmax_numerators(logits)
         losses = normalizer - label_logits
@@ -106,29 +114,29 @@ class OwnUnlikelihood:
 
 
 def _complement(powers: Tensor, ids: Tensor, total: Tensor) -> Tensor:
-    """Return (n, 1) the probability of all tokens but one per row, at least `MIN_PROBABILITY`.
+    """Return 1 - p of one token per row as (n, 1), at least `MIN_PROBABILITY`.
 
-    The entries of `ids` in `powers` become 0. The others are summed, because 1 - p would be nothing but rounding for a
-    token that is nearly certain.
+    The other entries of the row are summed, because 1 - p would have no precision for a p near 1. This sets the entries
+    of `ids`, (n, 1), in `powers`, (n, V), to 0. `total`, (n, 1), is the sum of each row of `powers` before.
     """
     return (powers.scatter_(1, ids, 0).sum(1, keepdim=True) / total).clamp_(min=MIN_PROBABILITY)
 
 
 def _sums_of_others(odds: Tensor, position: Tensor) -> Tensor:
-    """Return (n, U) the sum of each row's odds without the entry's own.
+    """Return, for each entry of `odds`, (n, U), the sum of the other entries of its row.
 
-    The largest, at `position` (n, 1), is summed apart: it may exceed the others by so much that they would be lost in a
-    difference.
+    The sum without the largest entry, at `position`, (n, 1), is computed directly. As the difference of the total and
+    this entry it would lose all precision if the entry is much larger than the others.
     """
     others = odds.scatter(1, position, 0).sum(1, keepdim=True)
     return (others + odds.gather(1, position) - odds).scatter_(1, position, others)
 
 
 def repeated_ngrams(written: Tensor, n: int) -> Tensor:
-    """Return (B, T) the mask of the tokens that belong to an n-gram with an earlier occurrence in the same row.
+    """Return the (B, T) mask of tokens that belong to an n-gram with an earlier occurrence in the same row.
 
-    N-grams may overlap, like those counted by seq-rep-n. Source: arXiv:1908.04319, section 5.2. Negative ids in
-    `written`, (B, T), were not generated and match nothing.
+    N-grams may overlap, as in the metric seq-rep-n. Negative ids in `written`, (B, T), mark tokens that were not
+    generated; they match no other token. Source: arXiv:1908.04319, section 5.2.
     """
     mask = torch.zeros_like(written, dtype=torch.bool)
     if written.shape[1] < n:

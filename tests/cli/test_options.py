@@ -45,7 +45,7 @@ def test_an_invalid_option_is_an_error_of_usage(
         (["--reranker", "selector"], "reranker 'selector': there is none; give one"),
         ([*CHOSEN, "--reranker", "likelihood"], "reranker 'likelihood': there is no model that writes"),
         ([*CHOSEN, "--reranker", "model"], "model: "),
-        ([*CHOSEN, "--num_replies", "2"], "there is no option 'num_return_sequences'; where replies are only chosen"),
+        ([*CHOSEN, "--num_replies", "2"], "there is no option 'num_return_sequences'; allowed for a chooser are"),
         ([*CHOSEN, "--preset", "balanced"], "there is no preset 'balanced'; this model has none"),
         (["--selector", "chooser", "--candidates", "none.txt"], "none.txt: there is no such file"),
         (["--selector", "none", "--candidates", "list.txt"], "none"),

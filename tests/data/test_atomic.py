@@ -74,6 +74,7 @@ def writing(folder: Path, file: Path, *, exchanges: bool = True) -> Iterator["su
 # Whole at any moment
 
 
+@pytest.mark.slow
 def test_whenever_the_writer_is_killed_one_whole_version_is_there(tmp_path: Path) -> None:
     source = random.Random(0)
     folder, file = tmp_path / "model", tmp_path / "file.txt"
@@ -97,6 +98,7 @@ def test_whenever_the_writer_is_killed_one_whole_version_is_there(tmp_path: Path
     assert sorted(os.listdir(tmp_path)) == ["file.txt", "model"]
 
 
+@pytest.mark.slow
 def test_where_folders_cannot_be_exchanged_a_kill_leaves_a_whole_version_there_or_beside(tmp_path: Path) -> None:
     source = random.Random(1)
     folder, file = tmp_path / "model", tmp_path / "file.txt"

@@ -189,6 +189,7 @@ def test_nothing_usable_is_an_error_with_skip_too(choices: MakeChoices) -> None:
 # Real files
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize(
     ("name", "examples", "pool"),

@@ -2,6 +2,7 @@
 
 import random
 import threading
+from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
@@ -19,10 +20,23 @@ from convmodel.generation.request import GenerationRequest
 from tests.generation.architectures import CONFIGS, make_network, own_logits, own_reply
 from tests.generation.helpers import END, POSITIONS, config, contexts
 
-pytestmark = pytest.mark.machine
+COMPILED = ("llama", "mistral", "qwen2", "qwen3", "smollm3")
+"""Architectures that a CPU computes by compiled steps of its own; that of GPT-2 has tests of its own."""
+
+OTHERS = ("gemma3", "phi3", "olmo2", "gpt_neox", "granite", "opt")
+"""Architectures whose engine is compared with `generate` in every run; the rest are in the slow tests."""
 
 
-@pytest.fixture(params=CONFIGS)
+def network_params(rest: Sequence[pytest.MarkDecorator] = ()) -> list[Any]:
+    """Return all architectures; the compiled ones and gemma3 depend on the machine."""
+    machine = [pytest.mark.machine]
+    return [
+        pytest.param(name, marks=machine if name in {*COMPILED, "gemma3"} else [] if name in OTHERS else rest)
+        for name in CONFIGS
+    ]
+
+
+@pytest.fixture(params=network_params())
 def network(request: pytest.FixtureRequest) -> PreTrainedModel:
     return make_network(request.param)
 
@@ -61,6 +75,7 @@ def test_logits_in_int8_equal_those_of_the_model_in_int8(network: PreTrainedMode
     check_logits(network, ModelRunner(network, packed=True), 1e-3)
 
 
+@pytest.mark.machine
 @pytest.mark.parametrize("name", ["llama", "gemma3", "phi3", "gpt_neox"])
 def test_logits_in_bfloat16_are_near_those_of_a_whole_pass(name: str) -> None:
     whole = make_network(name)
@@ -78,6 +93,7 @@ def test_logits_in_bfloat16_are_near_those_of_a_whole_pass(name: str) -> None:
     assert (torch.stack(results) - exact).abs().max() <= 2 * noise + 0.1
 
 
+@pytest.mark.parametrize("network", network_params(rest=[pytest.mark.slow]), indirect=True)
 def test_replies_equal_generate_over_joins_leaves_sessions_evictions_and_trims(network: PreTrainedModel) -> None:
     """Five conversations of ten turns over three slots; a context that is too long loses its oldest tokens.
 
@@ -136,6 +152,7 @@ def test_an_unpacked_engine_sees_later_changes_of_the_weights(network: PreTraine
     check_logits(network, runner, 1e-4)
 
 
+@pytest.mark.machine
 def test_gpt2_gives_the_same_by_both_paths() -> None:
     network = make_network("gpt2")
     runner = ModelRunner(network)

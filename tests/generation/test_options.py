@@ -187,3 +187,10 @@ def test_the_separator_ends_a_reply_beside_any_other_end_tokens() -> None:
     for ends in (5, [5], [5, SEP], SEP, []):
         assert SEP in decided({"eos_token_id": ends}).config.eos_token_id
     assert decided({"generation_config": GenerationConfig(eos_token_id=9)}).config.eos_token_id == [SEP, 9]
+
+
+@pytest.mark.parametrize(("window", "shared", "least"), [(3, True, 6), (4, False, 5)])
+def test_a_window_without_room_for_a_turn_and_a_reply_is_an_error(window: int, shared: bool, least: int) -> None:
+    with pytest.raises(ValueError, match=rf"a window of {window} tokens has no room .* at least {least};"):
+        reply_budget(window, 5, shared=shared)
+    assert reply_budget(least, 5, shared=shared).max_new_tokens >= 1

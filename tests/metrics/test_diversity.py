@@ -86,6 +86,7 @@ def test_a_unit_without_which_nothing_remains_has_the_value_as_influence() -> No
     assert influences.mean() == pytest.approx(value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["distinct", "entropy", "sameness"])
 def test_the_interval_is_as_wide_as_the_spread_of_new_samples(name: str) -> None:
     # Words follow Zipf's law; some replies are stock phrases. Repeated samples give the true distribution.

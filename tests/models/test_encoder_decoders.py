@@ -1,5 +1,6 @@
 """Encoder-decoders: replies and scores of transformers' own, with contexts as their tokenizers write them."""
 
+import json
 import logging
 from itertools import chain
 from pathlib import Path
@@ -164,6 +165,18 @@ def test_a_writer_streams_the_whole_text_and_tells_of_the_way_once(
         assert writer.start(CONTEXTS[0], options=writer.presets["careful"], seed=1).result().candidates
     told = [record for record in caplog.records if "does not support this architecture" in record.getMessage()]
     assert [record.levelno for record in told] == [logging.WARNING]
+
+
+def test_a_decoder_without_a_first_token_is_an_error_at_loading(tmp_path: Path) -> None:
+    save_encoder_decoder(tmp_path, "t5")
+    for name in ("config.json", "generation_config.json"):
+        options = json.loads((tmp_path / name).read_text(encoding="utf-8"))
+        options = {
+            key: value for key, value in options.items() if key not in ("decoder_start_token_id", "bos_token_id")
+        }
+        (tmp_path / name).write_text(json.dumps(options), encoding="utf-8")
+    with pytest.raises(ValueError, match="needs decoder_start_token_id"):
+        ConversationModel.from_pretrained(tmp_path, "cpu", "float32")
 
 
 def test_documents_and_other_layouts_are_refused(folder: Path) -> None:

@@ -40,6 +40,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "run", run)
 
 
+@pytest.mark.slow
 def test_a_converted_folder_has_the_same_model(pickled: Path, model: ConversationModel, tmp_path: Path) -> None:
     result = convert_weights(pickled, tmp_path / "out")
     assert result.tensors == len(model.hf_model.state_dict()) + 1
@@ -100,6 +101,7 @@ class Evil:
         return os.system, (f"touch {self._mark}",)
 
 
+@pytest.mark.slow
 def test_code_is_not_run_and_nothing_is_left(pickled: Path, tmp_path: Path) -> None:
     torch.save({"weight": Evil(tmp_path / "mark")}, pickled / "pytorch_model.bin")
     with pytest.raises(

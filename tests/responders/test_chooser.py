@@ -103,7 +103,7 @@ def test_a_reply_is_drawn_by_its_score_and_repeats_with_its_seed(chooser: Choose
         ({"num_candidate": 3}, "there is no option 'num_candidate'; did you mean num_candidates?"),
         (
             {"top_p": 0.9},
-            "there is no option 'top_p'; where replies are only chosen, there are num_candidates, allow_repeats",
+            "there is no option 'top_p'; allowed for a chooser are num_candidates, allow_repeats",
         ),
     ],
 )
@@ -184,7 +184,7 @@ def test_too_many_requests_are_rejected_and_closing_fails_the_waiting_ones(selec
         chooser.start(CONTEXT)
     closing = threading.Thread(target=chooser.close)
     closing.start()
-    with pytest.raises(RuntimeError, match="the chooser was closed before the reply was there"):
+    with pytest.raises(RuntimeError, match="the chooser was closed before the reply was ready"):
         second.result()
     held.go_on.set()
     closing.join()

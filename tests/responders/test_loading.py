@@ -209,7 +209,7 @@ def test_a_model_with_a_chat_template_may_reason(tmp_path: Path) -> None:
 
 
 def test_a_model_with_separators_does_not_reason(parts: Path) -> None:
-    with pytest.raises(ValueError, match="layout is 'separators', in which no model reasons; leave --reasoning"):
+    with pytest.raises(ValueError, match="layout is 'separators', which has no reasoning; leave --reasoning"):
         load_all("model", device="cpu", reasoning=True)
     with pytest.raises(ValueError, match="without a model that writes"):
         open_responder(selector="selector", candidates="list.txt", device="cpu", reasoning=True)
@@ -244,6 +244,6 @@ def test_adapters_reply_beside_their_base_and_in_a_hybrid(
 
 def test_adapters_need_a_model_that_replies(parts: Path) -> None:
     with pytest.raises(
-        ValueError, match=r"there are adapters and no model that replies under them; give one \(--model\)"
+        ValueError, match=r"there are adapters, but no conversation model for them; give one \(--model\)"
     ):
         load_all("writer", adapters={"a": "a"}, device="cpu")

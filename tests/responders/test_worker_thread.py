@@ -32,7 +32,7 @@ def test_replies_are_computed_one_at_a_time_and_an_error_fails_only_its_own() ->
 
 
 def test_the_queue_is_bounded_and_a_closed_worker_refuses_requests() -> None:
-    with pytest.raises(ValueError, match="max_waiting=0; at least 1 must wait"):
+    with pytest.raises(ValueError, match="max_waiting=0; it must be at least 1"):
         SingleWorker("test", 0)
     worker = SingleWorker("test", 1)
     release = threading.Event()

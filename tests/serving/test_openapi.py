@@ -44,6 +44,7 @@ def match_speakers(body: dict[str, Any]) -> None:
         body["speaker"] = next(name for name in proposals if name != body["speakers"][-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
 def test_the_server_conforms_to_its_openapi_description(mode: GenerationMode, api: Any) -> None:
     tried: set[str] = set()

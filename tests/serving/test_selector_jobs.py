@@ -43,7 +43,7 @@ def test_a_request_that_was_ended_early_is_an_error() -> None:
             return FakeValues(TextValues([1.0], 5))
 
     service = Service(reranker=Ends())
-    with pytest.raises(APIError, match="ended before it was over") as error:
+    with pytest.raises(APIError, match="cancelled before it was complete") as error:
         rank(service, "a", ["b", "c"])
     assert error.value.status == 503 and service.jobs.limit.open == 0
     assert b'convmodel_tokens_total{kind="read"} 5.0' in service.metrics.render()

@@ -55,10 +55,10 @@ def test_a_model_is_served_until_a_signal(tmp_path: Path, make_model: MakeModel)
         with Writer(model) as writer:
             options = {**about["presets"]["balanced"], "max_new_tokens": 8}
             assert reply["text"] == writer.start(["How are you?"], options=options, seed=7).result().text
-        chat = openai.OpenAI(base_url=f"{match[1]}/v1", api_key="any", max_retries=0)
-        done = chat.chat.completions.create(
-            model="small", messages=[{"role": "user", "content": "How are you?"}], seed=7, max_tokens=8
-        )
+        with openai.OpenAI(base_url=f"{match[1]}/v1", api_key="any", max_retries=0) as chat:
+            done = chat.chat.completions.create(
+                model="small", messages=[{"role": "user", "content": "How are you?"}], seed=7, max_tokens=8
+            )
         assert done.choices[0].message.content == reply["text"]
         assert done.usage is not None and done.usage.prompt_tokens == reply["context_tokens"]
         process.send_signal(signal.SIGTERM)
@@ -134,7 +134,7 @@ def test_every_setting_is_an_option_with_the_help_of_the_class(capsys: pytest.Ca
         main(["serve", "--help"])
     out = " ".join(capsys.readouterr().out.split())
     for name, help in (
-        ("--deadline", "seconds in which a reply must be complete (default: 120.0)"),
+        ("--deadline", "seconds in which a reply must be complete, including the time that it waits (default: 120.0)"),
         ("--requests_per_minute", "maximum number of requests per API key; None means no limit"),
         ("--max_waiting", "further requests that may wait (default: 256)"),
         ("--log_texts", "whether texts of conversations may be logged"),

@@ -127,7 +127,7 @@ def test_sizes_other_than_those_of_the_checkpoint_are_rejected(
     with pytest.raises(SystemExit):
         workshop.train(model__from_scratch__n_embd=32, trainer__max_steps=2, ckpt_path="last")
     assert (
-        "model.from_scratch.n_embd=32, but the checkpoint has 16, which comes with its weights"
+        "model.from_scratch.n_embd=32, but the checkpoint has 16, on which its weights depend"
         in capsys.readouterr().err
     )
 

@@ -76,6 +76,7 @@ def test_the_exported_folder_loads_with_transformers(trained: Workshop) -> None:
         assert torch.equal(network(torch.tensor([ids])).logits, model.hf_model(torch.tensor([ids])).logits)
 
 
+@pytest.mark.slow
 def test_a_second_run_can_use_the_folder_of_the_first(workshop: Workshop) -> None:
     for version in range(2):
         workshop.train(trainer__logger="true", trainer__max_steps=1)
@@ -102,7 +103,7 @@ def test_the_printed_config_has_comments_and_can_be_run(workshop: Workshop, caps
         main([*workshop.arguments()[1:], "--print_config"])
     printed = capsys.readouterr().out
     for comment in (
-        "# Peak learning rate. If null, 5e-5 for a pretrained model.",
+        "# Peak learning rate. If null, it depends on the model.",
         "# Training conversations.",
         "# Folder for the best model",
     ):
@@ -242,6 +243,7 @@ def test_a_pretrained_folder_has_precedence_over_a_model_from_scratch(workshop: 
     assert "fine-tuned from" in card
 
 
+@pytest.mark.slow
 def test_the_default_learning_rate_depends_on_the_model(workshop: Workshop) -> None:
     common_options: dict[str, Any] = {"trainer__max_steps": 1, "model__schedule": "constant", "model__warmup_steps": 0}
     base = {"model__pretrained_model_name_or_path": workshop.folder / "scratch" / "model"}
@@ -343,6 +345,7 @@ def test_validate_prints_the_validation_loss_of_the_exported_model(
     assert table_of(capsys, trained, "validate", ckpt_path="last")["loss (nats per token)"] == loss
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("train_on", ["last", "first_speaker", "second_speaker", "last_speaker"])
 def test_only_the_turns_of_train_on_are_predicted(
     trained: Workshop, capsys: pytest.CaptureFixture[str], train_on: str

@@ -154,7 +154,7 @@ def test_the_base_model_comes_from_the_checkpoint() -> None:
 def test_a_size_or_base_model_other_than_that_of_the_checkpoint_is_rejected() -> None:
     with pytest.raises(
         ValueError,
-        match=r"^model\.from_scratch\.n_layer=6, but the checkpoint has 4, which comes with its weights; leave .* out$",
+        match=r"^model\.from_scratch\.n_layer=6, but the checkpoint has 4, on which its weights depend; leave .* out$",
     ):
         merge(["--model.from_scratch.n_layer=6"])
     with pytest.raises(ValueError, match=r"^model\.pretrained_model_name_or_path=gpt2, but the checkpoint has None"):

@@ -137,10 +137,10 @@ def test_the_printed_config_has_comments_and_can_be_run(
         main([*workshop.arguments(**documents)[1:], "--print_config"])
     printed = capsys.readouterr().out
     for comment in (
-        "# Peak learning rate. If null, 5e-5 for a pretrained model.",
-        "# Probability that a document is read without its meta in training",
+        "# Peak learning rate. If null, it depends on the model.",
+        "# Probability that a window is read without its meta in training",
         "# Maximum number of tokens of a document's meta",
-        "# For a document model, prompts with or without a meta",
+        "# Prompts and metas for a document model",
     ):
         assert comment in printed
     config = workshop.folder / "config.yaml"

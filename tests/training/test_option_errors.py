@@ -61,7 +61,7 @@ def explain(message: str, *arguments: str) -> str:
             "--trainer.max_epoch: there is no such option; did you mean --trainer.max_epochs?",
         ),
         ("unrecognized arguments: --zzz", ["--zzz"], "--zzz: there is no such option; fit --help lists the options"),
-        ("unrecognized arguments: stray", ["stray"], "stray: is no option; options begin with --"),
+        ("unrecognized arguments: stray", ["stray"], "stray: is not an option; options begin with --"),
         ("argument --data: expected one argument", ["--data.train_file"], "--data.train_file: has no value; give one"),
         (
             'Parser key "model":\n  Errors:\n    - Expected a dot import path string: Foo\n  Given value: Foo',

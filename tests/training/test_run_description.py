@@ -41,6 +41,7 @@ def log_lines(file: Path) -> list[str]:
     return [re.sub(r"^\d{4}-\d\d-\d\d [\d:,]+ ", "", line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
+@pytest.mark.slow
 def test_the_description_has_model_data_versions_device_and_result(workshop: Workshop) -> None:
     workshop.train(trainer__logger="true")
     folder = workshop.folder / "run" / "lightning_logs" / "version_0"
@@ -70,6 +71,7 @@ def test_the_description_has_model_data_versions_device_and_result(workshop: Wor
     assert (folder / "exported").resolve() == workshop.folder / "run" / "model"
 
 
+@pytest.mark.slow
 def test_the_run_of_a_selector_is_described_and_logged(workshop: Workshop) -> None:
     workshop.train(**CHOOSING)
     run = description(workshop.folder / "run")
@@ -100,6 +102,7 @@ def test_the_description_of_an_interrupted_run_has_the_reason(
         assert log_lines(workshop.folder / "run" / name)[-1] == last_line
 
 
+@pytest.mark.slow
 def test_a_resumed_run_records_its_checkpoint_and_appends_to_the_logs(workshop: Workshop) -> None:
     workshop.train(trainer__max_steps=2)
     before = log_lines(workshop.folder / "run" / "info.log")

@@ -30,6 +30,7 @@ def test_logs_contain_each_message_once_by_level(workshop: Workshop) -> None:
     assert len(list(filter(loss.match, info))) == 1
 
 
+@pytest.mark.slow
 def test_a_run_without_warnings_has_no_warnings_log_and_testing_logs_nothing(workshop: Workshop) -> None:
     workshop.train(trainer__max_steps=1)
     assert not (workshop.folder / "run" / "warnings.log").exists()

@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from convmodel.data.conversation import read_conversations
 from convmodel.models.conversation_model import ConversationModel
 from tests.training.conftest import Workshop
@@ -13,6 +15,7 @@ def samples(workshop: Workshop) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
+@pytest.mark.slow
 def test_samples_use_the_options_and_the_same_seeds_at_each_validation(workshop: Workshop) -> None:
     workshop.train(
         trainer__max_epochs=2,

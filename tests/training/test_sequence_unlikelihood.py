@@ -296,6 +296,7 @@ def test_sequence_unlikelihood_is_rejected_with_sharded_weights(tokenizer: Conve
         module.on_fit_start()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_a_resumed_run_has_equal_weights(workshop: Workshop, precision: str) -> None:
     given = SEQUENCE_OPTIONS | {"trainer__precision": precision, "model__schedule": "constant"}

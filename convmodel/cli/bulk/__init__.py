@@ -1,1 +1,1 @@
-"""A file of conversations or prompts in, a file of replies or texts out; goes on after a kill where it was."""
+"""Batch jobs: write replies to a file of conversations, or texts for a file of prompts. Killed jobs can be resumed."""

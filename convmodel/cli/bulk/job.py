@@ -1,4 +1,4 @@
-"""Batch jobs, which write a line for each conversation or prompt of a file, and digests of the models that they use."""
+"""Batch jobs, which write one line for each conversation or prompt of a file, and digests of their models."""
 
 import hashlib
 import math
@@ -29,8 +29,8 @@ class Job(ABC, Generic[ItemT, ResultT]):
     """Settings of a batch job, and conversion of its items to requests and of the results to output lines.
 
     Args:
-        digest: digest of the model, which a resumed run must share.
-        model: name of the model, for a person.
+        digest: digest of the model; a run can be resumed only with an equal digest.
+        model: human-readable name of the model.
         read_options: options of reading the input; `on_error` also applies to an item that cannot be processed.
         seed: seed from which the seed of each line is derived.
         concurrency: maximum number of requests at a time.
@@ -72,7 +72,7 @@ class Job(ABC, Generic[ItemT, ResultT]):
         """Return the output line of an item whose request failed."""
 
     def about(self) -> dict[str, Any]:
-        """Return everything that determines the lines; "named" holds further names for a person."""
+        """Return all settings that determine the output lines; the entry "named" has human-readable names."""
         options = {**self.generator.options, **self.options}
         return {
             "named": {"input": source_name(self.input), "model": self.model},
@@ -93,8 +93,8 @@ class ReplyJob(Job[Conversation, Reply]):
 
     Args:
         last: whether the reply replaces the last turn, which is kept as the gold response, instead of following it.
-        persona: persona of the conversations that have none.
-        speaker: name of the one who replies in conversations with names; with `last`, the last speaker does.
+        persona: persona for conversations without one.
+        speaker: name of the speaker who replies in conversations with names; with `last` it is the last speaker.
     """
 
     generator: Responder
@@ -149,7 +149,7 @@ class ReplyJob(Job[Conversation, Reply]):
 
 
 class _Given(NamedTuple):
-    """A context with the names of its speakers and of the one who replies, and the turn that is replaced."""
+    """A context, the names of its speakers, the name of the speaker who replies, and the turn that is replaced."""
 
     context: tuple[str, ...]
     speakers: tuple[str, ...] | None = None
@@ -214,7 +214,7 @@ def _prompt_fields(item: Prompt) -> dict[str, Any]:
 
 
 def folder_digest(name: str) -> str:
-    """Return a digest of a model's file or of the files of its folder, or the name itself if it is neither."""
+    """Return a digest of a model's file or of the files in its folder; the name itself if neither exists."""
     folder = Path(name)
     if folder.is_file():
         return files_digest(name)
@@ -247,7 +247,7 @@ def round_score(score: float | None) -> float | None:
 
 
 def _to_json(value: Any) -> Any:
-    """Convert a value to a JSON value; the `repr` of values that JSON cannot represent."""
+    """Convert a value to a JSON value; a value that JSON cannot represent becomes its `repr`."""
     if isinstance(value, list | tuple):
         return [_to_json(element) for element in value]
     return value if value is None or isinstance(value, bool | int | float | str) else repr(value)

@@ -1,4 +1,4 @@
-"""Resumable output of a batch job: complete or absent, and a later run continues the lines of a killed one."""
+"""Resumable output of a batch job: the output file appears only when complete, and a killed job can be continued."""
 
 import contextlib
 import json
@@ -16,7 +16,7 @@ _SYNC_SECONDS = 2.0
 class Journal:
     """Writes lines to OUTPUT.partial, which is renamed to OUTPUT when it is complete.
 
-    OUTPUT.about.json holds the settings of the lines and is kept: lines are only added to those with equal settings.
+    OUTPUT.about.json has the settings of the job and is kept. A run continues an output only if the settings are equal.
 
     Args:
         file: the open OUTPUT.partial; None if the output is complete already.
@@ -31,7 +31,7 @@ class Journal:
         self._synced = time.monotonic()
 
     def add(self, line: str) -> None:
-        """Write a line. It survives a kill from now on, and a power failure after a few seconds."""
+        """Write a line. It is not lost if the process is killed, nor, after a few seconds, by a power failure."""
         assert self._file is not None
         self._file.write(line.encode() + b"\n")
         self._file.flush()
@@ -49,13 +49,13 @@ class Journal:
 
 
 def partial(output: Path) -> Path:
-    """Return the path of the lines while the output is incomplete."""
+    """Return the path of the file that contains the lines until the output is complete."""
     return output.with_name(output.name + ".partial")
 
 
 @contextlib.contextmanager
 def open_journal(output: Path, about: Mapping[str, Any], *, overwrite: bool = False) -> Iterator[Journal]:
-    """Open the journal of an output, a new one or that of an earlier run.
+    """Open a new journal of an output, or the journal of an earlier run.
 
     Args:
         about: settings of the lines, as JSON. The entry "named" is stored but not compared.
@@ -129,7 +129,7 @@ def _differing_names(previous: Mapping[str, Any], about: Mapping[str, Any]) -> l
 
 
 def _describe_difference(previous: Mapping[str, Any] | None, about: Mapping[str, Any]) -> str:
-    """Return the settings that differ, in words; empty for equal ones."""
+    """Return a description of the settings that differ; empty if they are equal."""
     if previous is None:
         return "settings that are not known any more"
     names = _differing_names(previous, about)

@@ -18,17 +18,18 @@ from convmodel.errors import QueueFull
 from convmodel.responders.protocol import ReplyHandle
 
 _RETRY_SECONDS = 0.05
-"""Delay before a full queue is tried again when none of its requests belongs to this job."""
+"""Delay in seconds before a request is submitted again, if the queue is full and no request in it is from this job."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """Summary of a finished job; lines without text count as failed, `nouns` name a text in singular and plural.
+    """Summary of a finished job. Lines without a text count as failed.
 
     Args:
         resumed: number of lines that an earlier run had written.
         seconds: duration of this run.
-        input_summary: the reader's report on the input, for a person.
+        input_summary: the reader's human-readable report on the input.
+        nouns: name of an output text, in singular and plural.
     """
 
     lines: int
@@ -39,7 +40,7 @@ class Result:
     nouns: tuple[str, str]
 
     def summary(self, name: str) -> str:
-        """Return one sentence about the output file for a person."""
+        """Return a human-readable sentence about the output file `name`."""
         singular, plural = self.nouns
         new = self.lines - self.resumed
         lines = format_count(self.lines, "line")
@@ -93,7 +94,7 @@ _Pending = tuple[int, Any, ReplyHandle[Any] | ValueError]
 
 
 def _lines(job: Job[Any, Any], *, first: int) -> Iterator[tuple[str, bool]]:
-    """Yield the output lines from the one with index `first` on; see `Job.line`."""
+    """Yield the output lines of the items from index `first` on; see `Job.line`."""
     queue: deque[_Pending] = deque()
     try:
         for index, item in islice(enumerate(job.reader()), first, None):

@@ -9,7 +9,7 @@ from convmodel.responders.typed_input import is_command
 
 
 def completions(chat: Chat, typed: str) -> tuple[int, list[str]]:
-    """Return completions of the text up to the cursor, after the number of characters that they replace."""
+    """Return the number of characters before the cursor to replace, and the completions that may replace them."""
     if not is_command(typed) or "\n" in typed:
         return 0, []
     name, space, rest = typed[1:].partition(" ")

@@ -1,4 +1,4 @@
-"""Descriptions of a reply: its one-line status, a table of its candidates, and why the first one won."""
+"""Descriptions of a reply: a status line, a table of the candidates, and an explanation of their ranking."""
 
 import math
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ SEPARATOR = " · "
 
 
 def status_line(reply: Reply, columns: int | None = None) -> str:
-    """Return tokens used of the window, dropped turns, tokens per second, time to the first token, and the seed.
+    """Return one line: tokens of the window used, dropped turns, tokens per second, time to the first token, and seed.
 
-    A line longer than `columns` uses short words and then loses fields from its end.
+    If the line is longer than `columns`, words are abbreviated. If it is still too long, its last fields are left out.
     """
     long = _fields(reply, short=False)
     if columns is None or len(SEPARATOR.join(long)) <= columns:

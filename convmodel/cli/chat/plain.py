@@ -56,7 +56,7 @@ class PipeScreen(Screen):
 
 
 class PlainScreen(Screen):
-    """An interactive terminal without control sequences, or one whose replies go to a file.
+    """An interactive terminal without control sequences, or a terminal whose stdout is redirected to a file.
 
     Args:
         out: output for replies.

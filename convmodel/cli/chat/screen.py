@@ -49,7 +49,7 @@ class TextTable:
 
     Args:
         head: names of the columns.
-        marked: index of the row in effect, or None.
+        marked: index of the row to mark, such as the current reply; None to mark no row.
         min_columns: minimum width of a screen in columns; narrower screens use `stacked`.
     """
 
@@ -59,7 +59,7 @@ class TextTable:
     min_columns: int = 0
 
     def stacked(self, columns: int) -> list[tuple[str, str, str]]:
-        """Return, for each row, its first cell padded, its last cell, and lines with the named cells between them."""
+        """Return, for each row, the padded first cell, the last cell, and the other cells with their column names."""
         indent = " " * (2 + max((len(row[0]) for row in self.rows), default=0))
         stacked = []
         for row in self.rows:
@@ -122,5 +122,5 @@ class Screen(Protocol):
         return
 
     def where(self) -> str:
-        """Return the position of the last line, for an error that ends the program."""
+        """Return the position of the last input line, for the message of an error that ends the program."""
         return "the terminal"

@@ -42,7 +42,7 @@ def run_command(chat: Chat, line: str) -> Outcome:
 
 
 def find_command(name: str) -> SlashCommand:
-    """Return the command of a name or an alias; raise ValueError with the closest name for an unknown one."""
+    """Return the command with a name or alias; for an unknown name, raise ValueError that suggests the closest name."""
     for command in COMMANDS:
         if name.lower() in (command.name, *_ALIASES.get(command.name, ())):
             return command
@@ -156,7 +156,7 @@ def describe_loaded(chat: Chat) -> Outcome:
 
 
 def _shown(chat: Chat) -> Iterator[tuple[str, str]]:
-    """Yield the turns of a chat as a screen shows them, with the names of all but the one who replies."""
+    """Yield the speaker and text of each turn for a screen; names are added except for the speaker who replies."""
     for name, text in zip(chat.names, chat.turns, strict=True):
         if name == chat.speaker:
             yield "reply", text

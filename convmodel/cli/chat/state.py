@@ -11,7 +11,7 @@ from convmodel.responders.protocol import Names, Reply, ReplyHandle, Responder, 
 from convmodel.responders.typed_input import preset_options
 
 _SEEDS = 1_000_000
-"""Drawn seeds are below this limit, so that they are short enough to type."""
+"""Upper limit of seeds that are drawn at random, so that they are short enough to type."""
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,14 @@ class Mark:
 
 
 USER = "user"
-"""The name of a user without one."""
+"""The default name of the user."""
 
 
 class Chat:
     """A conversation between a user, who speaks first, and a Responder.
 
     Args:
-        speaker: name of the one as whom the responder replies; the speakers then have names.
+        speaker: name of the speaker as whom the responder replies; if given, all turns have names.
         options: override the responder's options and the preset.
         seed: seed of the first reply to each turn; each retry increments it. None draws a seed for each reply.
         source: random generator that draws the seeds; by default seeded by the operating system.
@@ -90,7 +90,7 @@ class Chat:
         self._attempt = mark.attempt
 
     def say(self, text: str) -> None:
-        """Add the user's turn; a turn of the same name that still waits for a reply is extended by a new line."""
+        """Add the user's turn, or a new line to a turn of the same speaker that still waits for a reply."""
         [text] = check_turns([text])
         if self.names and self.names[-1] == self.me:
             self.turns = (*self.turns[:-1], f"{self.turns[-1]}\n{text}")
@@ -222,7 +222,7 @@ class Chat:
         self.own = {key: value for key, value in self.own.items() if key != name}
 
     def use_preset(self, name: str | None) -> None:
-        """Switch to a preset, or to none; the user's options are removed. Raises ValueError for an unknown preset."""
+        """Switch to a preset, or to no preset, and remove the user's options; ValueError for an unknown preset."""
         self.responder.check_options(preset_options(self.responder.presets, name))
         self.preset = name
         self.own = {}
@@ -232,11 +232,11 @@ class Chat:
         self.seed, self._attempt = seed, 0
 
     def speak_as(self, name: str) -> None:
-        """Let the user's next turns be those of a name; raise ValueError for that of the one who replies."""
+        """Set the name of the speaker of the user's next turns; raise ValueError for the name of the responder."""
         [name] = check_speakers([name], 1)
         if name == self.speaker:
             raise ValueError(f"{name} is the one who replies; give another name")
-        if self.me == USER:  # the first name is also that of the turns before
+        if self.me == USER:  # the first name also applies to the earlier turns
             self.names = tuple(name if earlier == USER else earlier for earlier in self.names)
         self.me = name
         self.named = True

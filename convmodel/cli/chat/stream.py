@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 from convmodel.responders.protocol import Candidate, Reply, ReplyHandle
 
 _WAIT_SECONDS = 0.3
-"""Delay of the first piece after which `wait` is called."""
+"""Time in seconds without a piece of the reply after which `wait` is called."""
 
 _INTERRUPTED = object()
 
@@ -65,7 +65,7 @@ def _fetch(handle: ReplyHandle[Reply], events: "SimpleQueue[object]") -> None:
 
 
 def _read_events(events: "SimpleQueue[object]", wait: Callable[[], None]) -> Iterator[object]:
-    """Yield events as they come. Waits in short intervals, since some systems handle signals only between them."""
+    """Yield events as they arrive; wait in short intervals, since some systems handle signals only between waits."""
     can_wait = True
     while True:
         try:
@@ -80,7 +80,7 @@ def _read_events(events: "SimpleQueue[object]", wait: Callable[[], None]) -> Ite
 
 @contextlib.contextmanager
 def _on_interrupt(handler: Callable[[], None]) -> Iterator[None]:
-    """Call a handler on Ctrl-C inside a block, in the main thread only: signals belong to it."""
+    """Call a handler on Ctrl-C inside a block; no effect outside the main thread, which alone receives signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -72,7 +72,7 @@ class TerminalScreen(Screen):
             key_bindings=_keys(chat),
             completer=_Completer(chat),
             complete_while_typing=False,
-            complete_style=CompleteStyle.READLINE_LIKE,  # no menu, for which lines would have to be kept free
+            complete_style=CompleteStyle.READLINE_LIKE,  # a menu would need free lines below the prompt
             prompt_continuation="  ",
             bottom_toolbar=self._toolbar,
             color_depth=ColorDepth.DEPTH_1_BIT if self._console.no_color else None,
@@ -169,7 +169,7 @@ class TerminalScreen(Screen):
 
 
 def open_history(folder: Path | None = None) -> tuple[History, str]:
-    """Open the file of earlier input, which only its owner can read; return the reason if that is not possible.
+    """Open the history file of the input, readable only by its owner; return the history and a reason if that failed.
 
     Args:
         folder: folder for program state; by default `$XDG_STATE_HOME` or ~/.local/state.
@@ -186,7 +186,7 @@ def open_history(folder: Path | None = None) -> tuple[History, str]:
 
 
 class _FileHistory(FileHistory):
-    """A file history that ignores a full disk and unencodable texts."""
+    """A file history that ignores write errors, such as a full disk, and texts that cannot be encoded."""
 
     def store_string(self, string: str) -> None:
         with contextlib.suppress(OSError):
@@ -219,7 +219,7 @@ def _keys(chat: Chat) -> KeyBindings:
 
     @keys.add(Keys.Vt100MouseEvent)
     def _(event: KeyPressEvent) -> None:
-        """Ignore mouse events: prompt_toolkit's parser fails on a text that contains the start of such a sequence."""
+        """Ignore mouse events: prompt_toolkit's parser fails on text that contains the start of their sequence."""
 
     @keys.add("enter")
     def _(event: KeyPressEvent) -> None:
@@ -248,7 +248,7 @@ def _rich_table(table: TextTable) -> RichTable:
 
 @contextlib.contextmanager
 def _muted_keys() -> Iterator[None]:
-    """Turn off the echo of typed keys inside a block; they stay in the input for the next line."""
+    """Turn off the echo of typed keys inside a block. Keys typed meanwhile are read with the next line."""
     try:
         import termios
 

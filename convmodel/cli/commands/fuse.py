@@ -1,4 +1,4 @@
-"""`fuse`: learn how much a selector's score, BM25 and other features count."""
+"""`fuse`: learn the weights of a selector's score, BM25 and other features in a ranking."""
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path

@@ -77,7 +77,7 @@ def _write_documents(options: Namespace) -> "Result":
 
 
 def _settings(options: Namespace, presets: Mapping[str, Mapping[str, Any]], **names: str) -> dict[str, Any]:
-    """Return the settings of a job of either kind; `names` are its `model` and `digest`."""
+    """Return the settings that reply and document jobs share; `names` are the arguments `model` and `digest`."""
     from convmodel.responders.typed_input import preset_options
 
     same = ("input", "output", "seed", "concurrency", "overwrite")
@@ -94,7 +94,7 @@ def _writer_digest(options: Namespace) -> str:
 
 
 def _model_digest(name: str, base: str | None = None) -> str:
-    """Return a digest of a model and of those under it, if it is an adapter."""
+    """Return a digest of a model and, if it is an adapter, of its base models."""
     from convmodel.cli.bulk.job import folder_digest
     from convmodel.models.adapter_source import base_name
 

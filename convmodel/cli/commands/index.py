@@ -76,7 +76,7 @@ def _run(options: Namespace) -> int:
 
 
 def _load(options: Namespace) -> Any:
-    """Load the selector of the options."""
+    """Load and return the selector that the options name."""
     from convmodel.models.selection.index.lexical_folder import lexical_selector
     from convmodel.models.selection.selector import Selector
 
@@ -86,7 +86,7 @@ def _load(options: Namespace) -> Any:
 
 
 def _find_conflict(options: Namespace, *, removes: bool) -> str | None:
-    """Return an error message for options that lack an option or contradict another one."""
+    """Return an error message if an option requires a missing option or contradicts another; otherwise None."""
     if options.candidates is None and not removes and not options.search:
         return "nothing to do; give --candidates, --remove, --remove_numbers or --search"
     if (options.model is None) != options.lexical:

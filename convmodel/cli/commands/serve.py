@@ -46,7 +46,7 @@ parse_days = number_parser(
 _parse_port = number_parser(int, lambda port: 0 <= port <= 65_535, "a port; give 0 to 65535")
 
 OTHER_SETTINGS = ("hosts", "origins", "max_running", "max_waiting")
-"""Settings with options of other groups."""
+"""Names of settings whose options are in other option groups."""
 
 
 def _add_options(parser: ArgumentParser) -> None:
@@ -80,7 +80,7 @@ def _add_options(parser: ArgumentParser) -> None:
 
 def _limits() -> dict[str, tuple[type, Any, str]]:
     """Return type, default and description of the numeric and boolean settings, from the docstring of the class."""
-    descriptions = dict(re.findall(r"^ +(\w+): (.*(?:\n {12}.*)*)", inspect.getdoc(Settings) or "", re.MULTILINE))
+    descriptions = dict(re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", inspect.getdoc(Settings) or "", re.MULTILINE))
     limits: dict[str, tuple[type, Any, str]] = {}
     for field in fields(Settings):
         if field.name not in OTHER_SETTINGS:
@@ -140,14 +140,14 @@ def _serve(options: Namespace, settings: Settings, bound: Any, store: "Store | N
 
 
 def _check_names(model: str, adapters: Sequence[str]) -> None:
-    """Raise ValueError when two models of a server would have one name."""
+    """Raise ValueError if two models of a server would have the same name."""
     for index, name in enumerate(adapters):
         if name in (model, *adapters[:index]):
             raise ValueError(f"--adapter {name}: another model has this name; give another one: --adapter NAME=DIR")
 
 
 def make_service(options: Namespace, opened: "LoadedModels", **others: Any) -> "Service":
-    """Make a service of loaded models, which replies with the options of the command line.
+    """Return a service with the loaded models and the decoding options of the command line.
 
     Raises:
         ValueError: for an invalid preset or option.

@@ -1,4 +1,4 @@
-"""`telegram`: run a Telegram bot, with a running server or with a model of its own."""
+"""`telegram`: run a Telegram bot, with a running server or with a model loaded in this process."""
 
 import asyncio
 import os

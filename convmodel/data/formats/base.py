@@ -17,11 +17,11 @@ class DataFileError(ValueError):
 
 
 class ForeignFileError(DataFileError):
-    """A file has no format that a reader supports; in a folder or an archive it is passed over."""
+    """A file has no format that the reader supports. In a folder or an archive, such a file is skipped."""
 
 
 ConversationFileError = DataFileError
-"""An alias for readers of conversations."""
+"""An alias of `DataFileError`, which readers of conversations raise."""
 
 
 class TextLine(NamedTuple):
@@ -29,8 +29,8 @@ class TextLine(NamedTuple):
 
     Args:
         number: the line number, counted from 1.
-        text: the line without its end. For a line with a problem, its readable part: formats use it only to keep
-            track of the structure of the file (whether an episode ends here).
+        text: the line without its end. If the line has a problem, this is its readable part, which formats use only to
+            follow the structure of the file (whether an episode ends here).
         problem: the reason why the line cannot be used, with a remedy; or None.
     """
 
@@ -82,9 +82,10 @@ class Record(NamedTuple):
         persona: the persona sentences; a value of any type if the file is invalid.
         meta: other fields.
         selections: the responses that have candidates.
-        file: the file of the line, where a format reads several files as one.
-        speakers: the names of the speakers of the turns; None if the file has none.
-        names: the same, where they are kept only on request (`keep_speakers`).
+        file: the name of the file of the line, if the format reads several files as one.
+        speakers: the name of the speaker of each turn; None if the file has no names.
+        names: the name of the speaker of each turn, for formats in which names are used only with the option
+            `keep_speakers`; None for other formats.
     """
 
     line: int
@@ -103,7 +104,7 @@ class Problem(NamedTuple):
     Args:
         line: the line number, counted from 1.
         message: "the fault; the remedy".
-        file: the file of the line, where a format reads several files as one.
+        file: the name of the file of the line, if the format reads several files as one.
     """
 
     line: int
@@ -131,7 +132,7 @@ class Certainty(IntEnum):
 
     NONE = 0
     NAME = 1
-    """By the suffix of its name alone."""
+    """Only the suffix of its name fits."""
     WEAK = 2
     """Its beginning resembles the format, but cannot be read as such."""
     LIKELY = 3
@@ -146,10 +147,10 @@ class FileFormat(Format, Generic[RecordT]):
 
     Args:
         suffixes: the file name suffixes that select this format when the content matches no format.
-        score: a function from the beginning of a file that is not blank to the certainty that it has this format.
+        score: a function from the beginning of a file, which is not blank, to the certainty that it has this format.
         read: a function from a file to its records. After yielding a Problem it continues.
-        find_fault: a function from the beginning of a file of this format to the reason why none of it can be a record,
-            for which the file is passed over in a folder or an archive.
+        find_fault: a function from the beginning of a file of this format to the reason why the file holds no record,
+            or None. In folders and archives, a file with such a reason is skipped.
     """
 
     suffixes: tuple[str, ...]
@@ -159,7 +160,7 @@ class FileFormat(Format, Generic[RecordT]):
 
 
 class GroupFormat(FileFormat[RecordT]):
-    """A format whose files belong together: all files of a source that have it are read as one."""
+    """A format whose files belong together: all files of a source that have this format are read as one."""
 
     def read_files(self, files: Sequence["DataFile"]) -> Iterator[RecordT | Problem]:
         """Yield the records and problems of the files, each with the name of its file."""

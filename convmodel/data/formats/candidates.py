@@ -16,7 +16,7 @@ from convmodel.data.options import ReadOptions, name_option
 from convmodel.data.tables import TableHeader, find_header, read_table
 
 TEXT_NAMES = ("text", "candidate")
-"""Keys and columns that hold the text."""
+"""Names of keys and columns that hold the text."""
 
 WANTED = 'write a text in quotes, or {"text": "...", and any metadata}'
 
@@ -36,7 +36,7 @@ class CandidateRecord(NamedTuple):
 
 
 def _find_name(names: Iterable[str], options: ReadOptions) -> str | None:
-    """Return the key or column that holds the text."""
+    """Return the key or column that holds the text, as the file writes it; None if it is missing."""
     wanted = (options.roles["text"],) if "text" in options.roles else TEXT_NAMES
     return next((name for name in names if name.strip().lower() in [each.lower() for each in wanted]), None)
 
@@ -64,7 +64,11 @@ def _read_jsonl(file: DataFile) -> Iterator[CandidateRecord | Problem]:
 
 
 def _score_jsonl(head: Head) -> Certainty:
-    """Return the certainty; plain text, too, may begin with a quotation mark or contain a bracket."""
+    """Return LIKELY for a file of JSON Lines, by its suffix or its first lines, and NONE otherwise.
+
+    The lines must all begin with a bracket, or be complete JSON values: plain text may also begin with a quotation
+    mark.
+    """
     is_named = head.file.suffix in (".jsonl", ".ndjson")
     in_brackets = all(line.lstrip()[0] in "{[" for line in head.lines)
     in_quotes = all(line.lstrip()[0] in '{"' and _is_value(line) for line in (head.lines[:-1] or head.lines))
@@ -83,7 +87,7 @@ def _read_json(file: DataFile) -> Iterator[CandidateRecord | Problem]:
 
 
 def _score_json(head: Head) -> Certainty:
-    """Return the certainty: a list that goes over several lines, or in a file with the suffix of JSON."""
+    """Return SURE for a list over several lines, or in a file with the suffix of JSON, and NONE otherwise."""
     begins = head.lines[0].lstrip().startswith("[") and looks_like_json(head.lines[0])
     if not begins or not (isinstance(head.value, list) or len(head.lines[0].strip()) <= 2):
         return Certainty.NONE

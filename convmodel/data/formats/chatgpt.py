@@ -1,8 +1,8 @@
 """ChatGPT's export, `conversations.json` of "Export data" (2023 to 2025), also in parts (`conversations-000.json`).
 
-A conversation is a tree of messages in `mapping`; read is the branch that ends with `current_node`. Hidden messages,
-thoughts, calls of tools and their results are left out. The export of DeepSeek has the same tree, with `fragments` in
-its messages.
+A conversation is a tree of messages in `mapping`. Only the branch that ends with `current_node` is read. Hidden
+messages, the reasoning of the model, calls of tools and their results are left out. The export of DeepSeek has the same
+tree, with `fragments` in its messages.
 """
 
 import json
@@ -19,7 +19,7 @@ _COMPANIONS: Mapping[str, str | None] = {
     **dict.fromkeys(("user_settings.json", "export_manifest.json", "conversation_asset_file_names.json"), ""),
     **dict.fromkeys(("shopping.json", "sora.json", "group_chats.json"), None),
 }
-"""Files beside the conversations; see `is_companion`."""
+"""Files of the export that hold no conversations; see `is_companion`."""
 
 _TEXT_TYPES = ("text", "multimodal_text")
 _TOOL_TYPES = ("code", "execution_output", "tether_quote", "tether_browsing_display", "tether_browsing_code")
@@ -47,7 +47,7 @@ def _parent(node: Mapping[str, Any]) -> str | None:
 
 
 def _leaf(conversation: Mapping[str, Any], nodes: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the id of the current message; without one, that of the newest message."""
+    """Return the id of the current message; if the file does not give it, the id of the newest message."""
     current = conversation.get("current_node")
     if isinstance(current, str) and current in nodes:
         return current
@@ -76,7 +76,7 @@ def _message(message: Mapping[str, Any]) -> AssistantMessage:
 
 
 def _fragments_message(fragments: Sequence[Mapping[str, Any]]) -> AssistantMessage:
-    """Return a message of DeepSeek, without thoughts and searches."""
+    """Return a message of DeepSeek, without the reasoning of the model and its searches."""
     texts = [
         each["content"] for each in fragments if each.get("type") in _SAID and isinstance(each.get("content"), str)
     ]
@@ -90,7 +90,7 @@ def _part_text(part: Any) -> str:
 
 
 def _replace_mark(match: re.Match[str]) -> str:
-    """Return the text of a mark: the name of a person or place, and nothing for a source."""
+    """Return the replacement of a mark in a text: the name of a person or place, or "" for a reference to a source."""
     if match[1] != "entity":
         return ""
     try:

@@ -16,19 +16,19 @@ _INDENTED = ("- - ", "- -", "-")
 
 
 def score(head: Head) -> Certainty:
-    """Return the certainty: a key `conversations` with a list of lists below it."""
+    """Return SURE if there is a key `conversations` with a list of lists below it, and NONE otherwise."""
     lines = [line.rstrip() for line in head.lines]
     keys = [position for position, line in enumerate(lines[:-1]) if line == f"{_KEY}:"]
     return Certainty.SURE if any(lines[at + 1].lstrip().startswith(_INDENTED) for at in keys) else Certainty.NONE
 
 
 def find_fault(head: Head) -> str | None:
-    """Return the reason why no conversation is in a file: the key is missing."""
+    """Return an error message if the key `conversations` is missing, and None otherwise."""
     return None if any(line.startswith(f"{_KEY}:") for line in head.lines) else f"there is no key {_KEY!r}"
 
 
 def read(file: DataFile) -> Iterator[Record | Problem]:
-    """Yield one record or problem per conversation. After damage nothing more is read.
+    """Yield one record or problem per conversation. Reading ends at text that is not YAML.
 
     Raises:
         ImportError: when the library `PyYAML` is not installed.
@@ -50,11 +50,11 @@ def read(file: DataFile) -> Iterator[Record | Problem]:
 
 
 class _TextError(Exception):
-    """The text of a file cannot be read on."""
+    """The text of a file cannot be read further."""
 
 
 class _Text:
-    """The text of a file for the parser, which asks for pieces of it.
+    """A file object from which the YAML parser reads the text of a file in pieces.
 
     Args:
         file: the file.
@@ -67,11 +67,14 @@ class _Text:
         self.line = 1
 
     def release(self) -> None:
-        """Note that the parser has passed on all that it was given."""
+        """Reset the count of the characters that the parser holds; call it after each event."""
         self._held = 0
 
     def read(self, size: int = 4096, /) -> str:
-        """Return a piece of text; "" at the end.
+        """Return a piece of text, of whole lines; "" at the end.
+
+        Args:
+            size: the number of characters after which no further line is added.
 
         Raises:
             _TextError: when a line is unreadable, or a value is longer than the limit.
@@ -91,10 +94,10 @@ class _Text:
 
 
 class _Corpus:
-    """The state of reading a corpus.
+    """Converter of the events of the YAML parser to conversations.
 
     Args:
-        text: the text, whose use is noted.
+        text: the text from which the parser reads.
     """
 
     def __init__(self, text: _Text) -> None:

@@ -1,8 +1,8 @@
 """Claude's export, `conversations.json` of "Export data" (2024 and 2025).
 
-A conversation has `chat_messages` with a sender, "human" or "assistant", and a text or parts of content. Where messages
-name the one before them, the branch that ends with the last message is read. Thoughts, calls of tools and attachments
-are left out.
+A conversation has `chat_messages` with a sender, "human" or "assistant", and a text or parts of content. If messages
+name their parents, only the branch that ends with the current (or else the last) message is read. Parts with the
+reasoning of the model, calls of tools and attachments are left out.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ _COMPANIONS: Mapping[str, str | None] = {
     "users.json": "full_name",
     **dict.fromkeys(("projects.json", "memories.json", "organizations.json")),
 }
-"""Files beside the conversations; see `is_companion`."""
+"""Files of the export that hold no conversations; see `is_companion`."""
 
 _ROLES = {"human": USER, "user": USER, "assistant": ASSISTANT}
 _TOOL_PARTS = ("tool_use", "tool_result")
@@ -43,7 +43,7 @@ def _find_branch(conversation: Mapping[str, Any], messages: list[Mapping[str, An
 
 
 def _split_message(message: Mapping[str, Any]) -> Iterator[AssistantMessage]:
-    """Yield a message after the calls of tools in it."""
+    """Yield the calls of tools within a message, and then its text."""
     role = _ROLES.get(str(message.get("sender")))
     if role is None:
         yield AssistantMessage(str(message.get("sender")), "", "system")

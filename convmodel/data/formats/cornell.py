@@ -1,7 +1,7 @@
 """The Cornell Movie-Dialogs Corpus: `movie_conversations.txt` with `movie_lines.txt` beside it.
 
 Source: its archive of 2011. Fields are separated by ` +++$+++ `. A conversation lists the ids of its lines; the other
-files of the archive are passed over. The lines are looked up in a temporary database, not in memory. The original files
+files of the archive are skipped. The lines are looked up in a temporary database, not in memory. The original files
 are in cp1252.
 """
 
@@ -27,7 +27,7 @@ _Kind = Literal["lines", "conversations", "other"]
 
 
 def score(head: Head) -> Certainty:
-    """Return the certainty: the first line has the separator, or the title of the archive's readme."""
+    """Return SURE if the first line has the separator, or the title of the archive's readme, and NONE otherwise."""
     is_known = _SEPARATOR.search(head.lines[0]) or _TITLE in head.lines[0]
     return Certainty.SURE if is_known else Certainty.NONE
 
@@ -39,7 +39,10 @@ class CornellFormat(GroupFormat[Record]):
         super().__init__("cornell", "Cornell movie dialogues", "line", (), score, lambda file: self.read_files([file]))
 
     def read_files(self, files: Sequence[DataFile]) -> Iterator[Record | Problem]:
-        """Yield the conversations of each folder's files; a file that is not among them is looked for beside them."""
+        """Yield the conversations of the files, folder by folder.
+
+        If only one of the two files of a folder is given, the other one is read from the same folder or archive.
+        """
         kinds: dict[_Kind, dict[str, DataFile]] = {"lines": {}, "conversations": {}, "other": {}}
         for file in files:
             kinds[_kind(file)][_folder(file.file)] = file
@@ -68,7 +71,7 @@ def _folder(file: InputFile) -> str:
 
 
 def _beside(file: DataFile, name: str) -> DataFile | None:
-    """Return the file of a name in the folder of another one, which may be inside of an archive; None without one."""
+    """Return the file called `name` in the folder or archive of another file; None if it is missing or empty."""
     path = file.file.path
     member = file.file.member
     if member is not None:
@@ -92,7 +95,7 @@ def _read(lines: DataFile, conversations: DataFile) -> Iterator[Record | Problem
             elif len(fields) == 5:
                 base.execute("INSERT OR REPLACE INTO line VALUES (?, ?, ?)", (fields[0].strip(), fields[1], fields[4]))
             elif line.text.strip():
-                yield Problem(line.number, "the line has not five fields; remove it, or fetch it again", lines.name)
+                yield Problem(line.number, "the line needs five fields; remove it, or fetch it again", lines.name)
         for line in conversations.lines():
             if line.problem is not None:
                 yield Problem(line.number, line.problem, conversations.name)

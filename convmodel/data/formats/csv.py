@@ -12,7 +12,7 @@ from convmodel.data.tables import DELIMITERS, TableHeader, find_header, read_tab
 
 
 def score(head: Head, *, delimiters: str) -> Certainty:
-    """Return the certainty: the first line is a header whose columns are of a known shape."""
+    """Return LIKELY if the first line is a header whose columns match a known shape, and NONE otherwise."""
     table = find_header(head.lines, delimiters, partial(has_known_columns, options=head.options))
     if table is None or (len(table.names) == 1 and table.delimiter == "\t"):
         return Certainty.NONE  # a single column, which fits any separator, is CSV
@@ -20,7 +20,7 @@ def score(head: Head, *, delimiters: str) -> Certainty:
 
 
 def find_fault(head: Head, *, delimiters: str) -> str | None:
-    """Return the reason why no conversation is in a table: its columns are of no known shape."""
+    """Return an error message if the columns of a table match no known shape, and None otherwise."""
     table = find_header(head.lines, delimiters, lambda names: len(names) > 1)
     if table is None or score(head, delimiters=delimiters):
         return None
@@ -32,7 +32,7 @@ def find_fault(head: Head, *, delimiters: str) -> str | None:
 
 
 def has_known_columns(names: Sequence[str], options: ReadOptions) -> bool:
-    """Return whether the columns of a text table, whose cells are texts, are of a known shape."""
+    """Return whether the columns of a text table match a known shape that does not need lists in the cells."""
     try:
         return any(shape.fits is None for shape, _ in match_shapes(names, options))
     except ValueError:
@@ -40,15 +40,15 @@ def has_known_columns(names: Sequence[str], options: ReadOptions) -> bool:
 
 
 def check_columns(names: Sequence[str], options: ReadOptions, *, texts: bool = False) -> None:
-    """Check that the columns of a table are of a known shape.
+    """Check that the columns of a table match a known shape.
 
     Args:
         names: the names of the columns.
         options: the options of the reader.
-        texts: whether all cells are texts, and none is a list.
+        texts: whether all cells are texts, so that shapes with lists are excluded.
 
     Raises:
-        ValueError: when they are not; the message lists them.
+        ValueError: when they match none; the message lists the columns.
     """
     if not any(shape.fits is None or not texts for shape, _ in match_shapes(names, options)):
         option = name_option("columns", "context=NAME,response=NAME")

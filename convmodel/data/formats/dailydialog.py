@@ -13,7 +13,7 @@ _MARK = "__eou__"
 
 
 def score(head: Head) -> Certainty:
-    """Return the certainty: every line has the mark of the end of a turn."""
+    """Return SURE if every line has the mark `__eou__`, which ends a turn, and NONE otherwise."""
     whole = head.whole_lines
     return Certainty.SURE if all(_MARK in line for line in whole) else Certainty.NONE
 

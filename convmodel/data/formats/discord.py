@@ -1,7 +1,7 @@
 """Discord chats exported by DiscordChatExporter (2.x) as JSON or CSV, one file for each channel or part of one.
 
-Edited messages are there once, as they are now; of a quoted message there is only the number. Messages of bots are left
-out, unless the model is to reply as the bot.
+An export has only the last version of an edited message, and only the id of a quoted message. Messages of bots are
+left out, unless the model replies as the bot.
 """
 
 import re
@@ -34,11 +34,11 @@ _EMOJI = re.compile(r"<a?(:\w+:)\d+>")
 _MENTION = re.compile(r"<@!?(\d+)>")
 _TAG = re.compile(r"#\d{4}$")
 _CSV_TIMES = ("%d-%b-%y %I:%M %p", "%d-%b-%y %H:%M")
-"""Times of older versions. Newer ones write those of a region, or of ISO."""
+"""Formats of times in older versions. Newer versions write times in ISO format, or in the form of a country."""
 
 
 def score(head: Head) -> Certainty:
-    """Return the certainty: a guild or channel with messages that have an author, or a header of the CSV form."""
+    """Return SURE for a guild or channel with messages, or for the header of the CSV form, and NONE otherwise."""
     if find_header(head.lines, ",", _has_columns) is not None:
         return Certainty.SURE
     value = head.value
@@ -90,7 +90,7 @@ def _json_message(item: Item, channel: str, file: DataFile) -> ChatMessage | Non
 
 
 def _clean(text: str, fields: Mapping[str, Any]) -> str:
-    """Return a text with names instead of the numbers of persons and emoji."""
+    """Return a text in which names replace the ids of mentioned persons and of emoji."""
     mentions = fields.get("mentions")
     persons = map(read_object, mentions if isinstance(mentions, list) else ())
     people = {str(person.get("id")): person for person in persons}

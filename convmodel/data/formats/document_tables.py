@@ -12,7 +12,7 @@ from convmodel.data.tables import TableHeader, find_header, read_table
 
 
 def _score_json(head: Head) -> Certainty:
-    """Return the certainty: a list of objects."""
+    """Return SURE for a list of objects, and NONE otherwise."""
     first = head.value[0] if isinstance(head.value, list) and head.value else None
     is_cut = head.lines[0].strip() in ("[", "[{")
     return Certainty.SURE if isinstance(first, dict) or is_cut else Certainty.NONE

@@ -24,7 +24,7 @@ from convmodel.data.sources import SourceFiles, list_files
 
 
 def score_jsonl(head: Head) -> Certainty:
-    """Return the certainty: the first line, or at least half of the lines, begin with a brace."""
+    """Return LIKELY if the first line, or at least half of the lines, begin with a brace, and NONE otherwise."""
     begins = [line.lstrip().startswith("{") for line in head.lines]
     return Certainty.LIKELY if begins[0] or 2 * sum(begins) >= len(begins) else Certainty.NONE
 
@@ -46,7 +46,7 @@ JSONL = FileFormat(
 
 
 MAX_OUTSIDE_CHARACTERS = 2**16
-"""The limit of characters of a line outside its strings: each may take hundreds of bytes of memory while parsing."""
+"""Maximum number of characters of a line outside of strings, each of which may take hundreds of bytes to parse."""
 
 _BEGIN = re.compile(r"\s*\{\s*[bBrRuU]?'")
 # An unclosed string extends to the end of the line, so that no quote is examined twice.
@@ -55,7 +55,7 @@ _WANTED = "write {'body': '...', 'meta': '...'}, or JSON"
 
 
 def score_python(head: Head) -> Certainty:
-    """Return the certainty: at least half of the lines begin like a dict whose first key is in single quotes."""
+    """Return SURE if at least half of the lines begin like a dict whose first key is in single quotes, else NONE."""
     begins = sum(_BEGIN.match(line) is not None for line in head.lines)
     return Certainty.SURE if 2 * begins >= len(head.lines) else Certainty.NONE
 
@@ -98,7 +98,14 @@ PYTHON = FileFormat(
 def row_record(
     make: Callable[[int, Any, Any], RecordT], number: int, row: Mapping[str, Any], address: HubAddress
 ) -> RecordT:
-    """Make a record of the text and the metadata of a row: a single column is the metadata, several are its fields."""
+    """Make a record from a row of a data set. A single metadata column is the metadata; several are its fields.
+
+    Args:
+        make: a function from the number of the row, the text and the metadata to a record.
+        number: the number of the row, counted from 1.
+        row: the values of the row by column.
+        address: the address, which names the columns.
+    """
     meta = {name: plain_value(row[name]) for name in address.meta_columns}
     return make(number, row[str(address.column)], meta if len(meta) > 1 else next(iter(meta.values()), None))
 
@@ -111,7 +118,7 @@ HUB = HubFormat(
 
 
 def _never(head: Head) -> Certainty:
-    """Return no certainty: any file could be plain text, so only its name or the user selects this format."""
+    """Return NONE: any file could be plain text, so that only its suffix or the user selects this format."""
     return Certainty.NONE
 
 
@@ -131,7 +138,7 @@ class DocumentFormatRegistry(FormatRegistry[DocumentRecord]):
     """The formats of documents, which may also be read from a folder of text files."""
 
     def list_files(self, source: str, name: str | None) -> SourceFiles:
-        """Return the files of a path, a glob or a folder; of a folder its text files if there are any."""
+        """Return the files of a path, a glob or a folder. If a folder has text files, only these are returned."""
         if os.path.isdir(source) and name in (None, TEXT.name, FILE.name):
             with suppress(IsADirectoryError):
                 return list_files(source, noun=self.noun, suffixes=TEXT.suffixes)

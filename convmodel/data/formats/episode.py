@@ -1,4 +1,4 @@
-"""Build a conversation from the exchanges of an episode, for both ParlAI formats."""
+"""Building a conversation from the exchanges (a text and its response) of an episode, for both ParlAI formats."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from convmodel.data.formats.base import CandidateExample, Record
 
 _PERSONA = "your persona:"
 _PARTNER = "partner's persona:"
-_SILENCE = "__SILENCE__"  # in ParlAI: the labels begin the conversation
+_SILENCE = "__SILENCE__"  # ParlAI's text before a response that begins the conversation
 
 
 def split_text(text: str) -> tuple[list[str], list[str], list[str]]:
@@ -22,7 +22,7 @@ def _after(mark: str, lines: Sequence[str]) -> list[str]:
 
 
 class Episode:
-    """Builds the conversation of an episode.
+    """Builder of the conversation of an episode.
 
     Args:
         line: the number of the first line of the episode, counted from 1.
@@ -37,7 +37,7 @@ class Episode:
         self._selections: list[CandidateExample] = []
 
     def add_text(self, text: str) -> None:
-        """Add a text before the next response; persona lines in it are added to the persona or the meta."""
+        """Add a text before the next response. Its lines with personas are added to the persona or the meta."""
         heard, persona, partner = split_text(text)
         self._heard.extend(heard)
         self._persona.extend(persona)
@@ -50,8 +50,8 @@ class Episode:
         """Add the response to the texts since the last response.
 
         Args:
-            labels: the response, followed by other correct responses, which are removed from the candidates. Without
-                a text before it, the response is appended to the last turn, and is not a selection example.
+            labels: the response, followed by other correct responses, which are removed from the candidates. A response
+                without a text before it is appended to the last turn, and is not a selection example.
             line: the line number of the response.
             candidates: the candidates. Only those of the last response of the episode are kept in the meta.
             meta: other fields of the line; the last value of each is kept.

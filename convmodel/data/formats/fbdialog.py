@@ -14,14 +14,14 @@ _NUMBERED = re.compile(r"\s*(\d{1,9})(?: |$)")
 
 
 def score(head: Head) -> Certainty:
-    """Return the certainty: the first line has the number 1, every line has one, and some line has a response."""
+    """Return LIKELY if all lines are numbered, from 1 on, and some line has a response; NONE otherwise."""
     lines = head.lines
     numbered = lines[0].startswith("1 ") and all(map(_NUMBERED.match, lines))
     return Certainty.LIKELY if numbered and any("\t" in line for line in lines) else Certainty.NONE
 
 
 def read(lines: Iterator[TextLine]) -> Iterator[Record | Problem]:
-    """Yield one record per episode, which begins where the numbers restart; a problem drops the rest of its episode."""
+    """Yield one record per episode. An episode begins where the numbers restart. With a problem, all of it is lost."""
     episode: Episode | None = None
     last = 0
     for line in lines:

@@ -42,7 +42,7 @@ class HubAddress:
 
     @property
     def columns(self) -> list[str]:
-        """The names of the columns of conversations."""
+        """The names of the columns to read, without those of the metadata; one empty name if the address has none."""
         if self.roles:
             return list(self.roles.values())
         return self.column.split(",") if self.column else [""]
@@ -117,7 +117,12 @@ def hub_fingerprint(source: str, format: HubFormat[Any]) -> str:
 
 
 def read_hub(source: str, format: HubFormat[RecordT], roles: Mapping[str, str]) -> Iterator[RecordT | Problem]:
-    """Yield one record or problem per row; only the columns of the address, or those by role, are read.
+    """Yield one record or problem per row. Only the columns that the address or `roles` name are read.
+
+    Args:
+        source: the address of the data set.
+        format: the format, which converts the rows.
+        roles: the columns by role that the `columns` option gives; empty without it.
 
     Raises:
         DataFileError: when the data set or the column is not available.
@@ -133,7 +138,7 @@ def read_hub(source: str, format: HubFormat[RecordT], roles: Mapping[str, str]) 
             except ValueError as error:
                 yield Problem(number, str(error))
     except Exception as error:
-        # Never skipped, unlike a bad row: otherwise a part of the data set would be taken for the whole.
+        # Unlike a bad row, this is never skipped: otherwise a part of the data set would be taken for all of it.
         message = f"{source}:row {number + 1}: {_first_line(error)}; check the data set and the network"
         raise DataFileError(message) from error
 

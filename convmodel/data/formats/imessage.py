@@ -1,7 +1,8 @@
 """iMessage chats as text files of imessage-exporter (1.x to 3.x, `-f txt`), one file a chat.
 
-A message has a line with date and time, a line with the sender ("Me" is the exporting person), and its text. Replies of
-a thread stand indented below the message that they answer, and again in their place; the indented ones are passed over.
+A message has a line with date and time, a line with the sender ("Me" is the exporting person), and its text. A reply in
+a thread appears twice: indented below the message that it answers, and in the order of time. The indented copy is
+skipped.
 """
 
 import re
@@ -38,7 +39,7 @@ _LINK = re.compile(r"https?://\S+")
 
 
 def score(head: Head) -> Certainty:
-    """Return the certainty: the first line is a date and time as the program writes it."""
+    """Return SURE if the first line is a date and time in the form of imessage-exporter, and NONE otherwise."""
     return Certainty.SURE if _BEGIN.fullmatch(head.lines[0]) else Certainty.NONE
 
 
@@ -61,7 +62,7 @@ def _parse(text: str) -> float | None:
 
 
 def _finish(message: ChatMessage) -> ChatMessage:
-    """Return a message with the sender and the text that its lines hold."""
+    """Return a complete message, with the sender and the text parsed from its lines."""
     if message.kind == "system":
         return message
     _, *lines = message.text.split("\n")
@@ -77,7 +78,7 @@ def _finish(message: ChatMessage) -> ChatMessage:
 
 
 def _own_lines(lines: Iterable[str]) -> Iterator[str]:
-    """Yield the lines of the text, without tapbacks, attachments, notes and the replies below."""
+    """Yield the lines of a message's text, without reactions (tapbacks), attachments, notes and indented replies."""
     in_tapbacks = False
     for line in lines:
         if _REPLY.fullmatch(line):
@@ -88,7 +89,7 @@ def _own_lines(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _edited(lines: list[str]) -> list[str]:
-    """Return the lines of the last version of a text."""
+    """Return the lines of the last version of an edited text."""
     edits = [position for position, line in enumerate(lines) if _EDIT.fullmatch(line)]
     if not edits:
         return lines

@@ -19,7 +19,7 @@ _COMPANIONS = (
     *("ontology.json", "schema.json", "dialogue_acts.json", "dialog_acts.json", "system_acts.json"),
     *("slot_descriptions.json", "package.json", "config.json", "dataset_info.json", "dataset_infos.json", "state.json"),
 )
-"""Files beside the conversations of MultiWOZ and of other sets."""
+"""Files of MultiWOZ and other data sets that hold no conversations."""
 
 
 def looks_like_json(line: str) -> bool:
@@ -28,9 +28,9 @@ def looks_like_json(line: str) -> bool:
 
 
 def find_depth(value: Any, options: ReadOptions) -> int | None:
-    """Return the depth of the conversations in a JSON value, 0 for the value itself; None if there are none.
+    """Return the nesting depth of the conversations in a JSON value, 0 for the value itself; None if there are none.
 
-    Lists of strings are conversations only where nothing else is.
+    Lists of strings count as conversations only if there are no others.
 
     Args:
         value: the value, or its beginning.
@@ -55,7 +55,7 @@ def _is_texts(value: Any) -> bool:
 
 
 def _find_others(head: Head) -> set[str]:
-    """Return the keys of an object whose values hold no conversations, unlike those of others."""
+    """Return the keys of the object of a file whose lists and objects hold no conversations."""
     value = head.value
     if not isinstance(value, dict):
         return set()
@@ -68,12 +68,12 @@ def _find_others(head: Head) -> set[str]:
 def _list_members(value: Any, options: ReadOptions) -> list[Any]:
     """Return the members of a list or an object that may be, or hold, conversations."""
     if isinstance(value, list):
-        # With the names of columns, a list of objects is a table, not a list of messages.
+        # If the user names columns, a list of objects is a table, not a list of messages.
         has_columns = bool(options.roles)
         return [child for child in value if isinstance(child, dict | list) and (has_columns or not is_message(child))]
     if not isinstance(value, dict):
         return []
-    # A list of strings beside other values is hardly a conversation.
+    # A list of strings beside other values is unlikely to be a conversation.
     texts = [isinstance(child, list) and isinstance((child or [None])[0], str) for child in value.values()]
     members = zip(value.values(), texts, strict=True)
     return [child for child, is_text in members if isinstance(child, dict | list) and (not is_text or all(texts))]
@@ -86,7 +86,7 @@ def holds_several(head: Head) -> bool:
 
 
 def score(head: Head) -> Certainty:
-    """Return the certainty: the text begins with a list or an object that is not complete on its line."""
+    """Return LIKELY if the file begins with a list or an object that is not a line of JSON Lines; NONE otherwise."""
     if not looks_like_json(head.lines[0]) or head.value is None:
         return Certainty.LIKELY if head.lines[0].strip() in ("[", "{", "[{", "[[") else Certainty.NONE
     is_line = head.line_value(head.lines[0]) is not None
@@ -96,9 +96,9 @@ def score(head: Head) -> Certainty:
 
 
 def find_fault(head: Head) -> str | None:
-    """Return the reason why no conversation is in a file: by its name, or as far as its beginning tells."""
+    """Return an error message if the name or the beginning of a file shows that it holds no conversation, or None."""
     if PurePath(head.file.name).name.lower() in _COMPANIONS:
-        return "comes with a set of conversations, and holds none"
+        return "is a file of a data set that holds no conversations"
     is_whole = isinstance(head.value, list) or not head.is_cut_off
     if head.value is None or not is_whole or find_depth(head.value, head.options) is not None or holds_several(head):
         return None
@@ -121,7 +121,7 @@ def read(file: DataFile) -> Iterator[Record | Problem]:
 
 
 def _items(file: DataFile, depth: int) -> Iterator[Item]:
-    """Yield the values of a depth, without those that stand beside the conversations, such as a version number."""
+    """Yield the values at a nesting depth, without values that are not conversations, such as a version number."""
     others = _find_others(file.head) if depth > 0 else set()
     if others:
         file.notes.left_out["other value"] += len(others)

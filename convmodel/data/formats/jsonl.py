@@ -15,7 +15,11 @@ _OWN_KEYS = frozenset({"turns", "persona", "meta", "speakers"})
 
 
 def score(head: Head) -> Certainty:
-    """Return the certainty: the first line, or at least half of the lines, are lists or objects on their own."""
+    """Return the certainty that each line is a JSON list or object.
+
+    The result is NONE if the first line and most of the others do not begin like one, LIKELY if the first line or at
+    least half of the lines are complete, and WEAK otherwise.
+    """
     begins = [looks_like_json(line) for line in head.lines]
     if not begins[0] and 2 * sum(begins) < len(begins):
         return Certainty.NONE
@@ -24,12 +28,12 @@ def score(head: Head) -> Certainty:
         # A whole file on one line may be a list of conversations.
         is_whole = len(head.lines) == 1 and holds_several(head)
         return Certainty.WEAK if is_whole else Certainty.LIKELY
-    # A first line that begins like a list and is none may begin a list of several lines.
+    # A first line that begins like a list, but is not complete, may begin a list over several lines.
     return Certainty.LIKELY if 2 * len(values) >= len(head.lines) + begins[0] else Certainty.WEAK
 
 
 def find_fault(head: Head) -> str | None:
-    """Return the reason why no conversation is in a file, as far as its first lines tell."""
+    """Return an error message if the first lines of a file hold no conversation, and None otherwise."""
     values = [value for line in head.lines if (value := head.line_value(line)) is not None]
     if not values or holds_several(head) or any(fits_shape(value, head.options) for value in values):
         return None
@@ -48,7 +52,7 @@ def dump(
     meta: Mapping[str, Any] | None,
     speakers: Sequence[str] | None = None,
 ) -> str:
-    """Return a conversation as one line of JSON, without a line end, which `read` parses to an equal conversation.
+    """Return a conversation as one line of JSON, without a line end. `read` parses it to an equal conversation.
 
     The line is always an object, never a list, so that other libraries (datasets, pandas) can read the file too.
 
@@ -60,7 +64,7 @@ def dump(
         value["persona"] = persona
     if meta is not None:
         meta = dict(meta)
-        # The keys of meta are written beside the turns, where they were read from, unless that would be ambiguous.
+        # The keys of meta are written beside the turns, from where they were read, unless that would be ambiguous.
         names = (str(key).strip().lower() for key in meta)
         value.update(meta if meta and _OWN_KEYS.isdisjoint(names) else {"meta": meta})
         _check_survives(meta)
@@ -87,7 +91,10 @@ def _items(file: DataFile) -> Iterator[Item]:
 
 
 def _parse(number: int, text: str, file: DataFile) -> list[Item]:
-    """Return the value of a line; several of a line of files that were joined without line ends."""
+    """Return the value of a line, or a problem.
+
+    A line has several values, with byte order marks between them, if files were joined without line ends.
+    """
     try:
         return [Item(number, parse_json(text, noun=file.noun, wanted=WANTED))]
     except ValueError as error:

@@ -1,8 +1,9 @@
 """Messages of Facebook Messenger and Instagram: `message_1.json` and so on, of "Download your information" as JSON.
 
 Meta's files contain UTF-8 that was decoded as Latin-1 ("TrÃ¨s"); this is undone. Messages are stored newest first, with
-10,000 in a file. All files of one folder are one chat. Two other exports have other names for the same fields: that of
-encrypted chats (`senderName`), and Instagram's first one, `messages.json` of 2018 and 2019 (`sender`), a list of chats.
+10,000 in a file. All files of one folder are one chat. Two other exports, which have other names for the same fields,
+are read too: that of encrypted chats (`senderName`), and Instagram's first one, `messages.json` of 2018 and 2019
+(`sender`), which is a list of chats.
 """
 
 import re
@@ -23,12 +24,12 @@ _COMPANIONS = (
     *("autofill_information.json", "secret_conversations.json", "secret_groups.json", "support_messages.json"),
     *("reported_conversations.json", "your_cross-app_messaging_settings.json", "your_chat_settings_on_web.json"),
 )
-"""Files beside the folders of chats."""
+"""Files of the export that hold no messages."""
 
 _SENDERS = ("sender_name", "senderName", "sender")
 _TIMES = ("timestamp_ms", "timestamp", "created_at")
 _KEYS = ({"sender_name"}, {"senderName", "timestamp"}, {"sender", "created_at"})
-"""Keys of messages of the three forms."""
+"""The keys by which a message is recognised, for each of the three exports."""
 
 _NUMBER = re.compile(r"_\d+(?=\.json)", re.IGNORECASE)
 _LATIN = re.compile("[\x80-\xff]{2,}")
@@ -38,7 +39,7 @@ _SENT = re.compile(
     r".{0,100}\b(?:sent|shared|gesendet|geteilt|envió|enviaste|enviado|envoyé|partagé|inviato|enviou|verzonden)\b.{0,100}\.",
     re.IGNORECASE,
 )
-"""A remark in the place of a picture or another attachment."""
+"""A text that the program writes for a message with an attachment."""
 
 _ATTACHMENT = re.compile(
     r".{0,80}\b(?:sent|shared) (?:an?|\d+|your) (?:attachment|photo|video|voice message|sticker|GIF|link|live location"
@@ -50,7 +51,7 @@ _ATTACHMENT = re.compile(
     r"|.{0,80} sent (?:you )?a (?:GIF|photo|video|sticker|voice message)\.",
     re.IGNORECASE,
 )
-"""A remark of which the form alone shows that it is one."""
+"""A text that the program writes for an attachment, recognised without the fields of the attachment."""
 
 _CALL = r"(?:video |audio |voice )?(?:call|chat)"
 _REMARK = re.compile(
@@ -62,7 +63,7 @@ _REMARK = re.compile(
     r"|der (?:video|audio)?(?:chat|anruf) (?:ist|wurde) beendet\.",
     re.IGNORECASE,
 )
-"""A remark on a reaction, a call or the group."""
+"""A text of the program about a reaction, a call or the group."""
 
 _DEED = re.compile(
     rf".{{0,80}}\b(?:unsent a message|called (?:you|.{{1,60}})|(?:started|joined|left) (?:an?|the) {_CALL}"
@@ -77,13 +78,13 @@ _DEED = re.compile(
     r"|te ha llamado|ha (?:creado|abandonado) el grupo)[.?]?",
     re.IGNORECASE,
 )
-"""A remark on what the sender did."""
+"""A text of the program about an action of the sender, such as "Ida left the group"."""
 
 _SELF = ("You", "Du", "Tú", "Has", "Enviaste", "Vous", "Hai", "Você", "Je")
 
 
 def score(head: Head) -> Certainty:
-    """Return the certainty: an object with messages that have a sender's name, as only these exports have."""
+    """Return SURE if the messages have the keys of one of the exports, or the file is another file of the export."""
     value = head.value
     if is_companion(head, dict.fromkeys(_COMPANIONS, "")):
         return Certainty.SURE
@@ -95,18 +96,18 @@ def score(head: Head) -> Certainty:
 
 
 def combine(files: Sequence[DataFile], read: ReadMessages) -> Messages:
-    """Yield the messages of all files by chat and time."""
+    """Yield the messages of all files, sorted by chat and time."""
     return sort_messages(chain_files(files, read), newest_first=True)
 
 
 def read_messages(file: DataFile) -> Messages:
-    """Yield the messages of one file as they stand in it."""
+    """Yield the messages of one file in the order of the file."""
     chat = _NUMBER.sub("", "/".join(PurePath(file.name).parts[-2:]))
     return make_messages(file.values(_is_message), partial(_message, chat, file.options.me))
 
 
 def mend(text: str) -> str:
-    """Return a text in which UTF-8 that was read as Latin-1 is mended; other text is unchanged."""
+    """Repair UTF-8 that was decoded as Latin-1: "TrÃ¨s" becomes "Très". Other text is unchanged."""
     return _LATIN.sub(_mend_run, text)
 
 
@@ -135,14 +136,14 @@ def _message(chat: str, me: str | None, item: Item) -> ChatMessage | None:
 
 
 def _is_remark(sender: str, text: str) -> bool:
-    """Return whether a text is a remark of the program, and not a sentence that resembles one."""
+    """Return whether a text was written by the program, and not by the sender, who may write a similar sentence."""
     if _REMARK.fullmatch(text):
         return True
     return text.startswith((*_SELF, sender.split()[0])) and _DEED.fullmatch(text) is not None
 
 
 def _is_media(fields: Mapping[str, Any], sender: str, text: str) -> bool:
-    """Return whether a message has no text of the sender: the exports write "Ida sent an attachment." for a picture."""
+    """Return whether a message has only media. Its text is then empty, or like "Ida sent an attachment."."""
     if not text:
         return True
     if not text.startswith((*_SELF, sender.split()[0])):

@@ -27,13 +27,13 @@ _CANDIDATES = "label_candidates"
 
 
 def score(head: Head) -> Certainty:
-    """Return the certainty: the first line has a field text or labels."""
+    """Return LIKELY if the first line has a field `text` or `labels`, and NONE otherwise."""
     fields = head.lines[0].split("\t")
     return Certainty.LIKELY if any(map(_BEGINNINGS.match, fields)) else Certainty.NONE
 
 
 def read(lines: Iterator[TextLine]) -> Iterator[Record | Problem]:
-    """Yield one record per episode; a problem drops the rest of its episode."""
+    """Yield one record per episode. If it has a problem, the whole episode is lost."""
     episode: Episode | None = None
     dropping = False
     for line in lines:

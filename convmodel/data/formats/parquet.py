@@ -14,12 +14,12 @@ from convmodel.data.formats.csv import check_columns
 from convmodel.data.shapes.reading import read_items
 from convmodel.data.shapes.registry import list_names
 
-_ROWS = 256  # held at once
+_ROWS = 256  # number of rows that are held in memory at a time
 _BLOCK = 2**20
 
 
 def score(head: Head) -> Certainty:
-    """Return the certainty: the file begins with the mark of the format."""
+    """Return SURE if the file begins with the mark of the format, and NONE otherwise."""
     return Certainty.SURE if head.magic.startswith(b"PAR1") else Certainty.NONE
 
 
@@ -52,7 +52,7 @@ def _items(file: DataFile) -> Iterator[Item]:
                     yield Item(number, plain_value(row))
     except DataFileError as error:
         yield Item(1, None, str(error))
-    except Exception as error:  # of many types; the library documents none
+    except Exception as error:  # the library raises many types, and documents none
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         yield Item(number + 1, None, f"the Parquet file is damaged or cut off ({reason}); make or fetch it again")
 
@@ -66,7 +66,7 @@ def _check(names: list[str], file: DataFile) -> None:
 
 
 def plain_value(value: Any) -> Any:
-    """Return a value of a table as JSON can hold it: times as text, missing numbers as null, bytes as null."""
+    """Convert a value of a table to a JSON value: times become text; NaN, infinity and bytes become None."""
     if isinstance(value, str | bool | int) or value is None:
         return value
     if isinstance(value, float):

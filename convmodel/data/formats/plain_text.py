@@ -1,4 +1,4 @@
-"""Documents in plain text: parted by blank lines, or one a file."""
+"""Documents in plain text, separated by blank lines, or one per file."""
 
 from collections.abc import Callable, Iterator
 
@@ -6,7 +6,7 @@ from convmodel.data.formats.base import Problem, TextLine
 from convmodel.data.formats.document_record import DocumentRecord
 
 MAX_CHARACTERS = 16 * 2**20
-"""The length limit of a plain-text document: a longer text is hardly one document, and must not fill the memory."""
+"""The length limit of a plain-text document, so that the memory is bounded; a longer text is unlikely to be one."""
 
 
 def read_separated(lines: Iterator[TextLine]) -> Iterator[DocumentRecord | Problem]:
@@ -35,7 +35,7 @@ def _read(lines: Iterator[TextLine], *, ends: Callable[[TextLine], bool]) -> Ite
 
 
 class _DocumentBuilder:
-    """Builds a document from its lines."""
+    """Builder of a document from its lines."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []

@@ -24,7 +24,7 @@ from convmodel.data.options import CHAT_OPTIONS, ReadOptions, name_option
 from convmodel.data.sources import SourceFiles, list_files
 
 _MARKUP = re.compile(r"\s*<(?:!doctype html|html|head|meta|(\?xml))\b", re.IGNORECASE)
-_TELL = "of which conversations are not read; export it again as JSON, or as text"
+_TELL = "from which conversations cannot be read; export it again as JSON, or as text"
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class FormatRegistry(Generic[RecordT]):
 
     @property
     def suffixes(self) -> frozenset[str]:
-        """The suffixes of files that are read from folders and archives: those of all formats, and of text."""
+        """The suffixes of files that are read from folders and archives: those of all formats, and .txt."""
         return frozenset({".txt", *(suffix for format in self.files.values() for suffix in format.suffixes)})
 
     def check_name(self, name: str | None) -> None:
@@ -87,7 +87,7 @@ class FormatRegistry(Generic[RecordT]):
     def recognise(self, file: InputFile, options: ReadOptions) -> str:
         """Return the name of the format of a file: the given one, or the one that its beginning fits best.
 
-        The suffix of the name decides where the content tells nothing, or fits several formats equally well.
+        The suffix of the name decides if the content fits no format, or several formats equally well.
 
         Raises:
             DataFileError: when no format fits, or several fit equally well.
@@ -102,7 +102,7 @@ class FormatRegistry(Generic[RecordT]):
         by_name = [name for name in found if file.suffix in self.files[name].suffixes]
         if best == Certainty.NONE and not head.lines:
             return self._format_of_nothing(options)
-        markup = None if "text" in found else _describe_markup(head.lines)  # is a document too
+        markup = None if "text" in found else _describe_markup(head.lines)  # such a page may be read as a document
         if best == Certainty.NONE or (best == Certainty.NAME and markup):
             raise self._unrecognised(head, markup)
         if len(found) > 1 and len(by_name) != 1:
@@ -111,7 +111,7 @@ class FormatRegistry(Generic[RecordT]):
         return (by_name or found)[0]
 
     def _refuse_foreign(self, head: Head) -> None:
-        """Raise an error for a file that holds no text, or text in an encoding that was not given."""
+        """Raise DataFileError for a file that is not text, or that needs the option `encoding`."""
         kind = find_foreign_kind(head.magic)
         if kind is not None:
             raise ForeignFileError(f"{head.file.name}:1: is {kind}")
@@ -123,7 +123,7 @@ class FormatRegistry(Generic[RecordT]):
             raise DataFileError(f"{head.file.name}:1: is {LFS_FAULT}")
 
     def _format_of_nothing(self, options: ReadOptions) -> str:
-        """Return the format of an empty file: any will do that has the options, as the reader reports the file."""
+        """Return a format for an empty file, to which the given options apply. The reader reports the file later."""
         is_chat = any(getattr(options, name) for name in CHAT_OPTIONS)
         return next((name for name, format in self.files.items() if is_chat and hasattr(format, "me")), "jsonl")
 
@@ -143,7 +143,7 @@ class FormatRegistry(Generic[RecordT]):
         """Yield one record or problem per row of a data set.
 
         Raises:
-            ValueError: when `columns` names columns of single utterances, which only files may have.
+            ValueError: when `columns` names columns of rows that hold one utterance each, which only files may have.
         """
         if "text" in options.roles:
             fault = f"{name_option('columns')} names one utterance a row, which is read from files"
@@ -152,7 +152,7 @@ class FormatRegistry(Generic[RecordT]):
 
 
 def _describe_markup(lines: Sequence[str]) -> str | None:
-    """Return what is wrong with a page of HTML or with XML, and the remedy; None for other text."""
+    """Return an error message with a remedy for a page of HTML or for XML; None for other text."""
     match = _MARKUP.match(lines[0]) if lines else None
     if match is None:
         return None

@@ -1,11 +1,13 @@
-"""Signal's messages as JSON, in the forms that are publicly described.
+"""Signal's messages as JSON, in the forms that several programs export.
 
-- signal-cli (0.9 to 0.13), `--output=json`: one envelope a line, also as JSON-RPC. Edits and deletions follow later.
+- signal-cli (0.9 to 0.13), `--output=json`: one envelope a line, also as JSON-RPC. Edits and deletions are
+  separate lines.
 - Signal's own plain text export: frames of its backup (`Backup.proto` of libsignal), one a line.
 - signal-export (3.x), `data.json`: one message a line with `date`, `sender` and `body`.
 - Rows of Signal Desktop's database, of sigtop (`-f json`) and others: a list with `body` and `conversationId`.
 
-Apart from signal-cli, edited messages are there once. The exporting person is "Me", unless the file has the name.
+Except in signal-cli's form, a file has only the last version of an edited message. The exporting person is called "Me",
+unless the file has the name.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +21,7 @@ from convmodel.data.formats.base import Certainty, Item
 from convmodel.data.json_stream import Path
 
 ME = "Me"
-_LISTS = ("messages", "messsages")  # the second is written by a program
+_LISTS = ("messages", "messsages")  # one program writes the misspelt key
 _DATABASE_TYPES = ("incoming", "outgoing")
 _ROW_NAMES = (
     "conversationName",
@@ -36,7 +38,7 @@ Fields = Mapping[str, Any]
 
 
 def score(head: Head) -> Certainty:
-    """Return the certainty: the first objects have the fields of one of the forms."""
+    """Return SURE if the first objects have the fields of one of the forms, and NONE otherwise."""
     first = _first_message(head.value)
     if find_form(first) is not None:
         return Certainty.SURE
@@ -59,7 +61,7 @@ def find_form(fields: Fields) -> Callable[["SignalReader", Item], ChatMessage | 
 
 
 def read_messages(file: DataFile) -> Messages:
-    """Yield the messages of one file as they stand in it."""
+    """Yield the messages of one file in the order of the file."""
     return make_messages(file.values(_take(file.head.value)), SignalReader(file).read)
 
 
@@ -88,7 +90,7 @@ def _envelope(fields: Fields) -> Fields:
 
 
 class SignalReader:
-    """Converts the objects of a file to messages.
+    """Converter of the objects of a file to messages.
 
     Args:
         file: the file.
@@ -100,14 +102,17 @@ class SignalReader:
         self._changes = self._find_changes() if _envelope(_first_message(file.head.value)) else {}
 
     def read(self, item: Item) -> ChatMessage | None:
-        """Return the message of an object; None for one that only holds names."""
+        """Return the message of an object; None for an object without one, from which only names are learned."""
         fields = read_object(item.value)
         self._learn_names(fields)
         form = find_form(fields)
         return None if form is None else form(self, item)
 
     def read_envelope(self, item: Item) -> ChatMessage | None:
-        """Return the message of an envelope of signal-cli: a received one, or one sent from another device."""
+        """Return the message of an envelope of signal-cli: a received one, or one sent from another device.
+
+        The result is None for reactions, edits and deletions.
+        """
         envelope = _envelope(item.value)
         sent = read_object(read_object(envelope.get("syncMessage")).get("sentMessage"))
         data = sent or read_object(envelope.get("dataMessage"))
@@ -165,7 +170,7 @@ class SignalReader:
         return ChatMessage(item.number, chat, time, sender, said, "text" if said.strip() else "media")
 
     def _learn_names(self, fields: Fields) -> None:
-        """Keep the names of a person in a backup."""
+        """Store the names of the person whom a frame of a backup describes."""
         recipient = read_object(fields.get("recipient"))
         contact = read_object(recipient.get("contact"))
         if "self" in recipient:
@@ -176,7 +181,7 @@ class SignalReader:
             self._names[ME] = _contact_names(fields["account"])
 
     def _find_changes(self) -> dict[tuple[str, str], str | None]:
-        """Return the last text of each message that was edited later, and None for those that were deleted."""
+        """Return the last text of each edited message, and None for each deleted one, by sender and time."""
         changes: dict[tuple[str, str], str | None] = {}
         for item in self._file.values(_take(self._file.head.value)):
             envelope = _envelope(read_object(item.value))
@@ -192,13 +197,13 @@ class SignalReader:
 
 
 def _address(fields: Fields) -> str:
-    """Return the number or id of the sender of an envelope, or of the receiver of a sent message."""
+    """Return the phone number or id of the sender of an envelope, or of the receiver of a sent message."""
     keys = [kind + key for kind in ("source", "destination") for key in ("Number", "", "Uuid")]
     return choose_name([fields.get(key) for key in keys], None)
 
 
 def _contact_names(fields: Fields) -> list[Any]:
-    """Return the names of a person: a nickname, that of the address book, of the profile, the number."""
+    """Return the names of a person: nickname, name in the address book, name in the profile, user name, number."""
     nickname = read_object(fields.get("nickname"))
     pairs = [(nickname.get("given"), nickname.get("family"))]
     pairs += [(fields.get(f"{kind}GivenName"), fields.get(f"{kind}FamilyName")) for kind in ("system", "profile")]

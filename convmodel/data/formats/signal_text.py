@@ -1,8 +1,8 @@
 """Signal chats as text, in the forms of signal-export (`chat.md`), signalbackup-tools (`--exporttxt`) and sigtop.
 
-In all but sigtop's `-f text`, each message begins with date, time and name, and a text may go over several lines. In
-that one a message has fields (`From`, `Type`, `Sent`), an empty line and the text; quoted lines begin with `>`, the
-versions of an edited message with `|`, the last version first.
+In most forms, each message begins with date, time and name, and its text may have several lines. In sigtop's long form
+(`-f text`), a message has fields (`From`, `Type`, `Sent`), an empty line, and the text. There, quoted lines begin with
+`>`, and the lines of the versions of an edited message, of which the last one is written first, begin with `|`.
 """
 
 import re
@@ -42,7 +42,7 @@ _SAID = ("incoming", "outgoing")
 
 
 def score(head: Head) -> Certainty:
-    """Return the certainty: the first lines are messages or fields of one of the forms."""
+    """Return SURE if the first lines are messages or fields of one of the forms, and NONE otherwise."""
     first = head.lines[0]
     if first.startswith("Conversation: ") and any(line.startswith("Type: ") for line in head.lines):
         return Certainty.SURE
@@ -151,18 +151,24 @@ def _with_next(lines: Iterable[TextLine]) -> Iterator[tuple[TextLine, str]]:
 
 
 def _begins(line: str, following: str, last: str) -> bool:
-    """Return whether a message begins with a line. Remarks of the program have no `From`."""
+    """Return whether a line is the first one of a message. Messages of the program have no `From`.
+
+    Args:
+        line: the line.
+        following: the next line.
+        last: the previous line.
+    """
     if line.startswith("From: "):
         return following.startswith("Type: ")
     return line.startswith("Type: ") and following.startswith(("Sent: ", "Received: ")) and not last.strip()
 
 
 class _Entry:
-    """A message of sigtop's long form that is not yet complete.
+    """Collector of the lines of a message in sigtop's long form.
 
     Args:
         number: the number of its first line.
-        limit: the length limit of the text.
+        limit: the length limit of the text in characters; lines beyond it are left out.
     """
 
     def __init__(self, number: int, limit: int) -> None:
@@ -204,7 +210,10 @@ class _Entry:
 
 
 def _last_version(lines: Iterable[str]) -> list[str]:
-    """Return the text of the last version, which is the first: after its fields and an empty line."""
+    """Return the lines of the last version of an edited message.
+
+    The last version is written first. Its text follows fields and an empty line.
+    """
     found: list[str] = []
     fields = 0
     for line in lines:

@@ -1,8 +1,8 @@
-"""Slack's export of a workspace: a folder or zip archive with one folder a channel and one JSON file a day.
+"""Slack's export of a workspace: a folder or zip archive with one folder per channel and one JSON file per day.
 
-`users.json` holds the names of the people. A thread is a chat of its own, with the message that began it. Edited
-messages are there once, as they are now. Messages of bots are left out, unless the model is to reply as the bot. The
-answer of `conversations.history`, an object with `messages`, is read too.
+`users.json` holds the names of the people. A thread, with the message that began it, is a separate chat. An export has
+only the last version of an edited message. Messages of bots are left out, unless the model replies as the bot. The
+response of the API method `conversations.history`, an object with `messages`, is read too.
 """
 
 import html
@@ -26,7 +26,7 @@ _COMPANIONS: Mapping[str, str | None] = {
     **dict.fromkeys(("dms.json", "mpims.json", "integration_logs.json", "file_conversations.json"), ""),
     **dict.fromkeys(("canvases.json", "lists.json", "huddle_transcripts.json")),
 }
-"""Files beside the messages; see `is_companion`."""
+"""Files of the export that hold no messages; see `is_companion`."""
 
 _PEOPLE = ("users.json", "org_users.json")
 _TEXT_TYPES = (None, "me_message", "thread_broadcast", "file_share", "file_comment", "file_mention", "bot_message")
@@ -36,7 +36,7 @@ Names = Mapping[str, Sequence[Any]]
 
 
 def score(head: Head) -> Certainty:
-    """Return the certainty: messages with a `ts`, or one of the files beside them."""
+    """Return SURE for messages with a time `ts`, or for another file of the export, and NONE otherwise."""
     if is_companion(head, _COMPANIONS):
         return Certainty.SURE
     message = first_object(head.value.get("messages") if isinstance(head.value, dict) else head.value)
@@ -45,7 +45,7 @@ def score(head: Head) -> Certainty:
 
 
 def combine(files: Sequence[DataFile], read: ReadMessages) -> Messages:
-    """Yield the messages of all files by channel or thread and time, with the names of `users.json`."""
+    """Yield the messages of all files, sorted by channel or thread and by time, with the names of `users.json`."""
     names: dict[str, Sequence[Any]] = {}
     for file in files:
         for item in file.values(take_depth(1)) if PurePath(file.name).name in _PEOPLE else ():
@@ -61,7 +61,7 @@ def read_messages(file: DataFile, names: Names | None = None) -> Messages:
 
     Args:
         file: the file.
-        names: the names of each person by the person's id.
+        names: the names of each person, by the id of the person.
     """
     return make_messages(file.values(_is_message), partial(_message, file, names or {}))
 
@@ -71,7 +71,7 @@ def _is_message(path: Path) -> bool:
 
 
 def _read_names(user: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
-    """Return the names of a person by the person's id."""
+    """Return a dict with the names of a person, by the id of the person; empty without an id or names."""
     names = _names_of(read_object(user.get("profile")), user)
     return {user["id"]: names} if isinstance(user.get("id"), str) and names else {}
 
@@ -102,7 +102,7 @@ def _message(file: DataFile, names: Names, item: Item) -> ChatMessage | None:
 
 
 def _block_texts(blocks: Any, depth: int = 8) -> Iterator[str]:
-    """Yield the texts in blocks, of which a message without a text consists."""
+    """Yield the texts in the blocks of a message, up to a nesting depth. They are used if the message has no text."""
     for block in blocks if isinstance(blocks, list) and depth else ():
         fields = read_object(block)
         text = fields.get("text")

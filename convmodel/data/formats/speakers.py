@@ -1,7 +1,7 @@
-"""Text with the name of the speaker before each turn: `A: Hello`, perhaps with a time, a line or more each.
+"""Text with the name of the speaker before each turn: `A: Hello`, optionally with a time. Turns may have several lines.
 
-Blank lines, lines of dashes and headings (`Conversation 2`) divide conversations. Where the beginning of a file has a
-blank line between all turns, two blank lines divide them. A line without a name continues the turn before it.
+Blank lines, lines of dashes and headings (`Conversation 2`) divide conversations. If blank lines separate all turns at
+the beginning of a file, two blank lines divide conversations. A line without a name continues the previous turn.
 """
 
 import re
@@ -21,7 +21,11 @@ _RULE = re.compile(r"\s*(?:([-=*_#~])\1{2,}|#* ?(?:conversation|dialogue|dialog|
 
 
 def score(head: Head) -> Certainty:
-    """Return the certainty: most lines begin with a name and a colon, and the names come again."""
+    """Return the certainty that lines begin with the names of speakers.
+
+    The result is LIKELY if at least half of the lines begin with a name and a colon and some names occur repeatedly,
+    WEAK if none does, and NONE otherwise.
+    """
     lines = [line for line in head.lines if not _RULE.fullmatch(line)]
     if not lines or looks_like_json(lines[0]) or parlai.score(head) or parse_speaker(lines[0]) is None:
         return Certainty.NONE
@@ -50,14 +54,14 @@ def read(file: DataFile) -> Iterator[Record | Problem]:
 
 
 def _has_spaced_turns(text: str) -> bool:
-    """Return whether a blank line follows every turn of the beginning of a text."""
+    """Return whether blank lines separate all turns at the beginning of a text."""
     blocks = [block for block in re.split(r"\n\s*\n", re.sub("\r\n?", "\n", text.strip())) if block.strip()]
     turns = [sum(parse_speaker(line) is not None for line in block.split("\n")) for block in blocks]
     return len(turns) > 1 and max(turns) == 1
 
 
 class _Spoken(OpenConversation):
-    """A conversation that is not yet complete.
+    """Collector of the lines of a conversation.
 
     Args:
         file: the file.

@@ -1,9 +1,9 @@
 """Subtitles of films, SubRip (`.srt`) and WebVTT (`.vtt`): successive cues are turns.
 
-A silence of five seconds or more between two cues begins a new conversation. A cue continues the turn before it if that
-one does not end a sentence and the cue begins with a small letter. A dash at the beginning of a line, a name in
-capitals with a colon, and a voice tag (`<v Ida>`) begin another speaker. Descriptions of sounds in brackets, and songs,
-are left out and counted, as are cues that nothing answers.
+A silence of five seconds or more between two cues begins a new conversation. A cue continues the previous turn if that
+turn does not end with a complete sentence and the cue begins with a small letter. A dash at the beginning of a line, a
+name in capitals with a colon, and a voice tag (`<v Ida>`) mark a change of speaker. Descriptions of sounds in brackets,
+songs, and cues that are alone in their conversation are left out and counted.
 """
 
 import html
@@ -33,13 +33,13 @@ _OPEN_END = re.compile(r"(?:\.\.\.|…|[^.!?…])[\"'”’)]*$")
 
 
 class _Cue(NamedTuple):
-    """A cue.
+    """A cue: a subtitle with the time at which it is shown.
 
     Args:
-        line: the number of the line of its times.
+        line: the number of the line with its times.
         begin: the time at which it begins, in seconds.
-        end: the time at which it ends.
-        lines: its text.
+        end: the time at which it ends, in seconds.
+        lines: the lines of its text.
     """
 
     line: int
@@ -49,7 +49,7 @@ class _Cue(NamedTuple):
 
 
 def score(head: Head) -> Certainty:
-    """Return the certainty: the times of a cue in the first two lines, or the mark of WebVTT."""
+    """Return SURE if one of the first two lines has the times of a cue, or the first one is the mark of WebVTT."""
     is_cue = any(map(_CUE.fullmatch, head.lines[:2]))
     return Certainty.SURE if is_cue or re.match(r"WEBVTT(\s|$)", head.lines[0]) else Certainty.NONE
 
@@ -74,7 +74,7 @@ def read(file: DataFile) -> Iterator[Record | Problem]:
 
 
 def _has_names(text: str) -> bool:
-    """Return whether names stand before half of the cues at the beginning of a text, as in those of meetings."""
+    """Return whether at least half of the first cues begin with the name of a speaker, as in meetings."""
     lines = text.splitlines()
     cues = [lines[at + 1] for at, line in enumerate(lines[:-1]) if _CUE.fullmatch(line)]
     names = Counter(said.speaker for said in map(parse_speaker, cues) if said is not None)
@@ -114,7 +114,7 @@ def _read_cues(file: DataFile) -> Iterator[_Cue | Problem]:
 
 
 def _without_number(cue: _Cue) -> _Cue:
-    """Return a cue that another one follows without a blank line, without the number of that one."""
+    """Remove the number of the next cue from the end of a cue, which is there if no blank line separates the two."""
     has_number = bool(cue.lines) and cue.lines[-1].isdigit()
     return cue._replace(lines=cue.lines[:-1]) if has_number else cue
 
@@ -125,16 +125,16 @@ def _seconds(parts: Iterable[str | None]) -> float:
 
 
 def _split_dashes(line: str) -> list[str]:
-    """Return the parts of a line that begins with a dash and has another one after a sentence."""
+    """Split a line with several speakers, `- Hello. - Hi.`, into one part for each; return any other line whole."""
     return _NEXT_DASH.split(line) if _DASH.match(_TAG.sub("", line)) else [line]
 
 
 class _Dialogue:
-    """The turns of a conversation that is not yet complete.
+    """Collector of the turns of a conversation.
 
     Args:
-        notes: the remarks on this pass.
-        has_names: whether names that are not in capitals stand before what people say.
+        notes: the notes for the report of this pass.
+        has_names: whether the name of a speaker before a colon may also be in small letters.
     """
 
     def __init__(self, notes: Notes, *, has_names: bool = False) -> None:
@@ -170,7 +170,10 @@ class _Dialogue:
             is_first = False
 
     def _parse(self, line: str) -> tuple[str | None, str]:
-        """Return the speaker and the text of a line; "" for another speaker without a name, None without a mark."""
+        """Return the speaker and the text of a line.
+
+        The speaker is "" if a dash or a tag marks a change to a speaker without a name, and None if there is no mark.
+        """
         voice = _VOICE.search(line)
         text = _TAG.sub("", _VOICE.sub("", line))
         kept = _SOUND.sub("", text)
@@ -192,7 +195,7 @@ class _Dialogue:
         return bool(self._said) and text[0].islower() and _OPEN_END.search(self._said[-1][1]) is not None
 
     def finish(self) -> Iterator[Record]:
-        """Yield the conversation if it has two turns, and begin the next one."""
+        """Yield the conversation if it has at least two turns, and begin the next one."""
         turns = [text for _, text in join_turns(self._said)]
         if len(turns) > 1:
             yield Record(self._line, turns)

@@ -13,9 +13,10 @@ _NUMBER = re.compile(r"[-+]?[\d.,:/-]+")
 
 
 def score(head: Head) -> Certainty:
-    """Return the certainty: all lines have tabs, the first one is hardly a header, no column holds numbers or names.
+    """Return WEAK if the lines may be turns between tabs, and NONE otherwise.
 
-    It is the weakest one, because other formats have tabs too.
+    All lines must have tabs, the first line must not look like a header, and no column may hold only numbers or names
+    of speakers. The result is never more than WEAK, because other formats have tabs too.
     """
     rows = [_split(line) for line in head.whole_lines]
     has_names = all(row[0].endswith(":") for row in rows)
@@ -28,7 +29,7 @@ def score(head: Head) -> Certainty:
 
 
 def _is_header(rows: Sequence[Sequence[str]]) -> bool:
-    """Return whether the first line has only names, unlike most cells of the others."""
+    """Return whether the first line is like a header: all its cells are names, unlike most cells of other lines."""
     others = [cell for row in rows[1:] for cell in row]
     names = sum(_NAME.fullmatch(cell) is not None for cell in others)
     return all(map(_NAME.fullmatch, rows[0])) and bool(others) and 2 * names < len(others)

@@ -2,7 +2,7 @@
 
 The export of one chat is one object with `messages`; the export of an account has the chats in `chats.list` and
 `left_chats.list`. Messages are in the order of their time. A text is a string, or a list of strings and entities
-(links, bold text). Edited messages are there once, as they are now; of a quoted message there is only the number.
+(links, bold text). An export has only the last version of an edited message, and only the id of a quoted message.
 """
 
 from functools import partial
@@ -18,7 +18,7 @@ _ACCOUNT_KEYS = ("personal_information", "frequent_contacts", "left_chats")
 
 
 def score(head: Head) -> Certainty:
-    """Return the certainty: an object with messages or chats that have Telegram's fields."""
+    """Return SURE for an object with messages or chats that have Telegram's fields, and NONE otherwise."""
     value = head.value
     if not isinstance(value, dict):
         return Certainty.NONE
@@ -33,7 +33,7 @@ def score(head: Head) -> Certainty:
 
 
 def read_messages(file: DataFile) -> Messages:
-    """Yield the messages of an export of one chat or of all."""
+    """Yield the messages of an export of one chat or of an account."""
     return make_messages(file.values(_is_message), partial(_message, file))
 
 

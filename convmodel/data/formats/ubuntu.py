@@ -1,4 +1,4 @@
-"""The CSV files of the Ubuntu Dialogue Corpus V2: contexts with a response and, in valid and test, nine distractors.
+"""The CSV files of the Ubuntu Dialogue Corpus V2: contexts with a response and, except in train, distractors.
 
 Source: arXiv:1506.08909 and the files of its second version. The columns are Context, Ground Truth Utterance,
 Distractor_0, ...; in train Context, Utterance, Label. `__eou__` ends an utterance, `__eot__` a turn.
@@ -29,7 +29,7 @@ _MARK = re.compile(r"__eou__|__eot__")
 
 
 def score(head: Head) -> Certainty:
-    """Return the certainty: the first line is one of the two headers."""
+    """Return SURE if the first line is one of the two headers, and NONE otherwise."""
     return Certainty.NONE if find_header(head.lines, ",", _has_columns) is None else Certainty.SURE
 
 

@@ -1,7 +1,7 @@
 """WhatsApp's text export, of Android (`01/05/2024, 10:00 - Ida: Hello`) and iOS (`[01.05.24, 10:00:00] Ida: Hello`).
 
-The form of dates and times is that of the phone's region. Whether the day, the month or the year comes first is decided
-for the whole file (see `find_order`).
+Dates and times have the form of the country for which the phone is set. Whether the day, the month or the year comes
+first is decided for the whole file; see `find_order`.
 """
 
 import re
@@ -19,17 +19,20 @@ from convmodel.data.people import is_same_person, strip_marks
 
 _SENDER = re.compile(r"[~\s]*(?P<sender>[^:\n]{1,100}):(?: (?P<text>.*)|)", re.DOTALL)
 _OTHER = re.compile(r"<[^<>:]+> |\*\*\* ")
-"""Beginnings of messages and remarks that other programs write after a date."""
+"""The form in which other programs continue a line after the date."""
 
 _QUOTES = ('""', "“”", "„“", "«»", "「」", "»«")
 
 
 def score(head: Head) -> Certainty:
-    """Return the certainty: the lines begin with date and time. No program writes `.md`, but others do."""
+    """Return SURE if the first line begins with a date and time, LIKELY if only half of the lines do, NONE otherwise.
+
+    For a file that ends in .md the result is not more than LIKELY: other programs, but not WhatsApp, write such files.
+    """
     first = parse_stamp(head.lines[0])
     if first is not None and _OTHER.match(first[1]):
         return Certainty.NONE
-    if first is None:  # perhaps cut off from a longer chat
+    if first is None:  # possibly a part of a longer chat
         stamped = sum(parse_stamp(line) is not None for line in head.lines)
         return Certainty.LIKELY if 2 * stamped >= max(len(head.lines), 4) else Certainty.NONE
     return Certainty.LIKELY if head.file.suffix == ".md" else Certainty.SURE
@@ -60,7 +63,10 @@ def read_messages(file: DataFile) -> Iterator[ChatMessage | Problem]:
 
 
 def _split_sender(message: ChatMessage, me: str | None) -> ChatMessage:
-    """Return a message with its sender. A remark of the program has none, though it may hold a colon."""
+    """Return a message with the sender separated from its text.
+
+    A message of the program has no sender, although it may contain a colon.
+    """
     match = _SENDER.match(message.text)
     colons = (me or "").count(":")
     if match is not None and colons:
@@ -75,14 +81,17 @@ def _split_sender(message: ChatMessage, me: str | None) -> ChatMessage:
 
 
 def _is_sentence(sender: str) -> bool:
-    """Return whether a name begins a remark: it opens a quotation, or goes beyond the end of a sentence."""
+    """Return whether the text before a colon is part of a sentence of the program, not the name of a sender.
+
+    It is if it opens a quotation, or contains the end of a sentence.
+    """
     is_open = any(sender.count(pair[0]) != sender.count(pair[1]) for pair in _QUOTES if pair[0] != pair[1])
-    is_open = is_open or sender.count("‘") > sender.count("’")  # which is an apostrophe too
+    is_open = is_open or sender.count("‘") > sender.count("’")  # "’" is also an apostrophe
     return is_open or sender.count('"') % 2 == 1 or (len(sender.split()) > 6 and ". " in sender)
 
 
 def _classify(message: ChatMessage) -> ChatMessage:
-    """Return a whole message with its kind, without marks of the program."""
+    """Return a complete message with its kind, and without placeholders of the program; see `classify`."""
     if message.kind == "system":
         return message
     text, kind = classify(message.text)

@@ -1,1 +1,1 @@
-"""Shapes of conversations: the names under which JSON objects and rows of tables hold turns, messages and pairs."""
+"""Shapes of conversations: the keys under which JSON objects and rows of tables hold turns, messages and pairs."""

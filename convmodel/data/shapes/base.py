@@ -1,4 +1,4 @@
-"""The description of a shape, and the building of records by the roles of keys."""
+"""`Shape`, the description of objects and rows that hold a conversation, and functions that build records from them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,14 +20,15 @@ from convmodel.data.speaker_lines import read_transcript
 
 
 class Fields(NamedTuple):
-    """A JSON object or a row.
+    """A JSON object or a row of a table, from which a record is built.
 
     Args:
         number: the number of its line or row.
         roles: the key of each role ("context", "response", "turns", ...), as the file writes it.
-        values: the values by key. Building a record removes the keys that it uses; the rest becomes the meta.
-        notes: the remarks on this pass.
-        cells: whether a persona may be one text: in a text table, and where the user named its column.
+        values: the values by key. The keys that are used to build a record are removed; the rest becomes the meta.
+        notes: the notes for the report of this pass.
+        cells: whether a persona that is one text is divided into its lines: in text tables, and if the user names the
+            columns.
     """
 
     number: int
@@ -37,26 +38,26 @@ class Fields(NamedTuple):
     cells: bool = False
 
     def pop(self, role: str, default: Any = None) -> Any:
-        """Remove and return the value of a role."""
+        """Remove and return the value of a role; return `default` if there is no such key."""
         key = self.roles.get(role)
         return default if key is None else self.values.pop(key, default)
 
 
 class OpenConversation(ABC):
-    """A conversation, or several, of which lines or rows may follow.
+    """Base class of collectors, which build conversations from several lines or rows.
 
     Args:
-        notes: the remarks on this pass.
+        notes: the notes for the report of this pass.
     """
 
     def __init__(self, notes: Notes) -> None:
         self._notes = notes
         self._first: int | None = None
-        """The number of the first line or row; None before there is one."""
+        """The number of the first line or row of the conversation; None before the first one."""
         self._problem: Problem | None = None
 
     def finish(self) -> Iterator[Record | Problem]:
-        """Yield the conversations, or the first problem, and begin the next one."""
+        """Yield the collected conversations, or the first problem in them, and begin anew."""
         first = self._first
         problem = self._problem
         self._first = None
@@ -70,31 +71,37 @@ class OpenConversation(ABC):
 
     @abstractmethod
     def _conversations(self, number: int) -> Iterable[Record]:
-        """Return the conversations that begin at the line or row of a number; raise ValueError if there are none."""
+        """Return the collected conversations; raise ValueError if they are unusable.
+
+        Args:
+            number: the number of their first line or row.
+        """
 
     def _fail(self, number: int, message: str) -> None:
+        """Store a problem, which `finish` yields instead of the conversations; only the first one is kept."""
         self._problem = self._problem or Problem(number, message)
 
 
 class RowGroup(OpenConversation):
-    """The rows of a conversation, or of several, that are not yet complete."""
+    """Base class of collectors of rows."""
 
     @abstractmethod
     def add(self, fields: Fields) -> Iterator[Record | Problem]:
-        """Add a row; yield the conversations before it if it begins another one."""
+        """Add a row. If it begins a new conversation, first yield the collected ones."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """The names under which an object or a row holds a conversation.
+    """Description of objects or rows that hold a conversation, by their keys.
 
     Args:
-        name: the name in reports; "" for the package's own names, which are not reported.
-        roles: the key of each role, in lower case; all of them must be there.
-        optional: keys that are used if they are there, by role.
-        fits: a further condition on the values and the key of each role; None if the keys suffice.
-        build: a function from the fields to a record or several. It raises ValueError for an unusable object.
-        group: a function from the notes to an empty group of rows, if several objects together are a conversation.
+        name: the name in reports; "" for shapes that are not reported because their keys are the package's own.
+        roles: the key of each required role, in lower case.
+        optional: the keys of optional roles, by role.
+        fits: a function from the values and the key of each role to whether the object has this shape; None if the keys
+            suffice.
+        build: a function from the fields to one or several records. It raises ValueError for an unusable object.
+        group: a function from the notes to a new `RowGroup`, for a conversation that consists of several objects.
     """
 
     name: str
@@ -140,7 +147,7 @@ def build_record(fields: Fields) -> Record:
         if role == "messages" or isinstance(turns, dict) or _is_messages(turns):
             chat = read_turns(turns, fields.notes, named=True)
             turns = context = chat.turns
-            # A persona of the wrong type is passed on: the error is raised when the record is validated.
+            # A persona of the wrong type is kept: the validation of the record reports it.
             persona = [*persona, *chat.persona] if isinstance(persona, list) else persona
     else:
         context, response, turns, persona = _pair(fields, persona)
@@ -149,7 +156,9 @@ def build_record(fields: Fields) -> Record:
 
 
 def _decode_lists(fields: Fields) -> None:
-    """Replace lists that are given as a text, as in the cells of tables: in JSON, or turns as lines of speakers.
+    """Parse lists that are given as text, as in the cells of tables.
+
+    The text is a JSON list or, for turns, lines that begin with the names of speakers.
 
     Raises:
         ValueError: when a text begins like a list, but is not JSON.
@@ -164,7 +173,7 @@ def _decode_lists(fields: Fields) -> None:
 
 
 def _system_text(value: Any) -> str:
-    """Return the text of a system message, which may be a list or an object of parts; "" for anything else."""
+    """Return the text of a system message, which may consist of parts; "" for a value of any other type."""
     if isinstance(value, Mapping):
         value = value.get("parts")
     if isinstance(value, list):
@@ -197,18 +206,22 @@ def _pair(fields: Fields, persona: Any) -> tuple[Any, Any, list[Any], Any]:
     if history:
         context = [*history, *(context if isinstance(context, list) else [context])]
     if _is_messages(context) or _is_messages(response):
-        # A pair of lists of messages; a string stands for one message.
+        # Both are lists of messages, or one is a string, which is the text of a single message.
         messages = [*_as_messages(context, "user"), *_as_messages(response, "assistant")]
         chat = read_turns(messages, fields.notes)
         persona = [*persona, *chat.persona] if isinstance(persona, list) else persona
         return chat.turns[:-1], chat.turns[-1] if chat.turns else "", chat.turns, persona
     context = context if isinstance(context, list) else [context]
     turns = [*context, response]
-    return context, "" if response is None else response, turns, persona  # a null response is an error, not a candidate
+    # A null response is "", which is an error. None would mean that the last candidate is the response.
+    return context, "" if response is None else response, turns, persona
 
 
 def _history(fields: Fields) -> list[str]:
-    """Return the turns before the context: a list of them, or of pairs. Anything else stays in the meta."""
+    """Return the turns of the history before the context, which is a list of strings or of pairs of strings.
+
+    A history of any other type becomes part of the meta, and the result is empty.
+    """
     value = fields.values.get(fields.roles.get("history", ""))
     if not isinstance(value, list):
         return []
@@ -228,7 +241,7 @@ def _as_messages(value: Any, role: str) -> list[Any]:
 
 
 def _selections(fields: Fields, context: Any, response: Any) -> Sequence[CandidateExample]:
-    """Return the selection example of an object: a response with distractors, or turns with candidates."""
+    """Return the selection example of an object with distractors or candidates; an empty sequence without them."""
     if response is not None and "distractors" in fields.values:
         return [CandidateExample(fields.number, context, response, fields.values["distractors"], complete=False)]
     if context is not None and "candidates" in fields.values:
@@ -253,7 +266,10 @@ def _finish(
 
 
 def _pop_speakers(values: dict[str, Any], turns: Any) -> list[str] | None:
-    """Return the names beside turns that are strings, if there is one for each turn."""
+    """Remove and return the names in `speakers`, or return None if they do not belong to the turns.
+
+    They do if the turns are strings, there is one name for each, and at least two names differ.
+    """
     names = values.get("speakers")
     if not isinstance(names, list) or not isinstance(turns, list) or len(names) != len(turns):
         return None

@@ -1,8 +1,9 @@
 """Objects that hold the utterances of a conversation as a list: ParlAI, MultiWOZ, Taskmaster, SODA, Topical-Chat, ...
 
-ParlAI's conversations have pairs of `{"id", "text"}` in `dialog`, with lines `your persona: ...`; MultiWOZ 2.0 and 2.1
-texts in `log`, 2.2 and the Schema-Guided Dialogue set `turns` with `speaker` and `utterance`, which the Hub gives as an
-object of lists. SAMSum and DialogSum have one text with a line for each utterance.
+- ParlAI's conversations have pairs of `{"id", "text"}` in `dialog`, with lines `your persona: ...`.
+- MultiWOZ 2.0 and 2.1 have texts in `log`. MultiWOZ 2.2 and the Schema-Guided Dialogue set have `turns` with `speaker`
+  and `utterance`, which are an object of lists on the Hub.
+- SAMSum and DialogSum have one text with a line for each utterance.
 """
 
 from collections.abc import Iterator, Mapping
@@ -42,7 +43,7 @@ def _is_list_of_texts(values: Mapping[str, Any], roles: Mapping[str, str]) -> bo
 
 
 def build_dialog(fields: Fields) -> Record:
-    """Build a record from a list of utterances, and the speakers of a list beside it.
+    """Build a record from a list of utterances, whose speakers may be given in a separate list.
 
     Raises:
         ValueError: when an utterance has no text.
@@ -66,7 +67,7 @@ def _has_responses(values: Mapping[str, Any], roles: Mapping[str, str]) -> bool:
 
 
 def build_intent(fields: Fields) -> Iterator[Record]:
-    """Yield a record per pattern of an intent, with one of the responses in turn.
+    """Yield a record for each pattern of an intent. The responses are assigned to the patterns in turn.
 
     Raises:
         ValueError: when there are no responses.
@@ -88,4 +89,4 @@ DIALOGS = tuple(
     for key in _KEYS
 )
 DIALOGS += (Shape("data", {"turns": "data"}, {}, _is_list_of_texts, build_dialog),)  # UltraChat of 2023
-"""The shape of each key under which sets have their utterances."""
+"""One shape for each key under which data sets have the list of utterances."""

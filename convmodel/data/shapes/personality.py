@@ -1,7 +1,7 @@
 """The form of PersonaChat in transfer-learning-conv-ai (`personachat_self_original.json`).
 
 A dialogue has a `personality`, and an utterance for each of its replies, with the `history` before it and the
-`candidates`, the last of which is the reply. On the Hub each utterance is a row of its own.
+`candidates`, the last of which is the reply. In the version on the Hub, each utterance is a row.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,7 +11,7 @@ from convmodel.data.data_file import Notes
 from convmodel.data.formats.base import CandidateExample, Problem, Record, describe_type
 from convmodel.data.shapes.base import Fields, RowGroup, Shape
 
-_SILENCE = ("__ SILENCE __", "__SILENCE__")  # the reply begins the dialogue
+_SILENCE = ("__ SILENCE __", "__SILENCE__")  # stands before a reply that begins the dialogue
 
 
 def _has_histories(values: Mapping[str, Any], roles: Mapping[str, str]) -> bool:
@@ -21,7 +21,9 @@ def _has_histories(values: Mapping[str, Any], roles: Mapping[str, str]) -> bool:
 
 
 def build_personality(fields: Fields) -> Record:
-    """Build a record from the last utterance of a dialogue and its history; all its utterances have candidates.
+    """Build a record from the last utterance of a dialogue, whose history holds all turns before.
+
+    Each utterance with a history becomes a selection example.
 
     Raises:
         ValueError: when an utterance has no history or no candidates.
@@ -45,10 +47,10 @@ def _is_row(values: Mapping[str, Any], roles: Mapping[str, str]) -> bool:
 
 
 class PersonalityGroup(RowGroup):
-    """The rows of a dialogue, one for each of its replies, of which the last one has the whole history.
+    """Collector of the rows of a dialogue. There is one row for each reply; the last row has the whole history.
 
     Args:
-        notes: the remarks on this pass.
+        notes: the notes for the report of this pass.
     """
 
     def __init__(self, notes: Notes) -> None:
@@ -57,7 +59,7 @@ class PersonalityGroup(RowGroup):
         self._selections: list[CandidateExample] = []
 
     def add(self, fields: Fields) -> Iterator[Record | Problem]:
-        """Add a row; yield the dialogue before it if it begins another one."""
+        """Add a row. If it begins a new dialogue, first yield the collected one."""
         identity = fields.values.get(fields.roles.get("id", ""))
         if self._first is None or identity is None or identity != self._identity:
             yield from self.finish()

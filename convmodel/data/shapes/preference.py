@@ -1,8 +1,8 @@
 r"""Preference sets: a chosen and a rejected reply to one prompt, or two conversations that differ in their last reply.
 
-The forms: strings with `\n\nHuman: ...\n\nAssistant: ...` (hh-rlhf), lists of messages (UltraFeedback), and replies
-beside a prompt, a question, an instruction or a conversation (Orca pairs, DPO sets of LLaMA-Factory). In sets of single
-replies (KTO) a label tells whether a completion is chosen.
+The supported forms are strings with `\n\nHuman: ...\n\nAssistant: ...` (hh-rlhf), lists of messages (UltraFeedback),
+and replies beside a prompt, a question, an instruction or a conversation (Orca pairs, DPO sets of LLaMA-Factory). In
+sets of single replies (KTO), a label shows whether a completion is chosen.
 """
 
 import re
@@ -20,7 +20,7 @@ _PROMPTS = ("prompt", "question", "instruction", "input", "conversations", "mess
 
 
 def split_transcript(text: str) -> list[Said]:
-    """Return the messages of a text that begins with a mark such as `Human:`; none if it has no mark there."""
+    """Return the messages of a text that begins with a mark such as `Human:`; an empty list for any other text."""
     parts = _MARK.split(text)
     if parts[0].strip() or len(parts) < 3:
         return []
@@ -28,7 +28,7 @@ def split_transcript(text: str) -> list[Said]:
 
 
 def build_preference(fields: Fields) -> Record:
-    """Build a record from the chosen conversation; the rejected reply is its distractor.
+    """Build a record from the chosen conversation. The rejected reply becomes the distractor of a selection example.
 
     Raises:
         ValueError: when the chosen conversation cannot be used.
@@ -48,7 +48,7 @@ def build_preference(fields: Fields) -> Record:
 
 
 def build_labelled(fields: Fields) -> Record | list[Record]:
-    """Build a record from a prompt and a completion; none if a label `false` beside them rejects the completion."""
+    """Build a record from a prompt and a completion; return an empty list if the label is false (rejected)."""
     label = next((value for key, value in fields.values.items() if key.strip().lower() == "label"), None)
     if label is False or (fields.cells and isinstance(label, str) and label.strip().lower() == "false"):
         fields.notes.left_out["rejected answer"] += 1
@@ -68,7 +68,7 @@ def _selections(fields: Fields, before: list[Any], rejected: Any, chosen: ChatTu
 
 
 def _read(before: list[Any], value: Any, notes: Notes) -> ChatTurns:
-    """Return the turns of a conversation, or of a reply with the messages before it."""
+    """Return the turns of a conversation. If `value` is only a reply, the messages `before` precede it."""
     messages = _messages(value, "assistant")
     is_whole = any(ROLES.get(str(_role(message)).strip().lower()) == "user" for message in messages)
     if not all(isinstance(message, Said) for message in messages):
@@ -80,7 +80,12 @@ def _read(before: list[Any], value: Any, notes: Notes) -> ChatTurns:
 
 
 def _messages(value: Any, role: str) -> list[Any]:
-    """Return the messages of a list, of a transcript, or of one text; none for an empty value."""
+    """Return the messages of a list, of a transcript, or of a single text; an empty list for an empty value.
+
+    Args:
+        value: the list, the transcript or the text.
+        role: the role of a single text.
+    """
     if value is None or value == "":
         return []
     if isinstance(value, list):

@@ -17,11 +17,11 @@ _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class ShapeReader:
-    """Converts JSON values and rows to records.
+    """Converter of JSON values and rows to records.
 
     Args:
         options: the options of the reader.
-        notes: the remarks on this pass.
+        notes: the notes for the report of this pass.
         cells: whether the values are the cells of a text table.
         unit: the name of an item in error messages: "line", "row".
     """
@@ -48,7 +48,7 @@ class ShapeReader:
         yield from self._finish()
 
     def _read(self, item: Item) -> Iterator[Record | Problem]:
-        """Yield the records of an item, and those that it completes.
+        """Yield the records of an item. If it ends a group of rows, the records of the group are yielded first.
 
         Raises:
             ValueError: when the item is not a conversation.
@@ -89,7 +89,7 @@ class ShapeReader:
     def _shape(self, value: Mapping[str, Any]) -> tuple[Shape, dict[str, str]]:
         names = tuple(value)
         if names not in self._matches:
-            if len(self._matches) > 1000:  # of objects whose keys are data
+            if len(self._matches) > 1000:  # the keys of such objects are data, not names
                 self._matches.clear()
             self._matches[names] = match_shapes(names, self._options)
         found = find_shape(value, self._matches[names])

@@ -56,7 +56,7 @@ SHAPES: tuple[Shape, ...] = (
     TREE,
     ROOT,
 )
-"""The shapes of one conversation an object, the most specific first."""
+"""The shapes of objects that hold one conversation each, the most specific first."""
 
 _ID_NAMES = (
     *("conversationid", "convid", "dialogueid", "dialogid", "chatid", "threadid", "sessionid", "episodeid", "callid"),
@@ -77,10 +77,10 @@ _EMPATHETIC = {"conv_id", "utterance_idx", "speaker_idx"}
 
 
 def list_names(names: Iterable[str]) -> dict[str, str]:
-    """Return the names of keys or columns by their lower-case names without white space at their ends.
+    """Return the names of keys or columns by their normalised form: in lower case, without white space at the ends.
 
     Raises:
-        ValueError: when two are equal; the message names both.
+        ValueError: when two names have the same normalised form; the message names both.
     """
     found: dict[str, str] = {}
     for name in names:
@@ -96,7 +96,7 @@ def match_shapes(names: Iterable[str], options: ReadOptions) -> list[tuple[Shape
 
     Args:
         names: the names of its keys or columns.
-        options: the options of the reader; `columns` takes the place of the known names.
+        options: the options of the reader; its `columns`, if given, are used instead of the known names.
 
     Raises:
         ValueError: when `columns` names a column that does not exist.
@@ -129,7 +129,7 @@ def _given_roles(keys: Mapping[str, str], given: Mapping[str, str]) -> dict[str,
 
 
 def _match_rows(keys: Mapping[str, str]) -> list[tuple[Shape, dict[str, str]]]:
-    """Return the shape of rows that are one message or one utterance each, if the names are those of one."""
+    """Return the shape of rows that hold one message or one utterance each; an empty list if the names do not fit."""
     flat = FLAT.match(keys)
     if flat is not None:
         return [(FLAT, flat)]
@@ -140,7 +140,7 @@ def _match_rows(keys: Mapping[str, str]) -> list[tuple[Shape, dict[str, str]]]:
     vague = next((plain[name] for name in _VAGUE_ID_NAMES if name in plain), None)
     if "id" not in roles and "speaker" in roles and vague is not None:
         roles["id"] = vague
-    # Without other columns, none of them can divide the rows into conversations.
+    # Rows without an id are one conversation, but only without further columns, any of which might be an id.
     if "text" not in roles or ("id" not in roles and (len(keys) > 2 or not plain.keys() & {"speaker", "speakerid"})):
         return []
     return [(EMPATHETIC if keys.keys() >= _EMPATHETIC else UTTERANCE, roles)]
@@ -159,7 +159,7 @@ EMPATHETIC = Shape("EmpatheticDialogues", {}, group=partial(UtteranceGroup, esca
 def find_shape(
     value: Mapping[str, Any], matches: list[tuple[Shape, dict[str, str]]]
 ) -> tuple[Shape, dict[str, str]] | None:
-    """Return the first match whose shape also fits the values."""
+    """Return the first match whose shape also fits the values; None if there is none."""
     return next((match for match in matches if match[0].fits is None or match[0].fits(value, match[1])), None)
 
 
@@ -177,13 +177,13 @@ def fits_shape(value: Any, options: ReadOptions) -> bool:
 
 
 def _holds_several(value: Any, options: ReadOptions) -> bool:
-    """Return whether a list in the place of messages holds whole conversations."""
+    """Return whether a list under the key of the messages holds whole conversations instead."""
     first = value[0] if isinstance(value, list) and value else None
     return isinstance(first, list) or (isinstance(first, dict) and not is_message(first) and fits_shape(first, options))
 
 
 def is_message(value: Any) -> bool:
-    """Return whether a value is a chat message, or an utterance of a list without an id of its conversation."""
+    """Return whether a value is a chat message, or an utterance with a speaker but without an id of a conversation."""
     if not isinstance(value, dict):
         return False
     if any(isinstance(value.get(role), str) and text in value for role, text in _MESSAGE_KEYS):

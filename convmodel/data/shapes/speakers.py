@@ -1,4 +1,4 @@
-"""Turns of what several speakers say: lists of utterances in any of the forms that research sets have."""
+"""Conversion of lists of utterances to turns, in the forms of several research data sets."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ _SPEAKERS = (
     *("speaker_role", "user_id", "character", "participant", "creator"),
 )
 _NAMES = ("name", "displayName", "display_name", "username", "id")
-"""Names of a speaker who is an object."""
+"""Keys of the name of a speaker, if the speaker is given as an object."""
 
 _TEXTS = ("text", "utterance", "message", "content", "value", "body", "sentence", "transcript", "line")
 _IDENTITY = re.compile(r"(?:id|idx|index|no|nr|num|number)$", re.IGNORECASE)
@@ -25,7 +25,7 @@ class Said(NamedTuple):
     """An utterance.
 
     Args:
-        speaker: the speaker, of any type that can be compared.
+        speaker: the name or number of the speaker.
         text: the text.
     """
 
@@ -36,8 +36,8 @@ class Said(NamedTuple):
 def join_said(said: Iterable[Said], notes: Notes) -> ChatTurns:
     """Return the turns of utterances. Consecutive utterances of one speaker are one turn.
 
-    Where all speakers are known roles of messages and one is an assistant, the rules of messages hold. Without an
-    assistant, SYSTEM is the speaker who replies, as in MultiWOZ.
+    If all speakers are names of roles (`ROLES`) and one is the assistant, the rules of `convmodel.data.messages` are
+    applied. Without an assistant, SYSTEM is a speaker like any other, as in MultiWOZ, and gives no persona.
 
     Raises:
         MessageError: when a message is invalid.
@@ -52,14 +52,14 @@ def join_said(said: Iterable[Said], notes: Notes) -> ChatTurns:
 
 
 def count_tools(chat: ChatTurns, notes: Notes) -> ChatTurns:
-    """Return the turns, and count the messages of tools that were passed over in the notes."""
+    """Add the number of skipped messages of tools to the notes, and return the turns unchanged."""
     if chat.skipped:
         notes.left_out["tool message"] += chat.skipped
     return chat
 
 
 def holds_utterances(value: Any) -> bool:
-    """Return whether a value is a list of utterances that are not messages with a role."""
+    """Return whether a value is a list (or an object of lists) of utterances, which are not messages with a role."""
     if isinstance(value, Mapping):
         return isinstance(value.get(_find(value, _TEXTS)), list)
     first = value[0] if isinstance(value, list) and value else None
@@ -75,14 +75,15 @@ def is_utterance_object(value: Any) -> bool:
 
 
 def names_speaker(value: Any) -> bool:
-    """Return whether a value is an utterance with the name of its speaker, and hardly anything else."""
+    """Return whether a value is an object with a text, and with the name or number of a speaker as `speaker`."""
     return is_utterance_object(value) and isinstance(value.get("speaker"), str | int)
 
 
 def find_identity(value: Sequence[Any]) -> str | None:
-    """Return the key of a list's utterances that seems to divide them into conversations; None if there is none.
+    """Return the key of utterances that seems to identify their conversation; None if there is none.
 
-    It is called an id or a number, and has several values, each in one run of utterances, not all of one utterance.
+    Its name ends in "id", "number" or the like. It has several values. Utterances with the same value are consecutive,
+    and at least one value has several utterances.
     """
     rows = [each for each in value if isinstance(each, Mapping)]
     for key in rows[0] if rows else ():
@@ -96,10 +97,10 @@ def find_identity(value: Sequence[Any]) -> str | None:
 
 
 def read_utterances(value: Any) -> list[Said]:
-    """Return the utterances of a list of strings or objects, of pairs of them, or of an object of lists.
+    """Return the utterances of a list of strings or objects, of a list of pairs of these, or of an object of lists.
 
-    Pairs of a number and a text are an utterance with its speaker, as in BlendedSkillTalk; an object with roles as keys
-    is an utterance for each.
+    A pair of a number and a text is an utterance with its speaker, as in BlendedSkillTalk. An object whose keys are
+    roles is one utterance per key.
 
     Raises:
         ValueError: when an utterance has no text; the message gives its number.
@@ -117,7 +118,7 @@ def _split(item: Any) -> list[Any]:
 
 
 def has_roles_as_keys(value: Any) -> bool:
-    """Return whether a value is an object of texts by the roles of their speakers: `{"user": "Hi", "bot": "Hello"}`."""
+    """Return whether a value is an object whose keys are roles: `{"user": "Hi", "bot": "Hello"}`."""
     if not isinstance(value, Mapping) or not value:
         return False
     return all(key.strip().lower() in ROLES and isinstance(text, str) for key, text in value.items())
@@ -148,7 +149,7 @@ def _read(value: Any, number: int) -> Said:
 
 
 def _rows(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the utterances of an object that holds a list of texts and perhaps one of speakers."""
+    """Return the utterances of an object with a list of texts and, optionally, a list of speakers."""
     key = _find(columns, _TEXTS)
     texts = columns.get(key)
     speaker = _find(columns, _SPEAKERS)
@@ -161,6 +162,6 @@ def _rows(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _find(value: Mapping[str, Any], names: Iterable[str]) -> str:
-    """Return the first of the names that an object has with a value; the first name if it has none."""
+    """Return the first of the names that has a value in an object; the first name if none has."""
     first, *others = names
     return next((name for name in (first, *others) if value.get(name) is not None), first)

@@ -1,8 +1,8 @@
-"""Trees of messages, as OpenAssistant publishes them: whole trees, and flat messages with the id of their parent.
+"""Trees of messages, as OpenAssistant publishes them: nested messages, or flat messages with the id of their parent.
 
-Of a tree with ranks the best-ranked branch is read: from the root on, the reply with the lowest rank, and the first one
-where none has a rank. Of a tree without ranks every branch from the root to a leaf is a conversation. Deleted messages,
-the replies to them, and messages that nobody answered are left out.
+In a tree with ranks, only the best branch is read: from the root on, always the reply with the lowest rank, or the
+first reply if none has a rank. In a tree without ranks, every branch from the root to a leaf is a conversation. Deleted
+messages, the replies to them, and messages that nobody answered are left out.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +14,7 @@ from convmodel.data.formats.base import Problem, Record, describe_type
 from convmodel.data.shapes.base import Fields, RowGroup, Shape, read_turns
 
 _MAX_MESSAGES = 100_000
-"""The limit of messages of one tree: more must not fill the memory."""
+"""Maximum number of messages of a tree, so that the memory is bounded."""
 
 
 class _Node(NamedTuple):
@@ -22,7 +22,7 @@ class _Node(NamedTuple):
 
     Args:
         message: the message with its role and text.
-        rank: its place among the replies to its parent, the best one first; None if it has none.
+        rank: its rank among the replies to its parent, the lowest one being the best; None if it has none.
         replies: the replies to it.
     """
 
@@ -41,7 +41,7 @@ def _has_replies(values: Mapping[str, Any], roles: Mapping[str, str]) -> bool:
 
 
 def build_tree(fields: Fields) -> Iterator[Record]:
-    """Yield a record per branch that is read of a tree.
+    """Yield a record for each branch of a tree that is read; see the module.
 
     Raises:
         ValueError: when a message of the branch cannot be used.
@@ -52,12 +52,12 @@ def build_tree(fields: Fields) -> Iterator[Record]:
 
 
 def build_root(fields: Fields) -> Iterator[Record]:
-    """Yield a record per branch of a tree that is given as its first message."""
+    """Yield a record for each branch of a tree that is read. The object is the first message of the tree itself."""
     yield from _records(fields.number, _link(fields.values), {}, fields.notes)
 
 
 def _link(root: Any) -> _Node:
-    """Return the nodes of nested messages, without recursion."""
+    """Convert nested messages to nodes, and return the root. There is no recursion, so that any depth is possible."""
     node = _node(root)
     open_nodes = [(node, root)]
     while open_nodes:
@@ -88,7 +88,7 @@ def _rank(value: Any) -> float | None:
 def _records(number: int, root: _Node, meta: Mapping[str, Any], notes: Notes) -> Iterator[Record]:
     is_ranked = any(node.rank is not None for node in _walk(root))
     for branch in [_best_branch(root, notes)] if is_ranked else _branches(root):
-        kept = takewhile(lambda node: node.message["content"] != "", branch)  # up to a deleted message
+        kept = takewhile(lambda node: node.message["content"] != "", branch)  # up to the first deleted message
         chat = read_turns([node.message for node in kept], notes)
         if len(chat.turns) > 1:
             yield Record(number, chat.turns, chat.persona, dict(meta) or None)
@@ -131,7 +131,7 @@ def _branches(root: _Node) -> Iterator[list[_Node]]:
 
 
 class TreeGroup(RowGroup):
-    """The flat messages of a tree that is not yet complete. Messages of one tree follow one another."""
+    """Collector of the flat messages of a tree, which must be consecutive."""
 
     _rows: dict[Any, dict[str, Any]]
 
@@ -144,7 +144,7 @@ class TreeGroup(RowGroup):
             self._tree = row.get("tree")
         identity = row["id"]
         if not isinstance(identity, str | int) or identity in self._rows:
-            self._fail(fields.number, "the message has no id, or that of another one; repair the file")
+            self._fail(fields.number, "the message has no id, or the id of another message; repair the file")
         elif len(self._rows) >= _MAX_MESSAGES:
             self._fail(fields.number, f"the tree has more than {_MAX_MESSAGES:,} messages; split it")
         else:
@@ -165,7 +165,7 @@ def _is_root(row: Mapping[str, Any]) -> bool:
 
 
 def _connect(rows: Mapping[Any, Mapping[str, Any]]) -> _Node:
-    """Return the root of flat messages.
+    """Connect flat messages to a tree, and return its root.
 
     Raises:
         ValueError: when there are several roots or none, or when a message's parent is not among the messages.

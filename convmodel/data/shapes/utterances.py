@@ -1,4 +1,4 @@
-"""Rows that are one utterance of a conversation each."""
+"""Tables with one utterance of a conversation per row."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,10 +11,10 @@ from convmodel.data.shapes.base import Fields, RowGroup
 from convmodel.data.shapes.speakers import Said, join_said
 
 _MAX_UTTERANCES = 100_000
-"""The limit of utterances of one conversation: more are hardly one, and must not fill the memory."""
+"""Maximum number of utterances of a conversation, so that the memory is bounded; more are unlikely to be one."""
 
 _MAX_IDENTITIES = 1_000_000
-"""The limit of conversations whose ids are kept, to tell those that go on after others."""
+"""Maximum number of ids that are kept to recognise conversations whose rows are not consecutive."""
 
 
 _ORDER_NAMES = (
@@ -28,11 +28,11 @@ _OWN_NAMES = ("id", "utteranceid", "messageid", "uttid")
 
 
 class UtteranceGroup(RowGroup):
-    """The utterances of a conversation that is not yet complete.
+    """Collector of the rows of a conversation, each of which is an utterance.
 
     Args:
-        notes: the remarks on this pass.
-        escapes: texts by the marks that stand for them.
+        notes: the notes for the report of this pass.
+        escapes: the replacements of marks in the texts: `{"_comma_": ","}`.
     """
 
     def __init__(self, notes: Notes, escapes: Mapping[str, str] | None = None) -> None:
@@ -69,11 +69,11 @@ class UtteranceGroup(RowGroup):
             self._places.append(_find_place(fields.values))
 
     def _note_identity(self, fields: Fields) -> None:
-        """Tell when a conversation begins that has the id of an earlier one."""
+        """Add a note to the report if the conversation that begins has the id of an earlier one."""
         key = hash(repr(self._identity))
         if key in self._identities:
             column = shorten(str(fields.roles.get("id")))
-            self._notes.add(f"conversations that go on after others were torn apart: sort the rows by {column!r}")
+            self._notes.add(f"conversations whose rows are not consecutive were split: sort the rows by {column!r}")
         elif len(self._identities) < _MAX_IDENTITIES:
             self._identities.add(key)
 
@@ -92,10 +92,10 @@ class UtteranceGroup(RowGroup):
 
 
 class _Place(NamedTuple):
-    """The place of an utterance in its conversation, as far as its row tells.
+    """The place of an utterance in its conversation, from the columns of its row; None for a missing value.
 
     Args:
-        number: its number.
+        number: its number in the order of the conversation.
         own: its id.
         parent: the id of the utterance that it answers.
     """
@@ -107,7 +107,11 @@ class _Place(NamedTuple):
 
 @lru_cache(maxsize=256)
 def _find_keys(names: tuple[str, ...]) -> tuple[str | None, ...]:
-    """Return the keys of the number, the id and the parent of an utterance."""
+    """Return the keys of the number, the id and the parent of an utterance; None for a key that is missing.
+
+    Args:
+        names: the names of the columns.
+    """
     plain = {re.sub(r"[\W\d_]+", "", name.lower()): name for name in names}
     known = (_ORDER_NAMES, _OWN_NAMES, _PARENT_NAMES)
     return tuple(next((plain[name] for name in wanted if name in plain), None) for wanted in known)
@@ -122,7 +126,11 @@ def _find_place(values: Mapping[str, Any]) -> _Place:
 
 
 def _sort(places: Sequence[_Place]) -> list[int]:
-    """Return the positions of utterances in the order of their numbers, or else after those that they answer."""
+    """Return the positions of the utterances in the order of the conversation.
+
+    If all utterances have different numbers, they are sorted by number. Otherwise their order is kept, unless an
+    utterance precedes the one that it answers: then they are sorted by their depth in the tree of answers.
+    """
     numbers = [place.number for place in places if place.number is not None]
     if len(numbers) == len(places) == len({*numbers}):
         return sorted(range(len(places)), key=numbers.__getitem__)

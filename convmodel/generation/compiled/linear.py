@@ -11,7 +11,7 @@ from convmodel.generation.compiled.step import RoundedRows, compute_product, rou
 from convmodel.generation.compiled.tiles import TileMemory
 
 SINGLE = 200_000
-"""Largest number of weights times rows that one thread computes alone."""
+"""Maximum of weights times rows for which a product is computed by a single thread."""
 
 
 class Product:

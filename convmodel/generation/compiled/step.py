@@ -1,4 +1,4 @@
-"""One step of a decoder: several threads compute all layers for all new tokens in one call, and wait for each other.
+"""One step of a decoder: in one call, several synchronised threads compute all layers for all new tokens.
 
 The order of summation in a row depends on that row only. Its logits are therefore the same, bit for bit, whether the
 row is computed alone or with others, and however its context was divided into steps.
@@ -46,13 +46,14 @@ LAYER = np.dtype(
 )
 
 STORE, ADD, GELU, GATED_SILU = range(4)
-"""Uses of a product: store it, add it, store its GELU, or store the SiLU of one half times the other half."""
+"""Modes of writing a product: store it, add it to the target, store its GELU, or store the SiLU of one half of the
+outputs times the other half."""
 
 SPINS = 2_000
-"""Number of times that a waiting thread reads the counter before it starts to yield the processor."""
+"""Number of times that a thread reads the counter in a busy loop at a barrier before it yields the processor."""
 
 MOST = 6 if binding.get_host_cpu_features().get("avx512f") else 2
-"""Largest number of rows whose sums fit in the vector registers."""
+"""Maximum number of rows that are multiplied with a tile together, such that the sums fit in the vector registers."""
 
 
 class Model(NamedTuple):
@@ -153,7 +154,7 @@ def _multiply_float(rows: int, x: int, weights: int, size: int, sums: int) -> No
 
 @jit
 def _meet(threads: int, counter: int, arrivals: int) -> int:
-    """Wait until all threads have arrived, and return the new number of arrivals.
+    """Wait at a barrier until all threads have arrived, and return the new number of arrivals.
 
     `counter` is the address of the shared number, and `arrivals` was its value before any thread arrived here.
     """

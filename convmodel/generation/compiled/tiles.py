@@ -36,9 +36,9 @@ class TileMemory:
     def product(self, *layers: Linear, alternating: bool = False) -> Addresses:
         """Copy the weights, scales and biases of layers with the same input, and return their addresses.
 
-        The weights are stored in tiles of TILE outputs each, (tiles, in, TILE). The tiles of each layer follow those of
-        the layer before it; with `alternating`, the layers take turns tile by tile. Tiles in int8 hold pairs of inputs,
-        (tiles, in / 2, TILE, 2).
+        The weights are stored in tiles of TILE outputs each, (tiles, in, TILE). All tiles of a layer precede
+        those of the next layer; with `alternating`, one tile of each layer follows in turn. Tiles in int8 hold pairs of
+        inputs, (tiles, in / 2, TILE, 2).
         """
         return tuple(self._tiles([layer[part] for layer in layers], alternating=alternating) for part in range(3))
 

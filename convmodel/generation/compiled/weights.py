@@ -1,4 +1,4 @@
-"""Read the weights of GPT-2 and Llama models into the form that a compiled step uses."""
+"""Convert the weights of GPT-2 and Llama models to the form that a compiled step reads."""
 
 from collections.abc import Iterable
 from typing import Any, cast

@@ -1,1 +1,1 @@
-"""A context and candidates in, scores out: models that choose a reply."""
+"""Response selection models: they score candidates as the reply to a context."""

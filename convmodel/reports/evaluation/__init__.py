@@ -1,4 +1,4 @@
-"""Evaluation of models: metrics with confidence intervals, example by example, as a page, compared with each other."""
+"""Evaluation of models: metrics with confidence intervals, results of each example, HTML page and comparison."""
 
 try:
     from convmodel.reports.evaluation.comparison import Comparison, Difference

@@ -1,4 +1,4 @@
-"""Candidate pools for response selection: given by the file, or drawn from its other conversations."""
+"""Candidate pools for response selection: those of the file, or drawn from other conversations of the file."""
 
 import random
 from collections import Counter
@@ -22,12 +22,18 @@ from convmodel.reports.evaluation.examples import (
 )
 
 DEFAULT_POOL = 20
-"""Candidates of a reply where neither the file nor the options give a number, as in Persona-Chat."""
+"""Default number of candidates of a reply, as in Persona-Chat, if the file has no candidates."""
 
 
 @dataclass(frozen=True)
 class CandidatePool:
-    """A gold reply and its distractors, with the index of the conversation and the line in the file, both from 1."""
+    """A gold reply and its distractors.
+
+    Args:
+        conversation: index of the conversation in the file, from 1.
+        line: line of the example in the file, from 1.
+        example: context, gold reply and distractors.
+    """
 
     conversation: int
     line: int
@@ -36,13 +42,14 @@ class CandidatePool:
 
 @dataclass(frozen=True)
 class Pools:
-    """The candidate pools of an evaluation, in ascending order of conversations.
+    """Candidate pools of an evaluation.
 
     Args:
-        location: formats the line of an example as its location for messages.
-        data: facts about the file.
-        candidates: the origin of the candidates.
-        notes: caveats that a reader of the numbers should know.
+        examples: the pools, in ascending order of conversations.
+        location: function that formats a line number as a location in messages.
+        data: facts about the file, for the report.
+        candidates: origin of the candidates, for the report.
+        notes: caveats for the reader of the report.
     """
 
     examples: Sequence[CandidatePool]
@@ -53,11 +60,11 @@ class Pools:
 
 
 def read_pools(data: Source, options: EvaluationOptions, read_options: ReadOptions | None = None) -> Pools:
-    """Read replies with the candidates of the file; draw candidates from other conversations where the file has none.
+    """Read the replies of a file with their candidates. If the file has none, draw them from its other conversations.
 
     Raises:
-        FileNotFoundError, ValueError: when the file cannot be read, when no reply has a distractor, and for options
-            that have no effect on a file with candidates.
+        FileNotFoundError, ValueError: if the file cannot be read, if no reply has a distractor, or for an option that
+            has no effect on a file with candidates.
     """
     reader = SelectionReader(data, read_options)
     return _given_pools(reader, options) if reader.has_candidates() else _drawn_pools(data, options, read_options)
@@ -67,13 +74,13 @@ def _given_pools(reader: SelectionReader, options: EvaluationOptions) -> Pools:
     for name, default in (("turns", "last"), ("pool", None)):
         if (value := getattr(options, name)) != default:
             raise ValueError(
-                f"{reader.source}: {name}={value} means nothing here, as the file says which replies stand among which "
-                "candidates; leave it out"
+                f"{reader.source}: {name}={value} has no effect, because the file has its own candidates for each "
+                "reply; leave it out"
             )
     examples = []
     conversations: dict[tuple[tuple[str, ...], str], int] = {}
     for line, example in reader.with_line_numbers():
-        # Examples of one conversation have the same persona and first turn, wherever in the file they are.
+        # Examples with the same persona and first turn belong to one conversation, also if they are apart in the file.
         conversation = conversations.setdefault((example.persona, example.context[0]), len(conversations) + 1)
         examples.append(CandidatePool(conversation, line, example))
     pools = [pool for pool in examples if len(pool.example.candidates) > 1]
@@ -124,21 +131,22 @@ def _drawn_pools(data: Source, options: EvaluationOptions, read_options: ReadOpt
 def _drawing_notes(pools: Sequence[CandidatePool], size: int, seed: int) -> list[str]:
     sizes = Counter(len(pool.example.candidates) for pool in pools)
     notes = [
-        f"The file gives no candidates: each reply stands among {size - 1:,} replies of other conversations, drawn "
+        f"The file gives no candidates: each reply is ranked among {size - 1:,} replies of other conversations, drawn "
         f"with the seed {seed}. Numbers compare only with those of the same file, pool and seed."
     ]
     if smaller := len(pools) - sizes[size]:
         notes.append(
-            f"For {smaller:,} of {len(pools):,} replies there were not that many different ones; they stand among "
+            f"For {smaller:,} of {len(pools):,} replies there were not that many different ones; they are ranked among "
             f"{min(sizes):,} candidates or more."
         )
     return notes
 
 
 class _DistractorSampler:
-    """Draw distractors from the replies of other conversations, for pools of so many candidates, the gold one included.
+    """Draws distractors from the replies of other conversations, for pools of `pool` candidates.
 
-    Frequent replies are drawn more often, but each pool contains a text only once.
+    The size of a pool includes the gold reply. Frequent replies are drawn more often, but a pool contains each text
+    only once.
     """
 
     def __init__(self, conversations: Sequence[Conversation], options: EvaluationOptions, pool: int) -> None:
@@ -148,10 +156,10 @@ class _DistractorSampler:
         self._keys: dict[str, str] = {}
 
     def sample(self, example: ReplyExample) -> list[str]:
-        """Return distractors that differ from the gold reply and from each other; the same for the same seed."""
+        """Return distractors that differ from the gold reply and each other. The draw depends on the seed alone."""
         source = random.Random(derive_seed(self._seed, example.conversation, example.turn))
         indices = range(len(self._replies))
-        # A few more than needed nearly always suffice; only otherwise are all replies shuffled.
+        # About twice as many as needed nearly always suffice. If they do not, all replies are shuffled.
         some = source.sample(indices, min(len(indices), 2 * self._wanted + 10))
         distractors = self._distinct(example, some)
         if len(distractors) == self._wanted:
@@ -171,7 +179,7 @@ class _DistractorSampler:
         return distractors
 
     def _key(self, text: str) -> str:
-        """Return a text without case, punctuation and white space, for comparison."""
+        """Return the words of a text in lower case and without punctuation, for comparison."""
         if text not in self._keys:
             self._keys[text] = " ".join(words(text)) or text.strip()
         return self._keys[text]

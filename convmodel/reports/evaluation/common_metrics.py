@@ -1,4 +1,4 @@
-"""Metrics that several evaluation tasks have in common."""
+"""Metrics that several evaluation tasks use."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -14,8 +14,9 @@ def likelihood_family(columns: Iterable[Sequence[float]], *, size: str) -> list[
     """Return perplexity per token and per word, and bits per character or byte.
 
     Args:
-        columns: four of (U,) for U units: minus the log-likelihood of each, its tokens, its words, and its size.
-        size: the unit of sizes: "character" or "byte".
+        columns: four columns (U,) for U units: negative log-likelihood in nats, numbers of tokens, numbers of words,
+            and sizes.
+        size: unit of the sizes: "character" or "byte".
     """
     nats, tokens, words, sizes = (np.asarray(column, dtype=np.float64) for column in columns)
     rows = (
@@ -38,10 +39,11 @@ def variety_family(
     """Return distinct-n, entropies, and the share of repeated texts.
 
     Args:
-        texts: the model's texts of each unit.
-        gold: the gold texts of each unit.
+        texts: texts of the model, by unit.
+        gold: gold texts, by unit.
         noun: plural noun for the texts, such as "replies".
-        shared: (U,) numbers that must be equal for two models to be comparable; None when they always are.
+        shared: (U,) numbers that are equal for two models if and only if the models are comparable; None if they always
+            are.
     """
     estimates: dict[str, tuple[Callable[[diversity.Units], diversity.Estimate], str]] = {
         "distinct_1": (partial(diversity.distinct, n=1), f"different words of all {noun} / all their words"),
@@ -65,9 +67,13 @@ def jackknife_metric(
     meaning: str,
     shared: Sequence[float] | None,
 ) -> Metric:
-    """Return a metric that is not a sum over units, from (U,) the influence of each unit on the number, and on gold's.
+    """Return a metric that is not a sum over units, such as the number of distinct words, from its jackknife.
 
-    See `convmodel.metrics.jackknife`, `Metric` and `variety_family`.
+    Args:
+        name, family, meaning: see `Metric`.
+        influences: (U,) pseudo-values of the units for the model's texts; see `convmodel.metrics.jackknife`.
+        gold: (U,) pseudo-values of the units for the gold texts.
+        shared: see `variety_family`.
     """
     columns = [np.ones(len(influences)), *([] if shared is None else [np.asarray(shared, dtype=np.float64)])]
     rows = np.stack([influences, *columns], axis=1)

@@ -19,14 +19,20 @@ NOT_COMPARABLE = "not comparable"
 
 @dataclass(frozen=True)
 class Difference:
-    """A metric of two models; numbers that are not finite are None.
+    """Difference of a metric between two models. Numbers that are not finite are None.
 
     Args:
-        better: the direction in which the metric improves: "higher", "lower", or "nearer" to the gold replies.
-        difference: `value` of this model less that of the `other`, in a confidence interval from `low` to `high`.
-        p: probability of a difference at least as clear if there were none, adjusted for all metrics of the table.
-        verdict: "better" or "worse" (this model than the other); "higher" or "lower" for a significant difference
-            that may or may not be nearer to the gold replies; "no difference found", or "not comparable".
+        name: name of the metric.
+        better: direction in which the metric improves: "higher", "lower", or "nearer" to the gold replies.
+        value: value of this model.
+        other: value of the other model.
+        difference: `value` minus `other`.
+        low: lower bound of the confidence interval of the difference.
+        high: upper bound of the confidence interval of the difference.
+        p: p-value of the difference, adjusted for the number of metrics.
+        verdict: "better" or "worse", if this model is significantly better or worse than the other. "higher" or "lower"
+            for a significant difference, if neither model is significantly nearer to the gold replies. Otherwise "no
+            difference found" or "not comparable".
     """
 
     name: str
@@ -42,11 +48,14 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two models on the same examples.
+    """Comparison of this model with another one on the same examples.
 
     Args:
-        other: facts about the other model, as in its report, and the path of that `report`.
-        confidence: level of the intervals; a verdict is given where p is below 1 less this.
+        other: facts about the other model, as in its report, and the path `report` of the report.
+        confidence: level of the intervals. A difference is significant if its p is below 1 - `confidence`.
+        resamples: number of resamples of the bootstrap.
+        seed: seed of the bootstrap.
+        differences: differences of all metrics.
     """
 
     other: dict[str, Any]
@@ -59,13 +68,20 @@ class Comparison:
 def compare(
     task: EvaluationTask, this: Lines, other: Lines, *, other_model: dict[str, Any], options: EvaluationOptions
 ) -> Comparison:
-    """Compare two models by paired bootstrap: both are evaluated on the same resamples of conversations.
+    """Compare two models by paired bootstrap: both are evaluated on the same resamples of units.
 
     The metrics of both models are computed again from their lines, with the same options. If the number of resamples is
     too small to call even a difference in every resample significant, it is raised.
 
+    Args:
+        task: the task of both models.
+        this: lines of this model's report.
+        other: lines of the other model's report.
+        other_model: facts about the other model; see `Comparison.other`.
+        options: options of the evaluation.
+
     Raises:
-        ValueError: when the examples differ.
+        ValueError: if the models were evaluated on different examples.
     """
     task.check_comparable(this, other)
     these_groups = task.compute_metrics(this, options).groups
@@ -83,10 +99,13 @@ def compare(
 
 
 class _MetricPair(NamedTuple):
-    """A metric of this model and of the other.
+    """A metric of this model and of the other, with R resamples.
 
-    `differences` (R,) are this less other, resample by resample; nan where the numbers are not comparable. `farther`
-    (R,) is how much farther from the gold replies this is; None for metrics without gold numbers.
+    Args:
+        this: metric of this model.
+        other: metric of the other model.
+        differences: (R,) differences of this model minus the other; nan if the models are not comparable.
+        farther: (R,) distances of this model from the gold value minus those of the other; None without gold values.
     """
 
     this: Metric
@@ -104,7 +123,7 @@ def _resample_pairs(these: Sequence[Metric], others: Sequence[Metric], options: 
     pairs = []
     for this, other, a, b in zip(these, others, these_values, other_values, strict=True):
         comparable = this.shared is None or np.array_equal(this.rows[:, this.shared], other.rows[:, this.shared])
-        with np.errstate(invalid="ignore"):  # infinity less infinity is nan
+        with np.errstate(invalid="ignore"):  # infinity minus infinity is nan
             differences = a - b if comparable else np.full_like(a, math.nan)
             gold = next(gold_values) if this.gold is not None else None
             farther = None if gold is None else np.abs(a - gold) - np.abs(b - gold)

@@ -1,4 +1,4 @@
-"""Evaluation of models that write documents: likelihood of whole documents, and continuations of their beginnings."""
+"""Evaluation of models that generate documents: likelihood of documents, and continuations of their beginnings."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ CONTINUATIONS = "continuations.jsonl"
 DOCUMENTS = "documents.jsonl"
 
 MAX_NEW_TOKENS = 100
-"""Default maximum of tokens in a continuation. Source: arXiv:1908.04319, section 6."""
+"""Default maximum number of tokens of a continuation. Source: arXiv:1908.04319, section 6."""
 
 GREEDY: dict[str, Any] = {
     "do_sample": False,
@@ -37,15 +37,22 @@ GREEDY: dict[str, Any] = {
     penalties.FREQUENCY: 0,
     penalties.PRESENCE: 0,
 }
-"""Default decoding: the likeliest token at each step. Sampling and penalties would hide the model's repetition."""
+"""Default decoding options: greedy, because sampling and penalties would hide the model's repetition."""
 
 SAMPLING = ("temperature", "top_k", "top_p", "typical_p", "min_p")
-"""Options that have an effect only on sampling."""
+"""Decoding options that have an effect only with sampling."""
 
 
 @dataclass(frozen=True)
 class Beginning:
-    """The first words of a document, whose `document` is its index in the file, from 1, and the text after them."""
+    """Beginning of a document, which the model continues.
+
+    Args:
+        document: index of the document in the file, from 1.
+        meta: meta of the document, or None.
+        prompt: first words of the document.
+        rest: text after the prompt.
+    """
 
     document: int
     meta: Any
@@ -54,7 +61,7 @@ class Beginning:
 
 
 class DocumentGeneration(EvaluationTask):
-    """The evaluation of a model that writes documents: perplexity, and repetition in greedy continuations."""
+    """Evaluation of a model that generates documents: perplexity, and repetition in greedy continuations."""
 
     name = "documents"
     marker_file = DOCUMENT_FILE
@@ -72,7 +79,7 @@ class DocumentGeneration(EvaluationTask):
     accepts_plain_model = True
 
     def run(self, request: RunRequest) -> RunResult:
-        """Load the model in float32, read every document and continue the beginnings of some."""
+        """Load the model in float32, measure the likelihood of all documents, and continue the beginnings of some."""
         options = request.options
         reader = DocumentReader(request.data, request.read_options)
         all_documents = list(reader)
@@ -107,14 +114,14 @@ class DocumentGeneration(EvaluationTask):
         return compute_metrics(lines[CONTINUATIONS], lines[DOCUMENTS])
 
     def inputs(self, lines: Lines) -> Mapping[str, Sequence[Any]]:
-        """Return the sizes of the documents, and the beginnings that were continued."""
+        """Return words and bytes of the documents, and the beginnings that were continued."""
         return {
             "documents": [(document.words, document.bytes) for document in lines[DOCUMENTS]],
             "beginnings of documents": [(result.document, result.prompt) for result in lines[CONTINUATIONS]],
         }
 
     def histograms(self, lines: Lines) -> list[Histogram]:
-        """Return lengths, repetition, and the likelihood of documents."""
+        """Return histograms of lengths, repetition, and the likelihood of documents."""
         continued: Sequence[ContinuationResult] = lines[CONTINUATIONS]
         texts = [result.text for result in continued]
         repetition = {
@@ -129,7 +136,7 @@ class DocumentGeneration(EvaluationTask):
         ]
 
     def ranked_cards(self, lines: Lines) -> list[Card]:
-        """Order by seq-rep-4, then by the likelihood of the document."""
+        """Return cards in ascending order of seq-rep-4, then of the negative log-likelihood of the document."""
         read = lines[DOCUMENTS]
         pairs = [(result, read[result.document - 1]) for result in lines[CONTINUATIONS]]
         return [_card(*pair) for pair in sorted(pairs, key=_sort_key)]
@@ -139,7 +146,7 @@ def _notes(model: str, documents: Sequence[Document], *, continued: int, prompt_
     notes = []
     if continued < len(documents):
         notes.append(
-            f"Not continued, for nothing follows their first {format_count(prompt_words, 'word')} "
+            f"Not continued, because nothing follows their first {format_count(prompt_words, 'word')} "
             f"(--prompt_words): {len(documents) - continued:,} of {format_count(len(documents), 'document')}."
         )
     if any(document.meta is not None for document in documents) and not has_file(model, DOCUMENT_FILE):
@@ -151,7 +158,10 @@ def _notes(model: str, documents: Sequence[Document], *, continued: int, prompt_
 
 
 def _beginnings(documents: Sequence[Document], prompt_words: int) -> list[Beginning]:
-    """Return the beginnings of all documents with words after the prompt; raise ValueError when there are none."""
+    """Return the beginnings of all documents that have words after the prompt.
+
+    Raises ValueError if no document is long enough.
+    """
     beginnings = []
     for index, document in enumerate(documents, 1):
         end = end_of_words(document.body, prompt_words)
@@ -161,14 +171,14 @@ def _beginnings(documents: Sequence[Document], prompt_words: int) -> list[Beginn
         longest = max(len(words(document.body)) for document in documents)
         remedy = f"use --prompt_words below {longest}" if longest > 1 else "use longer documents"
         raise ValueError(
-            f"no document is longer than {format_count(prompt_words, 'word')}, which the model is to go on with; the "
-            f"longest has {longest:,}: {remedy}"
+            f"no document is longer than {format_count(prompt_words, 'word')}, the length of the prompt; the longest "
+            f"has {longest:,}: {remedy}"
         )
     return beginnings
 
 
 def _decoding_options(model: DocumentModel, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge the given options with greedy decoding; with the model's own options where tokens are sampled."""
+    """Return the decoding options: `given` overrides those of greedy decoding, or with sampling the model's."""
     default = model.generation_config.max_new_tokens
     length = {} if given.get("max_length") else {"max_new_tokens": min(MAX_NEW_TOKENS, default or MAX_NEW_TOKENS)}
     if given.get("do_sample", any(given.get(name) is not None for name in SAMPLING)):
@@ -224,7 +234,7 @@ def _result(
 
 
 def _decode(model: DocumentModel, prompt: Sequence[int], ids: Sequence[int]) -> str:
-    """Return the text of tokens after a prompt, decoded like the model's own."""
+    """Return the text of token ids after a prompt, decoded in the same way as generated tokens."""
     stream = StreamingDetokenizer(model.hf_tokenizer, prefix_ids=prompt[-PREFIX_TAIL:])
     for token in ids:
         stream.feed(token)

@@ -1,4 +1,4 @@
-"""Metrics of models that write documents."""
+"""Metrics of models that generate documents."""
 
 import zlib
 from collections import Counter
@@ -18,22 +18,25 @@ from convmodel.reports.evaluation.likelihood import LOOKBACK, NextTokenStats
 from convmodel.reports.evaluation.task import MetricResults
 
 NGRAMS = (2, 3, 4)
-"""The n of seq-rep-n."""
+"""Values of n for which seq-rep-n is computed."""
 
 
 @dataclass(frozen=True)
 class ContinuationResult:
-    """A model's continuation of the beginning of a document, and the document's own.
+    """A model's continuation of the beginning of a document, and the gold continuation.
 
     Args:
         document: index of the document in the file, from 1.
-        meta: the meta as the model reads it; empty where there is none, or it was left out.
-        gold: the document's own continuation, cut to as many tokens as the model could write.
-        seed: seed of this continuation alone.
-        finish: reason for the end: "end", "stop" or "length".
-        gold_ends: whether the document ends where the gold text does.
+        meta: meta in the form in which the model reads it; empty if the document has none or metas are left out.
+        prompt: beginning of the document.
+        gold: text of the document after the prompt, cut to the maximum number of tokens of a continuation.
+        text: continuation by the model.
+        seed: seed of this continuation.
+        finish: reason for which generation ended: "end", "stop" or "length".
+        gold_ends: whether the gold continuation was not cut, so that the document ends with it.
         tokens_dropped: number of oldest prompt tokens that did not fit the model's window.
-        ids: the tokens of the model's continuation; `gold_ids` are those of the gold text.
+        gold_ids: token ids of the gold continuation.
+        ids: token ids of the model's continuation.
     """
 
     document: int
@@ -50,9 +53,14 @@ class ContinuationResult:
 
 
 def compute_metrics(continued: Sequence[ContinuationResult], read: Sequence[NextTokenStats]) -> MetricResults:
-    """Compute all metrics from one or more continuations, at most one per document, the units of the bootstrap."""
-    # Metrics of continuations count tokens, and `max_new_tokens` limits them: models whose tokenizers split the gold
-    # texts differently are not comparable.
+    """Compute all metrics. The units of the bootstrap are documents.
+
+    Args:
+        continued: one or more continuations, at most one per document.
+        read: predictions over each document.
+    """
+    # Metrics of continuations count tokens, whose number `max_new_tokens` limits. Models whose tokenizers split the
+    # gold texts differently are therefore not comparable.
     shared = [zlib.crc32(repr(result.gold_ids).encode()) for result in continued]
     texts = [[result.text] for result in continued]
     gold = [[result.gold] for result in continued]
@@ -72,7 +80,7 @@ def compute_metrics(continued: Sequence[ContinuationResult], read: Sequence[Next
 
 
 def _next_token(read: Sequence[NextTokenStats]) -> list[Metric]:
-    """Return metrics of the likeliest next token after each gold prefix. Source: arXiv:1908.04319, section 6."""
+    """Return metrics of the most probable token after each gold prefix. Source: arXiv:1908.04319, section 6."""
 
     def rows(count: str) -> np.ndarray:
         counts = [(getattr(document, count), document.tokens) for document in read]
@@ -98,7 +106,7 @@ def _next_token(read: Sequence[NextTokenStats]) -> list[Metric]:
 
 
 def _repetition(continued: Sequence[ContinuationResult], shared: Sequence[int]) -> list[Metric]:
-    """Return seq-rep-n, means over continuations, and uniq-seq. Source: arXiv:1908.04319, section 6."""
+    """Return the mean seq-rep-n of continuations, and uniq-seq. Source: arXiv:1908.04319, section 6."""
     means = [
         _mean(
             f"seq_rep_{n}",
@@ -121,7 +129,7 @@ def _repetition(continued: Sequence[ContinuationResult], shared: Sequence[int]) 
 
 
 def seq_rep(ids: Sequence[int], n: int) -> float | None:
-    """Return 1 - unique / all n-grams of a continuation; None where it has no n-gram."""
+    """Return the share of repeated n-grams: 1 - distinct n-grams / all n-grams; None for fewer than n tokens."""
     repetitions, total = count_repeats(ids, n)
     return repetitions / total if total else None
 
@@ -153,7 +161,14 @@ def _mean(
     family: str,
     meaning: str,
 ) -> Metric:
-    """Return a mean over pairs of the model's number and the gold one; each comes with 1 if it is defined, else 0."""
+    """Return the mean of numbers of U continuations as a metric.
+
+    Args:
+        name, family, meaning: see `Metric`.
+        pairs: for each continuation, the number of the model and that of the gold text. Each is a pair of the number
+            and 1, or of 0 and 0 if it is not defined.
+        shared: (U,) see `variety_family`.
+    """
     rows, gold = (
         sum_by_unit([(*pair[side], key) for pair, key in zip(pairs, shared, strict=True)], range(len(pairs)), columns=3)
         for side in (0, 1)

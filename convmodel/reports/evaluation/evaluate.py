@@ -1,4 +1,4 @@
-"""Evaluate a model on a file, and save the evaluation as a folder."""
+"""Evaluate a model on a file, and save the evaluation to a folder."""
 
 import os
 from collections.abc import Sequence
@@ -26,18 +26,24 @@ from convmodel.reports.evaluation.task import EvaluationTask, Lines, MetricResul
 TASKS: dict[str, EvaluationTask] = {
     task.name: task for task in (ResponseSelection(), DocumentGeneration(), ReplyGeneration())
 }
-"""Tasks by their name in reports. The last one is the default for a model that has none of the marker files."""
+"""Tasks by their name in reports. The last one is the default for a model without a marker file of the others."""
 
 DEFAULT_OUTPUT = Path("evaluation")
-"""Folder of reports that are saved without the name of a folder."""
+"""Folder in which reports are saved if no folder is given."""
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "sacrebleu", "regex")
-"""Libraries whose version may change a number."""
+"""Libraries whose versions are reported, because they may change the numbers."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A report, the lines that it was computed from, and the comparison with another model, if there is one."""
+    """Result of an evaluation.
+
+    Args:
+        report: the report.
+        lines: results of the examples, from which the report was computed.
+        comparison: comparison with another model, or None.
+    """
 
     report: reports.EvaluationReport
     lines: Lines
@@ -45,14 +51,14 @@ class Evaluation:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> "Evaluation":
-        """Read a folder written by `save`. The comparison is not read: it is computed quickly from the lines.
+        """Read a folder written by `save`, without the comparison, which `compared_with` computes again.
 
         Raises:
-            FileNotFoundError, ValueError: when there is no report, or something in it cannot be read.
+            FileNotFoundError, ValueError: if there is no report, or a file of it cannot be read.
         """
         report, report_folder = reports.load_report(folder)
         if report.kind not in TASKS:
-            raise ValueError(f"{folder}: is of a kind of model that this version does not know, {report.kind!r}")
+            raise ValueError(f"{folder}: has the unknown kind {report.kind!r}; allowed are {', '.join(TASKS)}")
         return cls(report, reports.load_lines(report_folder, TASKS[report.kind].files))
 
     @property
@@ -61,10 +67,13 @@ class Evaluation:
         return TASKS[self.report.kind]
 
     def compared_with(self, other: str | os.PathLike[str]) -> "Evaluation":
-        """Return this evaluation with a comparison to another report, given as its folder or the report.json in it.
+        """Return this evaluation with a comparison to another report.
+
+        Args:
+            other: folder of the other report, or path of its report.json.
 
         Raises:
-            FileNotFoundError, ValueError: when there is no such report, or it is of other examples.
+            FileNotFoundError, ValueError: if there is no such report, or its examples differ.
         """
         loaded = Evaluation.load(other)
         if loaded.task != self.task:
@@ -78,10 +87,12 @@ class Evaluation:
         return replace(self, comparison=comparison)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write report.json, report.html, the lines, and comparison.json if there is one; all appear in one step.
+        """Write report.json, report.html, the lines, and comparison.json if there is a comparison.
+
+        An older report in the folder is replaced atomically.
 
         Raises:
-            FileExistsError: when the folder holds files that are not part of a report.
+            FileExistsError: if the folder holds files that are not part of a report.
         """
         check_output(folder)
         with atomic_folder(folder) as fresh:
@@ -111,17 +122,20 @@ def evaluate(
     base: str | os.PathLike[str] | None = None,
     fusion: bool = True,
 ) -> Evaluation:
-    """Evaluate a model that writes replies, chooses them, or writes documents.
+    """Evaluate a model that generates replies, selects replies, or generates documents.
 
-    The same model, data and options give the same report to the digit.
+    The same model, data and options give exactly the same report.
 
     Args:
-        model: a folder, or a Hub name.
-        data: a file in any format, a folder, a glob, hub://..., or a list of them: conversations, replies with given
-            candidates for a model that chooses, or documents for a model that writes them.
-        kind: name of the task, for a folder that does not determine it: "documents" for a plain GPT-2.
-        device: "cpu", "cuda", ...; an accelerator if there is one, when None.
-        base: the model under an adapter that `model` names; by default the one that the adapter names.
+        model: folder or Hub name.
+        data: file in any format, folder, glob, hub://..., or a list of them. It holds conversations; for a selector,
+            also replies with candidates; for a document model, documents.
+        kind: name of the task, for a folder that does not determine it; "documents" evaluates a GPT-2 that is not a
+            document model on documents.
+        options: options of the evaluation.
+        device: "cpu", "cuda", ...; if None, an accelerator if there is one.
+        read_options: options of the reader of `data`.
+        base: base model, if `model` is an adapter; by default the one that the adapter names.
         fusion: whether a selector uses its `fusion.json`; see `Selector.from_pretrained`.
 
     Raises:
@@ -155,7 +169,7 @@ def evaluate(
 
 
 def task_of(model: str | os.PathLike[str], kind: str | None = None) -> EvaluationTask:
-    """Return the task that evaluates a model; raise ValueError when `kind` names another one."""
+    """Return the task that evaluates a model. Raises ValueError if the task `kind` cannot evaluate it."""
     *marked, default = TASKS.values()
     # A folder without any marker file gets the default task, whose error says what is missing.
     task = next((task for task in marked if has_file(model, task.marker_file)), default)
@@ -166,13 +180,13 @@ def task_of(model: str | os.PathLike[str], kind: str | None = None) -> Evaluatio
     if task is default and TASKS[kind].accepts_plain_model:
         return TASKS[kind]
     raise ValueError(
-        f"{os.fspath(model)}: holds a model for {task.name} ({task.marker_file}), which cannot be measured as one for "
+        f"{os.fspath(model)}: holds a model for {task.name} ({task.marker_file}), which cannot be evaluated as one for "
         f"{kind}; leave --as out"
     )
 
 
 def _holds_documents(data: Source, read_options: ReadOptions | None) -> bool:
-    """Return whether a file can only be read as documents: lines with bodies."""
+    """Return whether a file has lines with the body of a document."""
     try:
         reader = DocumentReader(data, read_options)
         return reader.format in ("jsonl", "python") and next(iter(reader), None) is not None
@@ -181,22 +195,25 @@ def _holds_documents(data: Source, read_options: ReadOptions | None) -> bool:
 
 
 def _check_options(task: EvaluationTask, options: EvaluationOptions) -> EvaluationOptions:
-    """Return the options with the task's limit where none is given; raise ValueError for those without effect."""
+    """Return the options, with the task's default limit if none is given.
+
+    Raises ValueError for options that have no effect on the task.
+    """
     names = [field.name for field in fields(options)]
     for name in names:
         value = getattr(options, name)
         if name in task.options or value == getattr(EvaluationOptions(), name):
             continue
-        subject = f"the options of decoding, {dict(value)}, mean" if name == "decoding" else f"{name}={value!r} means"
+        subject = f"the options of decoding, {dict(value)}, have" if name == "decoding" else f"{name}={value!r} has"
         raise ValueError(
-            f"{subject} nothing for a model for {task.name}; leave it out. Such a model follows "
+            f"{subject} no effect on a model for {task.name}; leave it out. Such a model follows "
             f"{', '.join(name for name in names if name in task.options)}"
         )
     return replace(options, limit=task.default_limit) if options.limit is None else options
 
 
 def check_output(folder: str | os.PathLike[str]) -> None:
-    """Raise FileExistsError when saving a report to a folder would remove anything but an older report."""
+    """Raise FileExistsError if a folder holds files other than those of an older report."""
     files = {
         reports.REPORT,
         reports.PAGE,
@@ -207,7 +224,7 @@ def check_output(folder: str | os.PathLike[str]) -> None:
 
 
 def default_output(report: reports.EvaluationReport) -> Path:
-    """Return the default folder of a report. It depends on model, data and options, so that older reports remain."""
+    """Return the default folder of a report. Reports of other models, data or options have other folders."""
     parts = (report.model["fingerprint"], report.data["fingerprint"], repr(sorted(report.options.items())))
     name = f"{_stem(report.model['source'])}-{_stem(report.data['source'])}-{derive_seed(*parts):016x}"
     return DEFAULT_OUTPUT / name[:-8]
@@ -219,7 +236,7 @@ def _stem(name: str) -> str:
 
 
 def _numbers(results: MetricResults, options: EvaluationOptions) -> Sequence[reports.Number]:
-    """Compute the value and the interval of every metric."""
+    """Return the value and the confidence interval of each metric."""
     numbers = []
     for group in results.groups:
         resamples = resample(group, resamples=options.resamples, seed=options.seed)

@@ -1,4 +1,4 @@
-"""Selection of the turns that a model is evaluated on, the options of an evaluation, and digests of data."""
+"""Selection of the turns on which a model is evaluated, options of an evaluation, and digests of data."""
 
 import hashlib
 import json
@@ -16,26 +16,30 @@ MINIMA = {
     **dict.fromkeys(("resamples", "tokens_per_batch"), 1),
     "pool": 2,
 }
-"""The smallest value of each whole-number option."""
+"""Minimum of each integer option."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationOptions:
-    """Everything that a report depends on besides model and data. Each task uses some options and rejects the others.
+    """Options of an evaluation. Each task uses some of them and rejects the others.
 
     Args:
-        turns: the turns to reply to. The first turn of a conversation is never one of them: it has no context.
+        turns: the turns to reply to. The first turn of a conversation is left out, because it has no context.
         perplexity_on: the turns whose perplexity is measured; "all" as in the trainer's `test`.
         limit: maximum number of conversations to reply to, or of documents to continue, spread evenly over the file;
-            0 for all. When None, models that choose reply in all, and others in 500. Perplexity is always over all.
-        pool: number of candidates of each reply where the file gives none; 20 when None.
-        prompt_words: words at the beginning of a document that are the prompt of a model of documents; 0 for none.
-        overlap: tokens that each further window of a long document repeats; they are read but not predicted again.
-        decoding: options of transformers' `generate`, merged over the model's own; for documents, over greedy decoding.
+            0 for all. If None, all for selectors and 500 for other models. Perplexity is always measured on all.
+        pool: number of candidates of each reply if the file has none; 20 if None.
+        prompt_words: number of words at the beginning of a document that are the prompt; 0 for an empty prompt.
+        overlap: number of tokens that each further window of a long document repeats; they are read as context, but not
+            predicted again.
+        meta: whether a document model reads the metas of documents.
+        decoding: options of transformers' `generate`, which override the model's own, or for documents those of greedy
+            decoding.
         seed: seed of generation and of the bootstrap.
-        confidence: level of the intervals, and 1 less the level at which a difference is significant.
-        bleu_tokenize: the sacrebleu tokenizer.
-        tokens_per_batch: maximum tokens of a batch for perplexity; it changes numbers only by rounding.
+        resamples: number of resamples of the bootstrap.
+        confidence: level of the intervals. A difference is significant if its p-value is below 1 - `confidence`.
+        bleu_tokenize: name of the tokenizer of sacrebleu.
+        tokens_per_batch: maximum number of tokens of a batch for perplexity; it changes numbers only by rounding.
 
     Raises:
         ValueError: for values out of range.
@@ -73,9 +77,11 @@ class ReplyExample:
     Args:
         conversation: index of the conversation in the file, from 1.
         turn: index of the turn in the conversation, from 1.
-        persona: persona sentences of the turn's speaker; empty for the other speaker, whom a persona does not describe.
-        context: the turns before it, at least one.
-        speakers, speaker: the names of the context's speakers and of the turn's; None without names.
+        persona: persona sentences, if they describe the speaker of the turn; otherwise empty.
+        context: the turns before this turn, at least one.
+        gold: text of the turn.
+        speakers: name of the speaker of each turn of the context; None without names.
+        speaker: name of the speaker of the turn; None without names.
     """
 
     conversation: int
@@ -90,9 +96,9 @@ class ReplyExample:
 def select_examples(
     conversations: Sequence[Conversation], *, turns: TrainOn, limit: int, max_speakers: int = 2
 ) -> list[ReplyExample]:
-    """Return the turns to reply to, in the order of the file; raise ValueError when there are none.
+    """Return the turns to reply to, in the order of the file. Raises ValueError if there are none.
 
-    Where a model tells only two sides apart, the turns of named speakers are those of the sides.
+    With `max_speakers` 2, a conversation of named speakers is read as one of two sides, whose turns are selected.
     """
     examples: list[ReplyExample] = []
     for index in evenly_spaced(len(conversations), limit):
@@ -124,7 +130,10 @@ def _of_speakers(number: int, conversation: Conversation, turns: TrainOn) -> Ite
 
 
 def _of_sides(number: int, conversation: Conversation, turns: TrainOn) -> Iterator[ReplyExample]:
-    """Yield the turns of two sides, of which only the last speaker's has one name to reply as."""
+    """Yield turns of a conversation read as two sides: the last speaker, and all others.
+
+    Only examples of the last speaker's side have names, because the other side has several speakers.
+    """
     names = conversation.speakers or ()
     sides = make_sides(conversation.turns, names, names[-1])
     replies = [name == names[-1] for name in names]
@@ -139,14 +148,14 @@ def _of_sides(number: int, conversation: Conversation, turns: TrainOn) -> Iterat
 
 
 def evenly_spaced(count: int, limit: int) -> list[int]:
-    """Return `limit` evenly spaced indices below `count`; all of them when `limit` is 0 or at least `count`."""
+    """Return `limit` evenly spaced indices below `count`; all if `limit` is 0 or at least `count`."""
     if not 0 < limit < count:
         return list(range(count))
     return [index * count // limit for index in range(limit)]
 
 
 def conversation_facts(reader: ConversationReader, conversations: Sequence[Conversation]) -> dict[str, Any]:
-    """Return the facts about a file of conversations that its report contains."""
+    """Return the facts about a file of conversations for the report."""
     return {
         "source": reader.source,
         "fingerprint": fingerprint(conversations),
@@ -156,7 +165,7 @@ def conversation_facts(reader: ConversationReader, conversations: Sequence[Conve
 
 
 def fingerprint(conversations: Sequence[Conversation]) -> str:
-    """Return a digest of turns, personas and names, which does not depend on the format of the file."""
+    """Return a digest of turns, personas and names. It does not depend on the format of the file."""
     return digest([c.turns, c.persona, *([c.speakers] if c.speakers else [])] for c in conversations)
 
 

@@ -1,4 +1,4 @@
-"""Log-likelihood of turns, as in the trainer's `test`, and of documents, with statistics of likeliest next tokens."""
+"""Log-likelihood of turns, as in the trainer's `test`, and of documents, and statistics of predicted tokens."""
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,20 +29,20 @@ from convmodel.tokens.store import TokenStore
 from convmodel.tokens.turn_windows import TrainOn
 
 LOOKBACK = 128
-"""Preceding tokens among which a repetition counts: the middle of the values in arXiv:1908.04319, shown there most."""
+"""Number of preceding tokens in which a repetition counts: the l of rep/l. Source: arXiv:1908.04319, section 6."""
 
 
 @dataclass(frozen=True)
 class Likelihoods:
-    """The predicted turns of one conversation; each list has one entry per turn.
+    """Likelihoods of the predicted turns of one conversation. Each list has one entry per turn.
 
     Args:
         conversation: index of the conversation in the file, from 1.
-        turns: indices of the turns, from 1.
-        nats: minus the log-likelihood of each turn and of its end.
-        tokens: predicted tokens, the one that ends the turn included.
-        words: words between white space.
-        characters: all characters of the turn.
+        turns: indices of the turns in the conversation, from 1.
+        nats: negative log-likelihood of each turn, including the token that ends it.
+        tokens: number of predicted tokens, including the one that ends the turn.
+        words: number of words separated by white space.
+        characters: number of characters.
     """
 
     conversation: int
@@ -55,18 +55,18 @@ class Likelihoods:
 
 @dataclass(frozen=True)
 class NextTokenStats:
-    """A model's predictions over one document. All counts are over its predicted tokens.
+    """Statistics of a model's predictions of the tokens of one document.
 
     Args:
         document: index of the document in the file, from 1.
-        nats: minus the log-likelihood of the body and of its end.
-        tokens: predicted tokens: those of the body, and the separator that ends it.
-        words: words between white space.
-        bytes: length of the body as UTF-8.
-        right: number of times the likeliest token was the gold one.
-        again: number of times the likeliest token was one of the last `LOOKBACK` tokens of the body before it.
-        wrongly_again: number of times it was one of these, but not the gold one.
-        gold_again: number of times the gold token was one of these.
+        nats: negative log-likelihood of the body, including the separator that ends it.
+        tokens: number of predicted tokens: those of the body, and the separator.
+        words: number of words of the body, separated by white space.
+        bytes: length of the body in UTF-8.
+        right: number of tokens for which the most probable token is the gold token.
+        again: number of tokens for which the most probable token is one of the `LOOKBACK` preceding tokens.
+        wrongly_again: number of tokens for which the most probable token is one of these, but not the gold token.
+        gold_again: number of tokens for which the gold token is one of these.
     """
 
     document: int
@@ -87,22 +87,24 @@ def likelihoods(
     predict: TrainOn = "all",
     tokens_per_batch: int = 4096,
 ) -> list[Likelihoods]:
-    """Read each conversation in windows as training does, so that each turn is predicted exactly once.
+    """Return the likelihoods of the turns of conversations.
+
+    Conversations are read in windows as in training, so that each turn is predicted exactly once.
 
     Args:
-        model: measured in evaluation mode, in the number type of its weights.
+        model: the model, in evaluation mode.
         conversations: the conversations to read.
         predict: the turns to predict.
-        tokens_per_batch: maximum tokens of a batch, padding included.
+        tokens_per_batch: maximum number of tokens of a batch, padding included.
 
     Raises:
-        ValueError: when a persona leaves no room for a turn, there is no turn to predict, or the losses are not finite.
+        ValueError: if a persona leaves no room for a turn, there is no turn to predict, or a loss is not finite.
     """
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # Windows cannot delete a mapped file
         store = TokenStore.build(conversations, model.tokenizer, Path(folder) / "tokens")
         windows = WindowSet(store, layout=model.tokenizer.layout, max_length=model.n_positions, train_on=predict)
         _check_windows(windows, predict, model.n_positions)
-        # Windows come from short to long. Those of one conversation overlap in context, never in the predicted turns.
+        # Batches are sorted by length of windows. Windows of one conversation share context, but no predicted turns.
         sums: dict[tuple[int, int], tuple[float, int]] = {}
         for batch in _batches(windows.lengths, tokens_per_batch):
             predicted = [(index, turn) for index, turns in map(windows.predicted, batch) for turn in turns]
@@ -115,7 +117,12 @@ def likelihoods(
 def by_conversation(
     said: Sequence[Sequence[str]], sums: Mapping[tuple[int, int], tuple[float, int]]
 ) -> list[Likelihoods]:
-    """Return nats and tokens of each turn, by the indices of conversation and turn, for each conversation's texts."""
+    """Return the likelihoods of each conversation.
+
+    Args:
+        said: texts of the turns of each conversation.
+        sums: nats and number of tokens of each predicted turn, by the indices of conversation and turn, from 0.
+    """
     read = [Likelihoods(index, [], [], [], [], []) for index in range(1, len(said) + 1)]
     for (index, turn), (nats, tokens) in sorted(sums.items()):
         text = said[index][turn]
@@ -128,7 +135,7 @@ def by_conversation(
 
 
 def sides_said(conversation: Conversation) -> Sequence[str]:
-    """Return what was said in the turns as a layout of two sides stores them, without names."""
+    """Return the texts of a conversation's turns, read as two sides, without the names of speakers."""
     names = conversation.speakers
     if names is None:
         return conversation.turns
@@ -136,7 +143,7 @@ def sides_said(conversation: Conversation) -> Sequence[str]:
 
 
 def nothing_to_predict(predict: TrainOn) -> str:
-    """Return the message for conversations without a turn to predict."""
+    """Return the error message for conversations without a turn to predict."""
     return f"there is no turn to predict with perplexity_on={predict}; choose other turns, such as all"
 
 
@@ -152,7 +159,7 @@ def _check_windows(windows: WindowSet, predict: TrainOn, n_positions: int) -> No
 
 @torch.inference_mode()
 def _turn_sums(model: ConversationModel, windows: WindowSet, indices: np.ndarray) -> list[tuple[float, int]]:
-    """Return nats and tokens of each turn that these windows predict, in order."""
+    """Return nats and number of tokens of each turn that the windows at `indices` predict, in order."""
     rows = windows.read(indices)
     states, labels = _predicted_states(model.hf_model, pad(rows, pad_token_id=model.tokenizer.layout.pad_token_id))
     losses = checked_nats(token_losses(states, **_head(model.hf_model), labels=labels), "a turn")
@@ -164,19 +171,22 @@ def _turn_sums(model: ConversationModel, windows: WindowSet, indices: np.ndarray
 def next_token_stats(
     model: DocumentModel, documents: Sequence[Document], *, overlap: int = 64, tokens_per_batch: int = 4096
 ) -> list[NextTokenStats]:
-    """Read each document in windows as training does, so that each token is predicted exactly once.
+    """Return the statistics of a model's predictions of documents.
+
+    Documents are read in windows as in training, so that each token is predicted exactly once.
 
     Args:
-        model: measured in evaluation mode, in the number type of its weights.
+        model: the model, in evaluation mode.
         documents: the documents to read.
-        overlap: tokens of the body that each further window of a long document repeats; at most half of its room.
+        overlap: number of body tokens that each further window of a long document repeats, at most half of the body
+            tokens of a window.
         tokens_per_batch: see `likelihoods`.
 
     Raises:
-        ValueError: when the model's losses are not finite.
+        ValueError: if a loss is not finite.
     """
     sep = model.tokenizer.sep_token_id
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # as above
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # as in `likelihoods`
         store = TokenStore.build(documents, model.tokenizer, Path(folder) / "tokens", to_segments=document_segments)
         stored = StoredDocuments(store)
         windows = DocumentWindows(stored, sep_token_id=sep, limits=model.limits(overlap))
@@ -199,7 +209,7 @@ def next_token_stats(
 def _predict(
     model: DocumentModel, windows: DocumentWindows[StoredDocuments], indices: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return (N,) nats and (N,) likeliest ids of all tokens that these windows predict, in order."""
+    """Return (N,) nats and (N,) most probable ids of the N tokens that the windows at `indices` predict, in order."""
     rows = windows.read(indices)
     batch = {
         "input_ids": pad_values([row.input_ids for row in rows], model.tokenizer.sep_token_id),
@@ -231,13 +241,13 @@ def _statistics(
 
 
 def _batches(lengths: np.ndarray, tokens_per_batch: int) -> Iterator[np.ndarray]:
-    """Yield the windows of each batch, from short to long, with a progress bar on a terminal."""
+    """Yield the indices of the windows of each batch, shortest first, with a progress bar on a terminal."""
     sampler = TokenBudgetSampler(lengths, tokens_per_batch=tokens_per_batch, shuffle=False)
     yield from tqdm(sampler.epoch(0), desc="Perplexity", unit=" batches", disable=None, leave=False)
 
 
 def _predicted_states(network: PreTrainedModel, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Return (N, D) the hidden states that predict the labels of a batch, row by row, and (N,) these labels."""
+    """Return the (N, D) hidden states that predict the N labels of a batch, row by row, and the (N,) labels."""
     batch = {name: values.to(network.device) for name, values in batch.items()}
     labels = batch["labels"][:, 1:]
     predicted = labels != IGNORED
@@ -250,8 +260,8 @@ def _head(network: PreTrainedModel) -> dict[str, Any]:
 
 
 def checked_nats(losses: Tensor, noun: str) -> np.ndarray:
-    """Return the losses of texts called `noun`; raise ValueError unless all of them are finite."""
+    """Return losses as an array. Raises ValueError if one is not finite; the message names the texts by `noun`."""
     nats: np.ndarray = losses.cpu().double().numpy()
     if not np.isfinite(nats).all():
-        raise ValueError(f"the model finds {noun} to have no finite likelihood: there are nan or inf among its weights")
+        raise ValueError(f"the likelihood of {noun} is not finite: the weights of the model contain nan or inf")
     return nats

@@ -16,17 +16,17 @@ from convmodel.reports.plots import Histogram, histogram_svg
 from convmodel.reports.tables import STYLES, Cell, Table, console_grid
 
 MAX_CARDS = 10
-"""Maximum number of best examples, and of worst ones, on the page."""
+"""Maximum number of best examples on the page, and of worst examples."""
 
 MAX_TURNS = 6
-"""Maximum number of turns of a context that are shown; older ones are folded."""
+"""Maximum number of turns of a context that are shown; older turns are collapsed."""
 
 ARROWS = {"higher": "↑", "lower": "↓", "nearer": "≈"}
-"""The symbol after a metric's name, by the direction in which the metric improves."""
+"""Symbol after the name of a metric, by the direction in which the metric improves."""
 
 
 def show(report: EvaluationReport, comparison: Comparison | None, console: Console) -> None:
-    """Print the numbers, the signatures, the notes and the comparison; plain text where there are no colours."""
+    """Print the metrics, signatures, notes and comparison of a report."""
     console.print(Text(report_title(report), style=STYLES["strong"]))
     console.print(Text(report.summary))
     console.print()
@@ -51,7 +51,15 @@ def render(
     ranked_cards: Sequence[Card],
     card_headings: tuple[str, str],
 ) -> str:
-    """Return the page of a report as text, with examples ranked best first and headings for the best and the worst."""
+    """Return the HTML page of a report.
+
+    Args:
+        report: the report.
+        comparison: comparison with another model, or None.
+        histograms: histograms to draw.
+        ranked_cards: all examples, best first. The page shows the first and the last ones.
+        card_headings: headings above the best and the worst examples.
+    """
     shown = min(MAX_CARDS, (len(ranked_cards) + 1) // 2)
     best = ranked_cards[:shown]
     worst = ranked_cards[::-1][: min(shown, len(ranked_cards) - shown)]  # no example is on both sides
@@ -78,7 +86,7 @@ def render(
 
 
 def _origin(report: EvaluationReport) -> dict[str, Any]:
-    """Return everything that the numbers depend on, by heading."""
+    """Return all settings on which the numbers depend, by heading."""
     used = {name: values for name, values in report.used.items() if isinstance(values, dict)}
     given = {"model": report.model, "data": report.data, "options": report.options}
     return {**given, **used, "signatures": report.signatures, "versions": report.versions}
@@ -90,14 +98,14 @@ def report_title(report: EvaluationReport) -> str:
 
 
 def legend(report: EvaluationReport) -> str:
-    """Explain the arrows that occur in a report."""
+    """Return an explanation of the symbols of `ARROWS` that occur in a report."""
     used = {metric.better for metric in report.metrics}
     meanings = {"higher": "higher is better", "lower": "lower is better", "nearer": "nearer to gold is better"}
     return ", ".join(f"{ARROWS[better]} {meaning}" for better, meaning in meanings.items() if better in used)
 
 
 def metric_table(report: EvaluationReport) -> Table:
-    """Return all metrics by family; the last column exists only where gold texts have numbers too."""
+    """Return a table of all metrics, grouped by family. It has a column "gold" if a metric has a gold value."""
     has_gold = any(metric.gold is not None for metric in report.metrics)
     rows: list[tuple[str | Cell, ...]] = []
     for family, metrics in groupby(report.metrics, key=lambda metric: metric.family):
@@ -125,7 +133,7 @@ def comparison_method(comparison: Comparison) -> str:
 
 
 def comparison_table(comparison: Comparison, *, brief: bool = False) -> Table:
-    """Return the differences, metric by metric; a brief table has no column for the difference itself."""
+    """Return a table of the differences of all metrics; with `brief`, without the column "difference"."""
     columns = {
         "": [row.name for row in comparison.differences],
         "this": [number(row.value) for row in comparison.differences],

@@ -1,4 +1,4 @@
-"""Evaluation of models that write their responses to conversations."""
+"""Evaluation of models that generate replies."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
@@ -26,7 +26,7 @@ LIKELIHOODS = "likelihoods.jsonl"
 
 
 class ReplyGeneration(EvaluationTask):
-    """The evaluation of a model that writes: perplexity, and its replies compared with the gold ones."""
+    """Evaluation of a model that generates replies: perplexity, and replies compared with the gold replies."""
 
     name = "writing"
     marker_file = "config.json"
@@ -42,12 +42,12 @@ class ReplyGeneration(EvaluationTask):
     remedy = "with the same --turns, --perplexity_on and --limit"
 
     def run(self, request: RunRequest) -> RunResult:
-        """Load the model in float32, read every conversation and reply to the selected turns."""
+        """Load the model in float32, measure the likelihood of all turns, and reply to the selected turns."""
         options = request.options
         reader = ConversationReader(request.data, request.read_options, named=True)
         conversations = list(reader)
         turns: dict[str, Any] = {"turns": options.turns, "limit": options.limit or 0}
-        select_examples(conversations, **turns)  # what is wrong must be reported before the work, not after it
+        select_examples(conversations, **turns)  # to raise errors before the long computation
         check_names(options.decoding)
         Bleu(options.bleu_tokenize)
         loaded = ConversationModel.from_pretrained(request.model, request.device, "float32", base=request.base)
@@ -59,18 +59,18 @@ class ReplyGeneration(EvaluationTask):
         return RunResult(facts, conversation_facts(reader, conversations), lines, {"decoding": decoding})
 
     def compute_metrics(self, lines: Lines, options: EvaluationOptions) -> MetricResults:
-        """Compute perplexity, likeness to the gold replies, variety, repetition and length."""
+        """Compute perplexity, similarity to the gold replies, variety, repetition and length."""
         return compute_metrics(lines[REPLIES], lines[LIKELIHOODS], bleu_tokenize=options.bleu_tokenize)
 
     def inputs(self, lines: Lines) -> Mapping[str, Sequence[Any]]:
-        """Return the turns replied to, and the turns of the perplexity."""
+        """Return the examples that were replied to, and the turns whose perplexity was measured."""
         return {
             "examples": [(result.persona, result.context, result.gold) for result in lines[REPLIES]],
             "turns of perplexity": [(read.turns, read.words, read.characters) for read in lines[LIKELIHOODS]],
         }
 
     def histograms(self, lines: Lines) -> list[Histogram]:
-        """Return lengths, F1, log-likelihood and repetition, reply by reply."""
+        """Return histograms of lengths, F1, log-likelihood and repetition of replies."""
         results: Sequence[ReplyResult] = lines[REPLIES]
         replies = [result.reply for result in results]
         gold = [result.gold for result in results]
@@ -86,7 +86,7 @@ class ReplyGeneration(EvaluationTask):
         ]
 
     def ranked_cards(self, lines: Lines) -> list[Card]:
-        """Order by F1, then chrF, then the log-likelihood of the gold reply."""
+        """Return cards in descending order of F1, then chrF, then log-likelihood of the gold reply."""
         results: Sequence[ReplyResult] = lines[REPLIES]
         results = sorted(results, key=lambda it: (it.f1, it.chrf, _gold_nats_per_token(it) or 0.0), reverse=True)
         return list(map(_card, results))
@@ -104,7 +104,7 @@ def _read(
 def _replies(
     model: ConversationModel, examples: Sequence[ReplyExample], read: Sequence[Likelihoods], options: EvaluationOptions
 ) -> Iterator[ReplyResult]:
-    """Reply to the examples; of several replies the likeliest per token comes first and is measured."""
+    """Yield the replies to the examples. Of several replies, the one with the highest likelihood per token is used."""
     seeds = {example: derive_seed(options.seed, example.conversation, example.turn) for example in examples}
     several = decoding_of(model, options.decoding).num_replies > 1
 
@@ -157,7 +157,7 @@ def _gold_nats_per_token(result: ReplyResult) -> float | None:
 
 
 def _context_repetition(results: Sequence[ReplyResult], texts: Sequence[str]) -> list[float]:
-    """Return the share of repeated n-grams of each text that has any n-gram."""
+    """Return, for each text with n-grams, the share of its n-grams that occur in its context."""
     counts = [count_repeats_from(result.context, text, NGRAM) for result, text in zip(results, texts, strict=True)]
     return [repeated / total for repeated, total in counts if total]
 

@@ -1,4 +1,4 @@
-"""Log-likelihood of turns by encoder-decoders, which predict one reply at a time."""
+"""Log-likelihood of turns under encoder-decoders, which predict one reply at a time."""
 
 from collections.abc import Sequence
 
@@ -20,16 +20,17 @@ from convmodel.tokens.turn_windows import TrainOn, target_turns
 def reply_likelihoods(
     model: ConversationModel, conversations: Sequence[Conversation], *, predict: TrainOn = "all"
 ) -> list[Likelihoods]:
-    """Read each turn but the first as the reply to those before it, as `ConversationModel.score` does.
+    """Return the likelihoods of turns, each scored as the reply to the turns before it by `ConversationModel.score`.
 
-    The persona is read for the turns of the side that speaks last, which it describes.
+    The first turn of a conversation is not predicted. The persona is read for turns of the side that speaks last, which
+    it describes.
 
     Args:
-        model: an encoder-decoder; the decoder predicts a turn while the encoder reads the turns before it.
+        model: an encoder-decoder. The encoder reads the turns before a turn, and the decoder predicts the turn.
         conversations, predict: see `likelihood.likelihoods`.
 
     Raises:
-        ValueError: when there is no reply to predict, or the losses are not finite.
+        ValueError: if there is no reply to predict, or a loss is not finite.
     """
     sums: dict[tuple[int, int], tuple[float, int]] = {}
     for index, named in enumerate(tqdm(conversations, desc="Perplexity", disable=None, leave=False)):

@@ -1,4 +1,4 @@
-"""Metrics of models that write their replies."""
+"""Metrics of models that generate replies."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from convmodel.reports.evaluation.likelihood import Likelihoods
 from convmodel.reports.evaluation.task import MetricResults
 
 NGRAM = 2
-"""The n-grams of the repetition metrics: all replies repeat single words, and few replies have many longer n-grams."""
+"""Length of the n-grams of repetition. All replies repeat single words, and few replies have many longer n-grams."""
 
 LIKENESS = "Likeness to the gold replies"
 REPETITION = "Repetition and length"
@@ -25,18 +25,22 @@ REPETITION = "Repetition and length"
 
 @dataclass(frozen=True)
 class ReplyResult:
-    """A model's reply and the gold one.
+    """A model's reply, and the gold reply.
 
     Args:
         conversation: index of the conversation in the file, from 1.
-        turn: index of the turn that was replied, from 1.
+        turn: index of the gold reply in the conversation, from 1.
         persona: persona sentences of the replying speaker.
-        gold: the turn in the file.
-        seed: seed of this reply alone.
+        context: the turns before the reply.
+        gold: the gold reply.
+        reply: the model's reply.
+        seed: seed of this reply.
         turns_dropped: number of oldest turns that did not fit the model's window.
-        chrf: chrF of the reply alone, from 0 to 100; `f1` and `rouge_l` are from 0 to 1.
-        gold_log_likelihood: log-likelihood of the gold reply in nats; None where perplexity excludes this turn.
-        gold_tokens: number of predicted tokens of the gold reply; None likewise.
+        f1: F1 of the words of the reply, from 0 to 1.
+        rouge_l: ROUGE-L of the reply, from 0 to 1.
+        chrf: chrF of the reply, from 0 to 100.
+        gold_log_likelihood: log-likelihood of the gold reply in nats; None if its perplexity was not measured.
+        gold_tokens: number of predicted tokens of the gold reply; None if its perplexity was not measured.
     """
 
     conversation: int
@@ -57,7 +61,13 @@ class ReplyResult:
 def compute_metrics(
     replies: Sequence[ReplyResult], read: Sequence[Likelihoods], *, bleu_tokenize: str
 ) -> MetricResults:
-    """Compute all metrics from replies in ascending order of conversations, the units of the bootstrap."""
+    """Compute all metrics. The units of the bootstrap are conversations.
+
+    Args:
+        replies: replies in ascending order of conversations.
+        read: likelihoods of the turns of conversations.
+        bleu_tokenize: name of the tokenizer of sacrebleu.
+    """
     notes = []
     if bleu_tokenize == "13a" and spaceless_share([result.gold for result in replies]) > 0.3:
         notes.append(
@@ -81,7 +91,7 @@ def compute_metrics(
 
 
 def likelihood_metrics(read: Sequence[Likelihoods]) -> list[Metric]:
-    """Return perplexity per token and per word, and bits per character; the units are conversations."""
+    """Return perplexity per token and per word, and bits per character. The units are conversations."""
     names = ("nats", "tokens", "words", "characters")
     columns = ([sum(getattr(conversation, name)) for conversation in read] for name in names)
     return likelihood_family(columns, size="character")
@@ -130,6 +140,6 @@ def _repetition(units: Sequence[Sequence[ReplyResult]]) -> list[Metric]:
 def _rows(
     units: Sequence[Sequence[ReplyResult]], count: Callable[[ReplyResult], Sequence[float]], columns: int = 2
 ) -> np.ndarray:
-    """Return (U, K) counts, summed over the replies of each conversation."""
+    """Return the (U, K) sums of the K = `columns` counts of replies over each of U conversations."""
     counts = [(index, count(result)) for index, unit in enumerate(units) for result in unit]
     return sum_by_unit([values for _, values in counts], [index for index, _ in counts], columns=columns)

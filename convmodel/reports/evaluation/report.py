@@ -1,4 +1,4 @@
-"""The report of an evaluation, and its files: report.json and the lines that its numbers were computed from."""
+"""Report of an evaluation, and its files: report.json, and the lines from which its numbers were computed."""
 
 import json
 import math
@@ -20,14 +20,19 @@ COMPARISON = "comparison.json"
 AGAIN = "evaluate that model again"
 
 FORMAT = 1
-"""Version of the report's files; raised when older reports can no longer be read."""
+"""Version of the report's files. It is increased when older reports can no longer be read."""
 
 
 @dataclass(frozen=True)
 class Number:
-    """A `Metric` over all examples, with the bounds of its confidence interval and its value for the gold replies.
+    """Value of a `Metric` over all examples. Numbers that are not finite are None.
 
-    Numbers that are not finite are None, and so is `gold` of a metric that is not defined for gold replies alone.
+    Args:
+        name, family, meaning, better: see `Metric`.
+        value: value for the model's texts.
+        low: lower bound of the confidence interval.
+        high: upper bound of the confidence interval.
+        gold: value for the gold texts; None if the metric is not defined for them.
     """
 
     name: str
@@ -42,18 +47,20 @@ class Number:
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """The numbers of a model on some data. Nothing in it depends on the time or on the speed of the evaluation.
+    """Report of a model on some data. It does not contain the date or the duration of the evaluation.
 
     Args:
         kind: name of the task.
-        summary: a sentence that says what was measured.
-        model: facts about the model: `source` as it was given, `fingerprint` and sizes.
-        data: `source` as it was given, `fingerprint`, and the amount of data.
-        options: everything else that the numbers depend on.
+        summary: description of the evaluation in one sentence.
+        model: facts about the model: `source` as given by the user, `fingerprint` and sizes.
+        data: facts about the data: `source` as given by the user, `fingerprint` and sizes.
+        options: options of the evaluation that the task uses.
         used: settings derived from the options, such as the complete decoding configuration.
-        signatures: settings that must be equal for numbers to be comparable, by metric.
+        signatures: by metric, the settings that must be equal for numbers to be comparable.
         versions: versions of the libraries that computed the numbers.
-        notes: caveats to know before trusting a number.
+        notes: caveats for the reader.
+        metrics: values of all metrics.
+        format: version of the report's files.
     """
 
     kind: str
@@ -69,7 +76,7 @@ class EvaluationReport:
     format: int = FORMAT
 
     def __getitem__(self, name: str) -> Number:
-        """Return the metric of this name; raise KeyError when there is none."""
+        """Return the metric of a name. Raises KeyError if there is none."""
         for metric in self.metrics:
             if metric.name == name:
                 return metric
@@ -81,29 +88,32 @@ class EvaluationReport:
 
 
 def finite(value: float | None) -> float | None:
-    """Return a number that JSON can hold: None for nan and infinities."""
+    """Return a number for JSON: None in place of nan and infinities."""
     return value if value is not None and math.isfinite(value) else None
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a dataclass as indented JSON, for files that people read too."""
+    """Write a dataclass as indented, human-readable JSON."""
     text = json.dumps(asdict(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     path.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_lines(path: Path, lines: Iterable[Any]) -> None:
-    """Write one JSON object for each dataclass."""
+    """Write dataclasses as JSON Lines."""
     with open(path, "w", encoding="utf-8", newline="\n") as file:
         for line in lines:
             file.write(json.dumps(asdict(line), ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def load_report(path: str | os.PathLike[str]) -> tuple[EvaluationReport, Path]:
-    """Read a report from its folder, or from the report.json in it; return it with the folder that holds its lines.
+    """Return a report and its folder.
+
+    Args:
+        path: folder of the report, or path of its report.json.
 
     Raises:
-        FileNotFoundError: when there is no report.
-        ValueError: when the file cannot be read as a report.
+        FileNotFoundError: if there is no report.
+        ValueError: if the file cannot be read as a report.
     """
     file = Path(path) / REPORT if Path(path).is_dir() else Path(path)
     if not file.is_file():
@@ -121,10 +131,10 @@ def load_report(path: str | os.PathLike[str]) -> tuple[EvaluationReport, Path]:
 
 
 def load_lines(folder: Path, files: Mapping[str, type]) -> Lines:
-    """Read the lines of a report, given the dataclass of the lines of each file.
+    """Read the lines of a report. `files` has the dataclass of the lines of each file.
 
     Raises:
-        FileNotFoundError: when one of the files is missing.
+        FileNotFoundError: if one of the files is missing.
         ValueError: for an invalid line, with the file and the line number.
     """
     return {name: list(_read_lines(folder / name, line_type)) for name, line_type in files.items()}
@@ -147,7 +157,10 @@ def _read_lines(path: Path, line_type: type) -> Iterable[Any]:
 
 
 def _typed(cls: type, values: Any) -> Any:
-    """Return a dataclass of JSON values; raise ValueError or TypeError for fields or values that it cannot have."""
+    """Return an instance of a dataclass from a JSON object.
+
+    Raises ValueError or TypeError for unknown or missing fields, or values of another type.
+    """
     if not isinstance(values, dict):
         raise ValueError(f"{values!r:.60} is not an object")
     hints = get_type_hints(cls)
@@ -158,7 +171,7 @@ def _typed(cls: type, values: Any) -> Any:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Return whether a JSON value is of a type: a plain one, a list, a mapping, a union of them, or any."""
+    """Return whether a JSON value has the type of a hint: a plain type, list, mapping, union of these, or `Any`."""
     origin = get_origin(hint)
     arguments = get_args(hint)
     if origin in (Union, UnionType):

@@ -1,4 +1,4 @@
-"""Evaluation of models that choose their responses among candidates; each text is encoded once."""
+"""Evaluation of selectors, which select the reply among candidates. Each text is encoded once."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,17 +27,17 @@ CHOICES = "choices.jsonl"
 
 TEXTS = 2_048
 CONTEXTS = 128
-"""Candidates and contexts tokenized at once; the encoder batches those of similar length."""
+"""Numbers of candidates and contexts that are tokenised at once. The encoder batches texts of similar length."""
 
 ROUNDING = 1e-6
-"""Relative rounding error of a score: float32 has seven digits, and sums lose one of them."""
+"""Relative rounding error of a score. float32 has seven digits, of which sums lose one."""
 
 Scores = tuple[np.ndarray, float]
-"""(C,) float32 scores of a pool, and their absolute rounding error: smaller differences are ties."""
+"""(C,) float32 scores of a pool, and their absolute rounding error. Scores that differ by less are tied."""
 
 
 class ResponseSelection(EvaluationTask):
-    """The evaluation of a model that chooses: ranks of the gold responses among their candidates."""
+    """Evaluation of a selector: ranks of the gold responses among their candidates."""
 
     name = "choosing"
     marker_file = SELECTOR
@@ -48,7 +48,7 @@ class ResponseSelection(EvaluationTask):
     remedy = "with the same --limit, and where it gives no candidates also with the same --turns, --pool and --seed"
 
     def run(self, request: RunRequest) -> RunResult:
-        """Load the model in float32 and score the candidates of every response."""
+        """Load the selector in float32, and score the candidates of every example."""
         if request.base is not None:
             raise ValueError(f"{request.model}: holds a model that chooses replies and has no base; leave --base out")
         pools = read_pools(request.data, request.options, request.read_options)
@@ -67,7 +67,7 @@ class ResponseSelection(EvaluationTask):
         return RunResult(facts, pools.data, lines, {"candidates": pools.candidates}, notes)
 
     def compute_metrics(self, lines: Lines, options: EvaluationOptions) -> MetricResults:
-        """Compute recall or hits, the mean reciprocal rank and the mean gold score."""
+        """Compute recall or hits, mean reciprocal rank, and mean score of the gold responses."""
         return selection_metrics.compute_metrics(lines[CHOICES])
 
     def inputs(self, lines: Lines) -> Mapping[str, Sequence[Any]]:
@@ -76,7 +76,7 @@ class ResponseSelection(EvaluationTask):
         return {"examples": [(result.persona, result.context, result.candidates, result.gold_at) for result in results]}
 
     def histograms(self, lines: Lines) -> list[Histogram]:
-        """Return ranks, margins, the finite scores of gold and other candidates, and lengths."""
+        """Return histograms of ranks, margins, finite scores of gold and other candidates, and lengths."""
         results: Sequence[selection_metrics.SelectionResult] = lines[CHOICES]
         scores: dict[str, list[float]] = {"other candidates": [], "gold": []}
         for result in results:
@@ -95,12 +95,12 @@ class ResponseSelection(EvaluationTask):
         ]
 
     def ranked_cards(self, lines: Lines) -> list[Card]:
-        """Order by the share of the pool that is ranked above the gold response, then by the margin."""
+        """Return cards in ascending order of the share of candidates above the gold one, then largest margin first."""
         return [_card(result) for result in sorted(lines[CHOICES], key=_sort_key, reverse=True)]
 
 
 def _fusion_notes(selector: Selector, request: RunRequest) -> list[str]:
-    """Return a caveat where weights were learned on a file that is measured."""
+    """Return a note for each evaluated file on which the weights of `fusion.json` were learned."""
     if not isinstance(selector, FusedSelector):
         return []
     learned_on = selector.fusion.learned_on.get("files", {}).values()
@@ -110,7 +110,7 @@ def _fusion_notes(selector: Selector, request: RunRequest) -> list[str]:
 
 def _result(pool: CandidatePool, values: np.ndarray, rounding: float) -> selection_metrics.SelectionResult:
     example = pool.example
-    # The fewest digits that distinguish a float32 from all others.
+    # `str` gives the fewest digits that identify a float32.
     scores = [float(str(value)) if math.isfinite(value) else None for value in values.astype(np.float32)]
     rounding = float(f"{rounding:.3g}")
     rank = selection_metrics.rank_gold(scores, example.gold, rounding).ranks[0]
@@ -154,10 +154,10 @@ def _format_score(score: float | None) -> str:
 
 
 def score_pools(selector: Selector, pools: Pools) -> Iterator[Scores]:
-    """Yield the scores of each example, in order.
+    """Yield the scores of the candidates of each example, in order.
 
     Raises:
-        ValueError: for a context that the model cannot read, with its line.
+        ValueError: for a context that the selector cannot read. The message names its line.
     """
     if isinstance(selector, DualEncoderSelector):
         scores = _score_encoded(selector, pools)
@@ -169,7 +169,7 @@ def score_pools(selector: Selector, pools: Pools) -> Iterator[Scores]:
 
 
 def _score_jointly(selector: Selector, pools: Pools) -> Iterator[Scores]:
-    """Score one context after the other with a model that reads context and candidate together."""
+    """Yield the scores by a selector that reads context and candidate together, one context at a time."""
     for pool in pools.examples:
         example = pool.example
         try:
@@ -181,7 +181,7 @@ def _score_jointly(selector: Selector, pools: Pools) -> Iterator[Scores]:
 
 
 def _score_encoded(selector: DualEncoderSelector[Any, Any], pools: Pools) -> Iterator[Scores]:
-    """Score with a model that encodes candidates apart from contexts: each distinct candidate is encoded once."""
+    """Yield the scores by a dual encoder. Each distinct candidate is encoded once."""
     texts = dict.fromkeys(text for pool in pools.examples for text in pool.example.candidates)
     ordered = sorted(texts, key=len)  # blocks of texts of similar length need little padding
     indices = {text: index for index, text in enumerate(ordered)}
@@ -199,7 +199,7 @@ def _score_encoded(selector: DualEncoderSelector[Any, Any], pools: Pools) -> Ite
 
 
 def _score_fused(selector: FusedSelector, pools: Pools) -> Iterator[Scores]:
-    """Score with a fused selector that encodes candidates apart from contexts: each distinct one is encoded once."""
+    """Yield the scores by a fused selector that encodes candidates. Each distinct candidate is encoded once."""
     texts = sorted(dict.fromkeys(text for pool in pools.examples for text in pool.example.candidates), key=len)
     indices = {text: index for index, text in enumerate(texts)}
     table = CandidateTable(CandidateMatrix(_encode_candidates(selector, texts)), lambda: WordTable.of(texts))
@@ -230,7 +230,7 @@ def _encode_contexts(selector: SearchingSelector, pools: Pools, block: Sequence[
     except ValueError as error:
         if len(block) == 1:
             raise _unreadable(pools, block[0], error) from error
-        for pool in block:  # find the example at fault
+        for pool in block:  # find the example that raised the error
             _encode_contexts(selector, pools, [pool])
         raise
 

@@ -1,4 +1,4 @@
-"""Metrics of models that choose their responses among candidates."""
+"""Metrics of selectors, which select the response among candidates."""
 
 import math
 from collections.abc import Sequence
@@ -12,30 +12,35 @@ from convmodel.metrics.ranking import ExampleRanks, Ranking, gold_ranks
 from convmodel.reports.evaluation.task import MetricResults
 
 KS = (1, 2, 5)
-"""The k of R_n@k and hits@k/n."""
+"""Values of k for which R_n@k and hits@k/n are computed."""
 
 SIZE_TOLERANCE = 0.9
-"""Pools of at least this share of the largest pool are counted with it: some lack a distractor that was repeated."""
+"""Minimum size of the pools that are grouped with the largest pool, as a share of its size.
+
+Pools of one file differ in size because repeated distractors are left out.
+"""
 
 SMALL_POOL = 10
 LARGE_POOL = 50
-"""Pools of at least `LARGE_POOL` candidates are also cut to `SMALL_POOL`: the first distractors and the gold one."""
+"""Sizes of pools. A pool of at least `LARGE_POOL` candidates is also measured with only `SMALL_POOL` of them."""
 
 
 @dataclass(frozen=True)
 class SelectionResult:
-    """The scores of a gold response and its distractors.
+    """Scores of a gold response and its distractors.
 
     Args:
         conversation: index of the conversation in the file, from 1.
         line: line of the example in the file, from 1.
         persona: persona sentences of the replying speaker.
+        context: the turns before the response.
         candidates: the candidates, in the order of the file.
         gold_at: index of the gold response among the candidates, from 0.
-        best: the model's choice: the candidate with the highest score; in a tie, not the gold one.
-        rank: rank of the gold response among all candidates, from 1; ties count against the model.
-        scores: score of each candidate; None where it is not finite.
-        rounding: scores that differ by no more than this are tied.
+        gold: the gold response.
+        best: the candidate with the highest score; in a tie with the gold response, the other one.
+        rank: rank of the gold response among all candidates, from 1. Tied candidates rank above the gold response.
+        scores: score of each candidate; None if it is not finite.
+        rounding: rounding error of the scores. Scores that differ by at most this number are tied.
     """
 
     conversation: int
@@ -52,7 +57,7 @@ class SelectionResult:
 
 
 def rank_gold(scores: Sequence[float | None], gold_at: int, rounding: float) -> ExampleRanks:
-    """Rank the gold candidate; a lead within the rounding error counts as a tie against the model."""
+    """Return the rank of the gold candidate. Candidates within the rounding error of its score rank above it."""
     values = _values(scores)
     gold = float(values[gold_at])
     values[gold_at] -= rounding
@@ -60,19 +65,25 @@ def rank_gold(scores: Sequence[float | None], gold_at: int, rounding: float) -> 
 
 
 def best_other(scores: Sequence[float | None], gold_at: int) -> int:
-    """Return the index of the first of the best candidates except the gold one; one without a score comes last."""
+    """Return the index of the best candidate other than the gold one; of equal ones, the first.
+
+    A candidate without a score is the worst.
+    """
     values = np.nan_to_num(_values(scores), nan=-math.inf)
     return max((index for index in range(len(scores)) if index != gold_at), key=values.__getitem__)
 
 
 def margin(result: SelectionResult) -> float:
-    """Return the score of the gold response minus that of the best other; nan where either has no score."""
+    """Return the score of the gold response minus that of the best other candidate; nan if one has no score."""
     values = _values(result.scores)
     return float(values[result.gold_at] - values[best_other(result.scores, result.gold_at)])
 
 
 def compute_metrics(results: Sequence[SelectionResult]) -> MetricResults:
-    """Compute all metrics from at least one result, in ascending order of conversations, the units of the bootstrap."""
+    """Compute all metrics from at least one result, in ascending order of conversations.
+
+    The units of the bootstrap are conversations.
+    """
     by_size = _ranks_by_pool_size(results)
     sizes = {len(result.scores) for result in results}
     style = "hits" if any(result.persona for result in results) else "R"
@@ -87,7 +98,10 @@ def compute_metrics(results: Sequence[SelectionResult]) -> MetricResults:
 
 
 def _ranks_by_pool_size(results: Sequence[SelectionResult]) -> dict[int, list[tuple[SelectionResult, ExampleRanks]]]:
-    """Return the results and ranks that count for each nominal pool size."""
+    """Return results and ranks by nominal pool size.
+
+    A result of a large pool also has a rank in a pool of `SMALL_POOL` candidates.
+    """
     by_size: dict[int, list[tuple[SelectionResult, ExampleRanks]]] = {}
     nominal = nominal_sizes({len(result.scores) for result in results})
     for result in results:
@@ -103,7 +117,10 @@ def _ranks_by_pool_size(results: Sequence[SelectionResult]) -> dict[int, list[tu
 
 
 def nominal_sizes(sizes: set[int]) -> dict[int, int]:
-    """Return the nominal size of each pool size: the largest size of which it is at least `SIZE_TOLERANCE`."""
+    """Return the nominal size of each pool size, by which pools are grouped.
+
+    A group has a largest size, its nominal size, and all sizes of at least `SIZE_TOLERANCE` times this size.
+    """
     nominal: dict[int, int] = {}
     largest = 0
     for size in sorted(sizes, reverse=True):
@@ -135,8 +152,8 @@ def _ranking_metrics(pool: int, ranks: Sequence[tuple[SelectionResult, ExampleRa
 def _gold_score(results: Sequence[SelectionResult]) -> Metric:
     """Return the mean score of the gold responses.
 
-    The scores of two models have different scales. The shared column is NaN, which is not equal to itself, so
-    that the metric is never compared.
+    Scores of two models have different scales and must not be compared. The shared column is therefore NaN, which is
+    not equal to itself.
     """
     counts = [(_values(result.scores)[result.gold_at], 1.0, math.nan) for result in results]
     _, units = np.unique([result.conversation for result in results], return_inverse=True)
@@ -172,5 +189,5 @@ def _all_tied(result: SelectionResult) -> bool:
 
 
 def _values(scores: Sequence[float | None]) -> np.ndarray:
-    """Return (C,) the scores, nan where there is none."""
+    """Return the (C,) scores, with nan in place of None."""
     return np.array([math.nan if score is None else score for score in scores])

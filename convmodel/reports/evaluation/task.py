@@ -1,4 +1,4 @@
-"""The interface of an evaluation task: each kind of model is evaluated by one subclass, in a module of its own."""
+"""Interface of evaluation tasks. Each kind of model has a subclass, in its own module."""
 
 import os
 from abc import ABC, abstractmethod
@@ -14,12 +14,12 @@ from convmodel.reports.evaluation.examples import EvaluationOptions
 from convmodel.reports.plots import Histogram
 
 Lines = Mapping[str, Sequence[Any]]
-"""The lines of each file of a report: frozen dataclasses of plain values, from which all numbers are computed."""
+"""Lines of a report by file name: frozen dataclasses of plain values, from which all numbers are computed."""
 
 
 @dataclass(frozen=True)
 class RunRequest:
-    """The arguments of `evaluate` without the kind, with the limit of the task where none was given."""
+    """Arguments of `evaluate` except `kind`. `options` has the default limit of the task if none was given."""
 
     model: str
     data: Source
@@ -32,7 +32,7 @@ class RunRequest:
 
 @dataclass(frozen=True)
 class RunResult:
-    """The output of a model on the data; the fields other than `lines` are those of `EvaluationReport`."""
+    """Results of a model on the data. The fields other than `lines` are those of `EvaluationReport`."""
 
     model: Mapping[str, Any]
     data: Mapping[str, Any]
@@ -43,7 +43,12 @@ class RunResult:
 
 @dataclass(frozen=True)
 class MetricResults:
-    """Metrics computed from the lines of a report; those over the same units are in one group, resampled together."""
+    """Metrics computed from the lines of a report.
+
+    Args:
+        summary, signatures, notes: see `EvaluationReport`.
+        groups: groups of metrics. Metrics of one group have the same units, and are resampled together.
+    """
 
     summary: str
     groups: Sequence[Sequence[Metric]]
@@ -53,7 +58,14 @@ class MetricResults:
 
 @dataclass(frozen=True)
 class Card:
-    """An example, formatted for reading; `responses` are by their source, such as "gold" and "model"."""
+    """An example for display on the page.
+
+    Args:
+        context: turns or prompt.
+        responses: texts by their source, such as "gold" and "model".
+        persona: persona sentences, or the meta of a document.
+        facts: numbers about the example, by name.
+    """
 
     context: Sequence[str]
     responses: Mapping[str, str]
@@ -62,17 +74,18 @@ class Card:
 
 
 class EvaluationTask(ABC):
-    """The evaluation of one kind of model.
+    """Evaluation of one kind of model.
 
     Attributes:
         name: name of the task in reports.
-        marker_file: the file that marks a folder as one of such a model.
-        options: names of the options that apply to the task; it rejects all others.
-        default_limit: the `EvaluationOptions.limit` used when none is given.
+        marker_file: file by which the folder of such a model is recognised.
+        options: names of the options that apply to the task; all others are rejected.
+        default_limit: value of `EvaluationOptions.limit` if none is given.
         card_headings: headings above the best and the worst examples.
-        files: for each file that the lines are saved in, the dataclass of its lines.
-        remedy: the options that make two models comparable, for the error message.
-        accepts_plain_model: whether it evaluates the folder of a plain GPT-2 too, which has no marker file.
+        files: dataclass of the lines of each file in which lines are saved.
+        remedy: options that make two models comparable, for an error message.
+        presets: presets of decoding options, by name.
+        accepts_plain_model: whether the task also evaluates a language model without the marker file, such as GPT-2.
     """
 
     name: ClassVar[str]
@@ -87,7 +100,7 @@ class EvaluationTask(ABC):
 
     @abstractmethod
     def run(self, request: RunRequest) -> RunResult:
-        """Load the model and run it on the data; each task reads the data in its own way."""
+        """Read the data, load the model, and run it on the data."""
 
     @abstractmethod
     def compute_metrics(self, lines: Lines, options: EvaluationOptions) -> MetricResults:
@@ -95,25 +108,25 @@ class EvaluationTask(ABC):
 
     @abstractmethod
     def inputs(self, lines: Lines) -> Mapping[str, Sequence[Any]]:
-        """Return the inputs that must be equal for two models to be compared, by a plural noun."""
+        """Return the inputs that must be equal for two models to be comparable, by a plural noun for messages."""
 
     @abstractmethod
     def histograms(self, lines: Lines) -> Sequence[Histogram]:
-        """Return the distributions that the page shows."""
+        """Return the histograms of the page."""
 
     @abstractmethod
     def ranked_cards(self, lines: Lines) -> Sequence[Card]:
         """Return all examples as cards, best first."""
 
     def check_comparable(self, lines: Lines, other: Lines) -> None:
-        """Raise ValueError unless both models were run on the same inputs."""
+        """Raise ValueError if the lines of two models have different inputs."""
         other_inputs = self.inputs(other)
         for noun, inputs in self.inputs(lines).items():
             check_same(noun, inputs, other_inputs[noun], remedy=self.remedy)
 
 
 def check_same(noun: str, this: Sequence[Any], other: Sequence[Any], *, remedy: str) -> None:
-    """Raise ValueError unless two models were evaluated on the same inputs, which a plural noun names."""
+    """Raise ValueError if the inputs of two models differ. `noun` names them in the message; `remedy` ends it."""
     if this == other:
         return
     differing = (index for index, (a, b) in enumerate(zip(this, other, strict=False), 1) if a != b)

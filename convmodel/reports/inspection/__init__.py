@@ -1,1 +1,1 @@
-"""Inspection of conversation files before training: statistics, findings, a report, and mended copies."""
+"""Inspection of conversation files before training: statistics, findings, a report, and corrected copies."""

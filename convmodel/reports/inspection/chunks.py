@@ -1,4 +1,4 @@
-"""Reading of conversation files in chunks of bounded size, as arrays that the checks share."""
+"""Chunks of conversations of bounded size, with arrays that several checks use."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,15 +12,19 @@ CHUNK = 2048
 """Maximum number of conversations in a chunk."""
 
 CHUNK_CHARACTERS = 2_000_000
-"""Number of characters at which a chunk ends, after the conversation that reaches it."""
+"""Number of characters of a chunk from which on no further conversation is added."""
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """C conversations of a file, and their S segments: for each its persona sentences, then its turns.
+    """C conversations of a file.
+
+    Their S segments are the persona sentences and then the turns of the first conversation, those of the second, and so
+    on.
 
     Args:
-        lines: (C,) line in which each begins, from 1.
+        conversations: the conversations.
+        lines: (C,) line in which each conversation begins, from 1.
     """
 
     conversations: list[Conversation]
@@ -28,7 +32,7 @@ class Chunk:
 
     @cached_property
     def texts(self) -> list[str]:
-        """The texts of the S segments."""
+        """Texts of the S segments."""
         return [text for c in self.conversations for text in (*c.persona, *c.turns)]
 
     @cached_property
@@ -38,7 +42,7 @@ class Chunk:
 
     @cached_property
     def text_starts(self) -> np.ndarray:
-        """(S + 1,) start of each text in `joined`; the last entry is its end."""
+        """(S + 1,) start of each text in `joined`; the last entry is the length of `joined`."""
         sizes = np.fromiter(map(len, self.texts), dtype=np.int64, count=len(self.texts))
         return np.append(0, np.cumsum(sizes + 1))
 
@@ -48,7 +52,7 @@ class Chunk:
         return np.frombuffer(self.joined.encode("utf-32-le"), dtype=np.uint32)
 
     def segments_at(self, positions: np.ndarray | list[int]) -> np.ndarray:
-        """Return the segments that contain these positions of `joined`, each once, in order."""
+        """Return the distinct segments that contain positions in `joined`, in ascending order."""
         return np.unique(np.searchsorted(self.text_starts, np.asarray(positions, dtype=np.int64), side="right") - 1)
 
     @cached_property
@@ -58,12 +62,12 @@ class Chunk:
 
     @cached_property
     def first(self) -> np.ndarray:
-        """(C + 1,) first segment of each conversation; the last entry is S."""
+        """(C + 1,) index of the first segment of each conversation; the last entry is S."""
         return np.cumsum([0, *(len(c.persona) + len(c.turns) for c in self.conversations)])
 
     @cached_property
     def owners(self) -> np.ndarray:
-        """(S,) conversation of each segment."""
+        """(S,) index in the chunk of the conversation of each segment."""
         return np.repeat(np.arange(len(self.conversations)), np.diff(self.first))
 
     @cached_property
@@ -73,7 +77,7 @@ class Chunk:
         return segments
 
     def name_of(self, segment: int) -> str:
-        """Return the name of a segment for a person: `turn 3`, or `persona sentence 1`."""
+        """Return the name of a segment in messages: `turn 3`, or `persona sentence 1`."""
         index = int(self.turn_indices[segment])
         if index >= 0:
             return f"turn {index + 1}"
@@ -81,7 +85,7 @@ class Chunk:
 
 
 def read_chunks(reader: ConversationReader) -> Iterator[Chunk]:
-    """Yield the conversations of a file in chunks, reading it once."""
+    """Yield the conversations of a file in chunks. The file is read once."""
     conversations: list[Conversation] = []
     lines: list[int] = []
     characters = 0

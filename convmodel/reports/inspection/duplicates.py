@@ -1,4 +1,4 @@
-"""Search for repeated conversations and replies: word for word, nearly, and as the beginning of a longer one."""
+"""Search for repeated conversations and replies: exact copies, near copies, and beginnings of longer conversations."""
 
 from dataclasses import dataclass, field, replace
 from itertools import combinations
@@ -10,12 +10,17 @@ from convmodel.reports.inspection.findings import EXAMPLES
 from convmodel.reports.inspection.minhash import Fingerprints, Signatures, similarity
 
 MAX_PAIRS = 20_000_000
-"""Maximum number of pairs whose signatures are compared. Where very many conversations are alike, some pairs are then
-missed."""
+"""Maximum number of pairs whose signatures are compared. Beyond it, some near copies are not found."""
 
 
 class Repeat(NamedTuple):
-    """A conversation that repeats an earlier one: the lines of both, and their similarity, 1 for word for word."""
+    """A conversation that repeats an earlier one.
+
+    Args:
+        line: line of the conversation, from 1.
+        earlier_line: line of the earlier conversation, from 1.
+        similarity: similarity of both, from 0 to 1; 1 for an exact copy.
+    """
 
     line: int
     earlier_line: int
@@ -24,7 +29,13 @@ class Repeat(NamedTuple):
 
 @dataclass
 class Repeats:
-    """The items of one file that are also in another, or earlier in it: their number, the first ones, all hashes."""
+    """Items of one file that repeat items of another file, or earlier items of the same file.
+
+    Args:
+        count: number of the items.
+        examples: the first items.
+        hashes: hashes of all items.
+    """
 
     count: int = 0
     examples: list[Repeat] = field(default_factory=list)
@@ -32,23 +43,24 @@ class Repeats:
 
 
 FilePair = tuple[int, int]
-"""Indices of two files, the earlier one first; equal for repetitions within a file."""
+"""Indices of two files, the earlier one first. They are equal for repetitions within a file."""
 
 Key = TypeVar("Key", int, FilePair)
 
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Everything that occurs in the files more than once. A conversation is counted for the earliest file that has it.
+    """Repeated conversations and replies of all files. A repetition is assigned to the earliest file that it repeats.
 
     Args:
-        exact: conversations that repeat one word for word (turns and persona).
-        near: other conversations that are nearly the same as an earlier one (turns only).
-        beginnings: by file, conversations whose turns are the beginning of a longer one in it.
-        replies: by pair of different files, replies of the second that are also in the first with all turns before.
-        replies_of: by file, number of all replies compared.
-        one_in: conversations and replies were sampled one in so many. Counts are scaled to estimate all; those of
-            `near` are of the sample, because two similar conversations are rarely both in it.
+        exact: by pair of files, conversations of the later file with the turns and persona of an earlier one.
+        near: by pair of files, other conversations of the later file whose turns are similar to an earlier one.
+        beginnings: by file, conversations whose turns are the beginning of a longer conversation of the file.
+        replies: by pair of different files, replies of the later file that are also in the earlier one, with all turns
+            before them.
+        replies_of: by file, number of replies.
+        one_in: sampling rates of conversations and of replies: 2 if one in 2 was compared. Counts are estimates for all
+            items, except those of `near`, which count only the conversations of the sample.
     """
 
     exact: dict[FilePair, Repeats]
@@ -60,10 +72,13 @@ class Duplicates:
 
 
 def find_duplicates(fingerprints: Fingerprints, *, files: int, near: float) -> Duplicates:
-    """Search the fingerprints of some files for repetitions.
+    """Find repetitions in the fingerprints of files.
 
-    `near` is the minimum similarity of nearly equal conversations, from 0.5 to 1; at 1 they differ only in case,
-    punctuation and spaces.
+    Args:
+        fingerprints: fingerprints of the conversations and replies of all files.
+        files: number of files.
+        near: minimum similarity of near copies, from 0.5 to 1. With 1, near copies differ only in case, punctuation and
+            spaces.
     """
     rows = fingerprints.conversations.columns()
     replies = fingerprints.replies.columns()
@@ -89,7 +104,14 @@ def _scaled(repeats: dict[Key, Repeats], one_in: int) -> dict[Key, Repeats]:
 def _collect(
     rows: dict[str, np.ndarray], repeated: np.ndarray, partners: np.ndarray, similarities: np.ndarray
 ) -> Repeats:
-    """Return the repeated rows (N,), with their partners (N,) and similarities (N,) as examples."""
+    """Return repeated rows as `Repeats`.
+
+    Args:
+        rows: columns of all rows.
+        repeated: (N,) indices of the rows that repeat others.
+        partners: (N,) indices of the rows that they repeat.
+        similarities: (N,) similarities of these pairs.
+    """
     columns = (rows["lines"][repeated], rows["lines"][partners], similarities)
     first = zip(*(column[:EXAMPLES].tolist() for column in columns), strict=True)
     return Repeats(len(repeated), [Repeat(*values) for values in first], rows["hashes"][repeated])
@@ -106,7 +128,7 @@ def _exact(rows: dict[str, np.ndarray], earliest: np.ndarray) -> dict[FilePair, 
 
 
 def _near(rows: dict[str, np.ndarray], candidates: np.ndarray, near: float, files: int) -> dict[FilePair, Repeats]:
-    """Find near copies among rows that repeat nothing word for word."""
+    """Find near copies among the rows `candidates`, which are not exact copies of earlier rows."""
     signatures = rows["signatures"][candidates]
     empty, _ = Signatures()([()])
     has_words = ~(signatures == empty).all(axis=1)
@@ -114,7 +136,7 @@ def _near(rows: dict[str, np.ndarray], candidates: np.ndarray, near: float, file
     file_of = rows["files"][candidates]
     best = _best_matches(signatures[has_words], file_of, near=near, files=files)
     repeats: dict[FilePair, Repeats] = {}
-    counted = np.zeros(len(candidates), dtype=bool)  # for an earlier file
+    counted = np.zeros(len(candidates), dtype=bool)  # already assigned to an earlier file
     for earlier, (scores, partners) in enumerate(best):
         for later in range(earlier, files):
             in_pair = np.flatnonzero((scores > 0) & (file_of == later) & ~counted)
@@ -128,10 +150,11 @@ def _near(rows: dict[str, np.ndarray], candidates: np.ndarray, near: float, file
 def _best_matches(
     signatures: np.ndarray, file_of: np.ndarray, *, near: float, files: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return for each file (N,) similarities to the most similar earlier row of that file, and (N,) these rows.
+    """Return, for each file, the most similar earlier row of the file for each of N rows.
 
-    Rows that agree in one of the bands are compared. All bytes of a band are equal in two rows with probability
-    similarity ** width, so bands of this width find more than 98 in 100 similar pairs.
+    The result of a file is a pair of (N,) similarities, 0 if no earlier row is similar, and (N,) indices of rows. Two
+    rows are compared if one of the bands of their signatures is equal. All bytes of a band are equal with probability
+    similarity ** width, so that bands of this width find more than 98 % of similar pairs.
     """
     count = len(signatures)
     best = [(np.zeros(count, dtype=np.float32), np.zeros(count, dtype=np.int64)) for _ in range(files)]
@@ -139,7 +162,7 @@ def _best_matches(
     bands = np.ascontiguousarray(signatures).view(f"<u{width}")
     budget = MAX_PAIRS // bands.shape[1]
     for band in range(bands.shape[1]):
-        # Within a group, sorting by further bands brings similar rows together, so that they are compared first.
+        # Rows with an equal band are sorted by further bands, so that similar rows are neighbours and compared first.
         order = np.lexsort([bands[:, (band + n) % bands.shape[1]] for n in (2, 1, 0)])
         keys = bands[order, band]
         left = budget
@@ -161,7 +184,7 @@ def _compare(
     near: float,
     best: list[tuple[np.ndarray, np.ndarray]],
 ) -> None:
-    """Update `best` with those of these pairs of rows that are similar enough."""
+    """Update `best` with pairs of rows (`these`, `others`) whose similarity is at least `near`."""
     earlier = np.minimum(these, others)
     later = np.maximum(these, others)
     blocks = [slice(start, start + 100_000) for start in range(0, len(earlier), 100_000)]
@@ -169,7 +192,7 @@ def _compare(
     earlier, later, scores = (values[scores >= near] for values in (earlier, later, scores))
     for file in np.unique(file_of[earlier]).tolist():
         in_file = np.flatnonzero(file_of[earlier] == file)
-        in_file = in_file[np.argsort(scores[in_file], kind="stable")]  # the most similar is written last, and stays
+        in_file = in_file[np.argsort(scores[in_file], kind="stable")]  # the most similar row is written last
         best_scores, partners = best[file]
         better = in_file[scores[in_file] > best_scores[later[in_file]]]
         best_scores[later[better]] = scores[better]

@@ -1,4 +1,4 @@
-"""Counts of chat exports: the people, the conversations a month, and the replies that can be learned."""
+"""Statistics of chat exports: messages of each person, conversations per month, and replies to learn from."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,24 +14,24 @@ MAX_PEOPLE = 10
 """Maximum number of people listed for a file."""
 
 MAX_PERIODS = 24
-"""Maximum number of months listed for a file; years are listed instead of more."""
+"""Maximum number of months listed for a file. If a file has more, years are listed."""
 
 AMOUNTS = (
     (10_000, "enough to train a small model from scratch"),
     (1_000, "enough to fine-tune a pretrained model; from scratch its sentences stay broken"),
     (0, "too few to train a model from scratch; fine-tune a pretrained one, or choose among your own sentences"),
 )
-"""Smallest numbers of conversations, and what they are enough for."""
+"""Minimum numbers of conversations, each with a text that names the training for which they are enough."""
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """Counts of one file.
+    """Statistics of one chat export.
 
     Args:
-        replies: number of turns of the speaker who replies that follow another turn.
-        people: names with the numbers of their messages and of their characters, the most talkative first.
-        months: number of conversations that begin in each month, "2024-05", in order.
+        replies: number of turns of the replying speaker that have a turn before them.
+        people: name, number of messages and number of characters of each person, most messages first.
+        months: month, such as "2024-05", and number of conversations that begin in it, in order.
     """
 
     replies: int
@@ -39,7 +39,7 @@ class ExportReport:
     months: tuple[tuple[str, int], ...]
 
     def periods(self) -> list[tuple[str, int]]:
-        """Return the conversations of each month, or of each year if there are many months."""
+        """Return the number of conversations per month, or per year if there are more than `MAX_PERIODS` months."""
         if len(self.months) <= MAX_PERIODS:
             return list(self.months)
         years: Counter[str] = Counter()
@@ -49,14 +49,14 @@ class ExportReport:
 
 
 class ExportTally:
-    """Count replies and conversations a month."""
+    """Counts replies, and conversations per month."""
 
     def __init__(self) -> None:
         self._replies = 0
         self._months: Counter[str] = Counter()
 
     def add(self, chunk: Chunk) -> None:
-        """Count a chunk; the time of a conversation is `meta["time"]`, as readers of chats write it."""
+        """Count a chunk. The time of a conversation is `meta["time"]`, which the readers of chat exports set."""
         for conversation in chunk.conversations:
             self._replies += len(conversation.turns) // 2
             time = (conversation.meta or {}).get("time")
@@ -64,13 +64,13 @@ class ExportTally:
                 self._months[time[:7]] += 1
 
     def report(self, notes: Notes) -> ExportReport:
-        """Return the report of a file, after it was read; `notes` are those of its reader."""
+        """Return the report of a file that was read completely. `notes` are those of its reader."""
         people = tuple((name, count, notes.characters[name]) for name, count in notes.messages.most_common())
         return ExportReport(self._replies, people, tuple(sorted(self._months.items())))
 
 
 def people_table(named: Sequence[tuple[str, ExportReport]]) -> Table:
-    """Return the people of each file; empty without an export of chats."""
+    """Return a table of the people of each file, which is empty without chat exports."""
     return Table(("person", "messages", "share", "characters each"), tuple(_people_rows(named)))
 
 
@@ -90,7 +90,7 @@ def _people_rows(named: Sequence[tuple[str, ExportReport]]) -> Iterator[tuple[st
 
 
 def period_table(named: Sequence[tuple[str, ExportReport]]) -> Table:
-    """Return the conversations a month of each file; empty if no conversation has a time."""
+    """Return a table of the conversations per month or year, which is empty if no conversation has a time."""
     rows: list[tuple[str, ...]] = []
     for name, report in named:
         if report.months and len(named) > 1:
@@ -100,7 +100,7 @@ def period_table(named: Sequence[tuple[str, ExportReport]]) -> Table:
 
 
 def describe_amount(name: str, conversations: int, report: ExportReport) -> str:
-    """Return in one sentence what can be learned from a file."""
+    """Return a sentence on the number of conversations of a file, and the training for which they are enough."""
     enough = next(text for least, text in AMOUNTS if conversations >= least)
     counted = f"{format_count(conversations, 'conversation')} with {format_count(report.replies, 'reply')}"
     return f"{name}: {counted} to learn from; {enough} (an estimate, see docs/inspect.md)."

@@ -1,4 +1,4 @@
-"""Kinds of findings in conversation files, their severity, and counts with examples."""
+"""Kinds of findings in conversation files with their severity, and counts of findings with examples."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
@@ -11,7 +11,7 @@ from convmodel.reports.inspection.chunks import Chunk
 Severity = Literal["problem", "remark"]
 
 EXAMPLES = 5
-"""Maximum number of examples kept of each kind in each file."""
+"""Maximum number of examples of each kind of finding in a file."""
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,11 @@ class FindingKind:
     """A kind of finding.
 
     Args:
-        severity: "problem" makes `--strict` fail, and `--fix` mends or drops every occurrence. A "remark" is for a
-            person to judge.
-        unit: singular noun for the items that are counted; `title` continues the heading after it.
-        advice: the consequence, or a recommendation.
+        severity: "problem" makes `--strict` fail, and `--fix` corrects or drops each occurrence. A "remark" may be
+            intended, and is only reported.
+        unit: singular noun for the counted items, such as "text".
+        title: description that follows the unit in the heading, such as "with mojibake".
+        advice: consequence of the finding, or a recommendation.
     """
 
     severity: Severity
@@ -32,7 +33,7 @@ class FindingKind:
 
     @property
     def heading(self) -> str:
-        """The heading of such findings: `texts with mojibake`."""
+        """Heading of findings of this kind, such as `texts with mojibake`."""
         return f"{plural_of(self.unit)} {self.title}"
 
 
@@ -66,16 +67,21 @@ _REMARKS = {
     "odd_script": ("conversation", "in a script rare in this file", "strays from another data set?"),
     "other_file": ("file", "passed over", "no conversation is in them"),
 }
-"""The unit, the title and the advice of each kind."""
+"""Unit, title and advice of each kind."""
 
 KINDS = {kind: FindingKind("problem", *texts) for kind, texts in _PROBLEMS.items()}
 KINDS |= {kind: FindingKind("remark", *texts) for kind, texts in _REMARKS.items()}
-"""Kinds in the order of the report."""
+"""Kinds of findings by name, in the order of the report."""
 
 
 @dataclass(frozen=True)
 class FindingExample:
-    """The file and the line of an occurrence, and an excerpt of the text on one line, see `excerpt`."""
+    """An occurrence of a finding.
+
+    Args:
+        location: file and line.
+        text: excerpt of the text; see `excerpt`.
+    """
 
     location: str
     text: str
@@ -83,12 +89,15 @@ class FindingExample:
 
 @dataclass(frozen=True)
 class Finding:
-    """All occurrences of one kind in one file, among the `total` items that were checked.
+    """All occurrences of one kind of finding in one file.
 
     Args:
-        kind: a key of KINDS.
-        examples: the first few occurrences.
-        other: the other file, for items that two files share.
+        kind: key of `KINDS`.
+        source: the file.
+        count: number of occurrences.
+        total: number of checked items.
+        examples: the first occurrences.
+        other: the earlier file whose items are repeated; empty for other kinds.
     """
 
     kind: str
@@ -100,12 +109,12 @@ class Finding:
 
     @property
     def severity(self) -> Severity:
-        """The severity of the kind; `--strict` fails because of a "problem"."""
+        """Severity of the kind. A "problem" makes `--strict` fail."""
         return KINDS[self.kind].severity
 
 
 def share(count: int, total: int) -> str:
-    """Format a share: `12.5%`, `0.26%`, `<0.01%`; only none and all are written as 0% and 100%."""
+    """Return a share as text: `12.5%`, `0.26%`, `<0.01%`. `0%` and `100%` are used only for exactly none and all."""
     percent = 100 * count / max(total, 1)
     if count in (0, total):
         return f"{percent:.0f}%"
@@ -114,11 +123,14 @@ def share(count: int, total: int) -> str:
     return f"{min(percent, 99.9):.1f}%"
 
 
-_JOINERS = "\u200c\u200d"  # without them emoji and letters fall apart
+_JOINERS = "\u200c\u200d"  # shown unchanged, because emoji and letters are joined by them
 
 
 def excerpt(text: str, *, around: int = 0, width: int = 70) -> str:
-    """Return up to `width` characters around a position on one line, with invisible ones written as code points."""
+    """Return up to `width` characters of a text around a position, on one line.
+
+    Invisible characters are written as code points. `...` marks omitted text.
+    """
     start = max(0, min(around - width // 3, len(text) - width))
     shown = "".join(map(_visible, text[start : start + width]))
     return f"{'...' if start else ''}{shown}{'...' if start + width < len(text) else ''}"
@@ -131,7 +143,10 @@ def _visible(character: str) -> str:
 
 
 class Tally:
-    """Count findings by kind, and keep the first examples, whose lines `location` formats for a person."""
+    """Counts findings of one file by kind, and keeps the first examples.
+
+    `location` formats a line number as a location in messages.
+    """
 
     def __init__(self, location: Callable[[int], str]) -> None:
         self._location = location
@@ -139,24 +154,24 @@ class Tally:
         self._examples: defaultdict[str, list[FindingExample]] = defaultdict(list)
 
     def add(self, kind: str, line: int, text: Callable[[], str]) -> None:
-        """Count one occurrence; `text` is called only if it becomes an example."""
+        """Count one occurrence. `text` returns its excerpt, and is called only if it is kept as an example."""
         self._counts[kind] += 1
         if len(self._examples[kind]) < EXAMPLES:
             self._examples[kind].append(FindingExample(self._location(line), text()))
 
     def add_text(self, kind: str, chunk: Chunk, segment: int, *, at: int = 0) -> None:
-        """Count a text with an occurrence at a position."""
+        """Count an occurrence in a segment, at a position in its text."""
         line = int(chunk.lines[chunk.owners[segment]])
         self.add(kind, line, lambda: f"{chunk.name_of(segment)}: {excerpt(chunk.texts[segment], around=at)}")
 
     def add_counted(self, kind: str, count: int, examples: Iterable[FindingExample]) -> None:
-        """Add occurrences that were counted elsewhere; nothing when `count` is 0."""
+        """Add `count` occurrences that were counted elsewhere, with examples."""
         if count:
             self._counts[kind] += count
             self._examples[kind].extend(examples)
 
     def findings(self, source: str, totals: dict[str, int]) -> list[Finding]:
-        """Return the findings of a file; `totals` are the numbers of items that were checked, by unit of KINDS."""
+        """Return the findings of a file. `totals` are the numbers of checked items, by unit of `KINDS`."""
         return [
             Finding(kind, source, count, totals[KINDS[kind].unit], tuple(self._examples[kind]))
             for kind, count in self._counts.items()

@@ -1,4 +1,4 @@
-"""Mended copies of inspected files, and an account of everything that was dropped or changed."""
+"""Corrected copies of inspected files, and reports of the dropped conversations and changed texts."""
 
 import os
 import re
@@ -35,17 +35,22 @@ MENDED: dict[str, tuple[str, Callable[[str], str]]] = {
     "control": ("control characters removed", lambda text: "".join(c for c in text if not is_control(c))),
     "hidden": ("hidden characters removed", lambda text: hidden_characters(text).sub("", text)),
 }
-"""Changes to a text, by kind of finding."""
+"""Description and function of each correction of a text, by kind of finding."""
 
-# Matches every text that one of them may change, and a few others; most texts need no further checks.
+# Matches all texts that a correction may change, and a few others. Texts without a match need no further checks.
 _SUSPICIOUS = re.compile(rf"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00c2-\u00f4{HIDDEN_CHARACTERS}]")
 
 
 @dataclass
 class FixReport:
-    """The changes that were made to a file: the numbers of conversations written and, by reason, dropped or mended.
+    """Changes of one file.
 
-    Keys of `dropped` are those of DROPPED (for `unreadable`, lines are counted); keys of `mended` are those of MENDED.
+    Args:
+        source: the inspected file.
+        output: the corrected copy.
+        written: number of conversations written.
+        dropped: number of conversations dropped, by key of `DROPPED`; lines for "unreadable".
+        mended: number of texts corrected, by key of `MENDED`.
     """
 
     source: str
@@ -68,7 +73,7 @@ class FixReport:
 
 
 class SeenHashes:
-    """A set of 64-bit integers that takes eight bytes for each."""
+    """Set of 64-bit integers that needs only eight bytes per integer."""
 
     def __init__(self) -> None:
         self._parts: list[np.ndarray] = []
@@ -78,9 +83,9 @@ class SeenHashes:
         return any(part[np.searchsorted(part, key, side="right") - 1] == key for part in self._parts)
 
     def add(self, values: set[int]) -> None:
-        """Add some integers."""
+        """Add integers."""
         new = np.sort(np.fromiter(values, dtype=np.int64, count=len(values)))
-        # Each part is at least twice as long as the next: few parts to search, and little sorting.
+        # Each part is at least twice as long as the next one, so that there are few parts to search and little to sort.
         while self._parts and len(self._parts[-1]) < 2 * len(new):
             new = np.sort(np.concatenate([self._parts.pop(), new]))
         if len(new):
@@ -88,11 +93,11 @@ class SeenHashes:
 
 
 def output_paths(sources: list[str], out: str) -> list[str]:
-    """Return the paths of the mended files: `out` for one file, paths in the folder `out` for several.
+    """Return the paths of the corrected copies: `out` for one file, or paths in the folder `out` for several.
 
     Raises:
-        ValueError: when two files would be written to the same name.
-        OSError: when the paths cannot be written to.
+        ValueError: if two copies would have the same path.
+        OSError: if the paths cannot be written.
     """
     if len(sources) == 1:
         check_file_writable(out)
@@ -102,19 +107,26 @@ def output_paths(sources: list[str], out: str) -> list[str]:
     paths = [os.path.join(out, os.path.splitext(stem)[0] + ".jsonl") for stem in stems]
     repeated = [path for path in paths if paths.count(path) > 1]
     if repeated:
-        raise ValueError(f"{repeated[0]}: two files would be written there; mend them one by one, or rename one")
+        raise ValueError(f"{repeated[0]}: two files would be written there; correct them one at a time, or rename one")
     return paths
 
 
 def fix_files(inspection: Inspection, out: str, *, progress: Progress) -> list[FixReport]:
-    """Write mended copies of the inspected files.
+    """Write corrected copies of the inspected files as JSON Lines, and return a report of each file.
 
-    Unreadable lines are dropped, and conversations with lost characters, without room beside their persona, or that
-    repeat an earlier one, of the same file or (also nearly) of an earlier file: the file named first keeps them.
-    Mojibake is undone; control and hidden characters are removed. Everything else is unchanged.
+    Mojibake is decoded correctly, and control and hidden characters are removed. The following are dropped:
 
-    `out` is a file for one, a folder for several, which is created. Each file appears when it is complete, in JSON
-    Lines.
+    - lines that cannot be read;
+    - conversations with U+FFFD, where a character was lost, or with a text without a visible character;
+    - conversations whose persona leaves no room for a turn;
+    - copies of an earlier conversation of the same or an earlier file, and near copies of one of an earlier file.
+
+    Everything else is unchanged. Each copy appears when it is complete.
+
+    Args:
+        inspection: inspection of the files.
+        out: path of the copy of one file; for several files, a folder, which is created.
+        progress: starts a progress display.
     """
     sources = [report.source for report in inspection.files]
     paths = output_paths(sources, out)
@@ -129,7 +141,7 @@ def fix_files(inspection: Inspection, out: str, *, progress: Progress) -> list[F
 
 
 class _Fix:
-    """Mend one file, chunk by chunk."""
+    """Corrects one file, one chunk at a time."""
 
     def __init__(self, report: FixReport, inspection: Inspection, earlier_files: Sequence[SeenHashes]) -> None:
         self.report = report
@@ -143,7 +155,7 @@ class _Fix:
         self._near_leaks = {digest for hashes in near_leaks for digest in hashes.tolist()}
 
     def kept(self, progress: Callable[[int], object]) -> Iterator[Conversation]:
-        """Yield the conversations to write."""
+        """Yield the conversations of the file to write, corrected."""
         reader = ConversationReader(self.report.source, self._read_options, on_error="skip", named=True)
         for chunk in read_chunks(reader):
             mended, found_as = self._mend_chunk(chunk)
@@ -154,9 +166,9 @@ class _Fix:
             self.report.dropped["unreadable"] = reader.report.skipped
 
     def _mend_chunk(self, chunk: Chunk) -> tuple[Chunk, list[int]]:
-        """Return the chunk with its texts mended, without the conversations that cannot be mended.
+        """Return the corrected conversations of a chunk, without those that cannot be corrected.
 
-        The second value is the hash of each conversation before it was mended, under which it was inspected.
+        The second value is the hash of each conversation before the correction, by which its near copies were recorded.
         """
         lines = []
         conversations = []
@@ -188,7 +200,10 @@ class _Fix:
         return text
 
     def _without_repeats(self, chunk: Chunk, found_as: list[int]) -> Iterator[Conversation]:
-        """Yield the conversations of a chunk that repeat none and have room for a turn beside their persona."""
+        """Yield the conversations of a chunk that repeat no other one, and whose persona leaves room for a turn.
+
+        `found_as` has the hash of each conversation before the correction.
+        """
         roomless: set[int] = set()
         sides = _sides(chunk)
         if sides.personas.any():
@@ -213,5 +228,5 @@ class _Fix:
 
 
 def _sides(chunk: Chunk) -> Chunk:
-    """Return a chunk whose conversations have two sides, as it was inspected."""
+    """Return the chunk with its conversations read as two sides, as in the inspection."""
     return Chunk([conversation.alternating() for conversation in chunk.conversations], chunk.lines)

@@ -1,4 +1,4 @@
-"""Inspect conversation files: statistics, findings, and overlap between files."""
+"""Inspection of conversation files: statistics, findings, and overlap of files."""
 
 import contextlib
 import gc
@@ -19,18 +19,21 @@ from convmodel.reports.inspection.settings import InspectionSettings
 from convmodel.reports.inspection.token_counts import Ruler, make_ruler
 
 Progress = Callable[[str], Callable[[int], object]]
-"""Starts a progress display with a description; the result is called with the number of items done since the last
-call."""
+"""Function that starts a progress display with a description, and returns the function that advances it by a number."""
 
 
 @dataclass(frozen=True)
 class PairReport:
-    """The overlap of two files; the numbers of conversations and replies are those of the later file.
+    """Overlap of two files.
 
     Args:
-        leaks: conversations of `later` that are in `earlier` word for word, and in no file before it.
-        near_leaks: conversations of `later` that are nearly the same as one in `earlier`.
-        shared_replies: replies of `later` that are in `earlier` with all turns before them.
+        earlier: the file that is given first.
+        later: the other file.
+        leaks: number of conversations of `later` that are also in `earlier`, but not in a file before `earlier`.
+        near_leaks: number of other conversations of `later` that are similar to one of `earlier`.
+        shared_replies: number of replies of `later` that are also in `earlier`, with all turns before them.
+        conversations: number of conversations of `later`.
+        replies: number of replies of `later`.
     """
 
     earlier: str
@@ -44,7 +47,17 @@ class PairReport:
 
 @dataclass(frozen=True)
 class Inspection:
-    """The result of inspecting some files: one report for each file and each pair, and all findings, problems first."""
+    """Result of the inspection of files.
+
+    Args:
+        files: report of each file.
+        pairs: report of each pair of files.
+        findings: findings of all files, problems first.
+        ruler: tokenizer and window by which lengths were measured.
+        settings: settings of the inspection.
+        duplicates: repeated conversations and replies.
+        read_options: options of the readers.
+    """
 
     files: tuple[FileReport, ...]
     pairs: tuple[PairReport, ...]
@@ -56,17 +69,17 @@ class Inspection:
 
     @cached_property
     def names(self) -> dict[str, str]:
-        """The base name of each file, or its whole path where two files have the same base name, by its source."""
+        """Short name of each file, by its source; see `short_names`."""
         return short_names([report.source for report in self.files])
 
     @property
     def problems(self) -> tuple[Finding, ...]:
-        """The findings that make `--strict` fail."""
+        """Findings that make `--strict` fail."""
         return tuple(finding for finding in self.findings if finding.severity == "problem")
 
 
 def short_names(sources: Sequence[str]) -> dict[str, str]:
-    """Return the base name of each file, or its whole path where two files have the same base name."""
+    """Return the base name of each file, by its source; if two base names are equal, the whole sources."""
     last = [os.path.basename(source.split("?")[0].rstrip("/")) or source for source in sources]
     return {source: name if last.count(name) == 1 else source for source, name in zip(sources, last, strict=True)}
 
@@ -78,16 +91,23 @@ def inspect_files(
     *,
     progress: Progress,
 ) -> Inspection:
-    """Inspect conversation files, in any format that `ConversationReader` reads.
+    """Inspect conversation files in any format that `ConversationReader` reads.
 
-    Each file is read once. Without a model the beginning of the first is read once more to learn a vocabulary.
+    Each file is read once. If the settings have no model, the beginning of the first file is also read to learn a
+    vocabulary.
+
+    Args:
+        sources: the files.
+        settings: settings of the inspection.
+        read_options: options of the readers.
+        progress: starts a progress display for a file.
 
     Raises:
-        ValueError, OSError: when a file cannot be read at all or is given twice, or the model cannot be loaded.
+        ValueError, OSError: if a file cannot be read or is given twice, or the model cannot be loaded.
     """
     repeated = [source for index, source in enumerate(sources) if _is_same_file(source, sources[:index])]
     if repeated:
-        raise ValueError(f"{repeated[0]}: is given twice; everything in it would stand there twice")
+        raise ValueError(f"{repeated[0]}: is given twice; give each file once")
     on_error = (read_options and read_options.on_error) or "skip"
     readers = [ConversationReader(source, read_options, on_error=on_error) for source in sources]
     ruler = make_ruler(readers[0], settings)
@@ -109,7 +129,7 @@ def inspect_files(
 
 @contextlib.contextmanager
 def _rare_collections() -> Iterator[None]:
-    """Run the garbage collector rarely: its searches of millions of short-lived strings take a tenth of the time."""
+    """Context manager in which the garbage collector runs rarely, because it takes a tenth of the time otherwise."""
     before = gc.get_threshold()
     frozen_before = gc.get_freeze_count() > 0
     gc.freeze()
@@ -118,7 +138,7 @@ def _rare_collections() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*before)
-        if not frozen_before:  # what the caller has frozen stays so
+        if not frozen_before:  # objects that the caller froze remain frozen
             gc.unfreeze()
 
 

@@ -1,8 +1,8 @@
-"""MinHash fingerprints of conversations, to find equal and similar ones without keeping their texts.
+"""MinHash fingerprints of conversations, by which equal and similar ones are found without keeping their texts.
 
-The similarity of two conversations is the Jaccard similarity of their sets of pairs of neighbouring words (the number
-of pairs in both, divided by that in either), without case and punctuation. MinHash estimates it from 64 numbers, of
-which 8 bits each are kept.
+The similarity of two conversations is the Jaccard similarity of their sets of pairs of neighbouring words: the size of
+the intersection divided by the size of the union. Case and punctuation are ignored. MinHash estimates the similarity
+from 64 numbers, of which 8 bits each are kept.
 Sources: Broder 1997, On the resemblance and containment of documents; Li and Koenig, arXiv:0910.3349 (b-bit).
 """
 
@@ -16,14 +16,14 @@ import numpy as np
 from convmodel.reports.inspection.chunks import Chunk
 
 HASHES = 64
-"""Bytes of a signature."""
+"""Number of hashes of a signature, of one byte each."""
 
 MAX_CONVERSATIONS = 1_000_000
 MAX_REPLIES = 4_000_000
-"""Larger numbers are sampled by a hash of the words, so that either all copies of an item are in the sample or none."""
+"""Maximum numbers of items. More are sampled by a hash, so that all copies of an item are in the sample, or none."""
 
 _WORDS = re.compile(r"\w+")
-# Scripts without spaces between words: each character counts as a word.
+# Scripts without spaces between words, in which each character counts as a word.
 _UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _WORDS_AND_CHARACTERS = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
 _MAX_CACHED = 500_000
@@ -31,14 +31,14 @@ _SEEDS = np.random.default_rng(1).integers(1, 1 << 32, (2, HASHES), dtype=np.uin
 
 
 def words_of(turns: Sequence[str]) -> list[str]:
-    """Return the words of a conversation for its signature; [""] when it has none."""
+    """Return the words of a conversation in lower case; [""] if it has none."""
     text = "\n".join(turns).lower()
     pattern = _WORDS if text.isascii() else _WORDS_AND_CHARACTERS
     return pattern.findall(text) or [""]
 
 
 class _WordHashes(dict[str, int]):
-    """Checksums of words; the same in every run, unlike Python's own hash."""
+    """Cache of the CRC-32 of words, which is the same in every run, unlike `hash`."""
 
     def __missing__(self, word: str) -> int:
         self[word] = value = zlib.crc32(word.encode())
@@ -46,16 +46,16 @@ class _WordHashes(dict[str, int]):
 
 
 class Signatures:
-    """Compute MinHash signatures."""
+    """Computes MinHash signatures of conversations."""
 
     def __init__(self) -> None:
         self._hashes = _WordHashes()
 
     def __call__(self, conversations: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
-        """Return (C, HASHES) uint8 signatures and (C,) uint32 sampling keys for the turns of C conversations.
+        """Return (C, HASHES) uint8 signatures and (C,) uint32 sampling keys of the turns of C conversations.
 
-        The expected share of equal bytes of two signatures is the similarity. Keys are equal where the sets of word
-        pairs are.
+        The share of equal bytes of two signatures estimates the similarity; see `similarity`. Conversations with equal
+        sets of word pairs have equal keys.
         """
         if len(self._hashes) > _MAX_CACHED:
             self._hashes.clear()
@@ -75,14 +75,20 @@ class Signatures:
 
 
 def similarity(these: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return (N,) estimated similarities of (N, HASHES) signatures; the standard error is at most 0.07."""
+    """Return the (N,) estimated similarities of pairs of signatures, (N, HASHES).
+
+    The standard error is at most 0.07.
+    """
     equal = (these == others).mean(axis=-1)
     estimate: np.ndarray = np.maximum(0, (equal - 1 / 256) / (1 - 1 / 256))
     return estimate
 
 
 def _mix(values: np.ndarray) -> np.ndarray:
-    """Mix every bit into all others. Source: the finaliser of MurmurHash3, Austin Appleby, public domain."""
+    """Return hashes of uint32 values, in which each bit depends on all bits of the value.
+
+    Source: the finaliser of MurmurHash3, Austin Appleby, public domain.
+    """
     values = (values ^ (values >> np.uint32(16))) * np.uint32(0x85EBCA6B)
     values = (values ^ (values >> np.uint32(13))) * np.uint32(0xC2B2AE35)
     mixed: np.ndarray = values ^ (values >> np.uint32(16))
@@ -90,7 +96,11 @@ def _mix(values: np.ndarray) -> np.ndarray:
 
 
 class SampledRows:
-    """Columns of rows; beyond `max_rows` rows a sample by key, halved as often as needed."""
+    """Table of at most `max_rows` rows, stored by column.
+
+    If more rows are added, only those whose key is divisible by `one_in` are kept. `one_in` is doubled whenever the
+    table is full.
+    """
 
     def __init__(self, max_rows: int) -> None:
         self._max_rows = max_rows
@@ -99,7 +109,7 @@ class SampledRows:
         self.one_in = 1
 
     def add(self, keys: np.ndarray, **columns: np.ndarray) -> None:
-        """Add rows; the keys must be evenly distributed integers."""
+        """Add rows. The keys must be uniformly distributed integers, such as hashes."""
         self._parts.append(self._sample({"keys": keys, **columns}))
         self._rows += len(self._parts[-1]["keys"])
         while self._rows > self._max_rows:
@@ -108,9 +118,9 @@ class SampledRows:
             self._rows = sum(len(part["keys"]) for part in self._parts)
 
     def columns(self) -> dict[str, np.ndarray]:
-        """Return all rows in the order in which they were added."""
+        """Return the columns of the kept rows, in the order in which the rows were added."""
         names = list(self._parts[0]) if self._parts else []
-        # Column by column, so that little more than one column is in memory twice.
+        # One column at a time, so that only one column is in memory twice.
         self._parts = [{name: np.concatenate([part.pop(name) for part in self._parts]) for name in names}]
         return dict(self._parts[0])
 
@@ -122,12 +132,16 @@ class SampledRows:
 
 
 def conversation_hashes(chunk: Chunk) -> np.ndarray:
-    """Return (C,) int64 hashes, equal for equal turns and persona; they differ between runs."""
+    """Return (C,) int64 hashes of turns and persona. They are not the same in every run of Python."""
     return np.array([hash((c.turns, c.persona)) for c in chunk.conversations], dtype=np.int64)
 
 
 class Fingerprints:
-    """Fingerprints of all files: 94 bytes per conversation and 11 per reply; very many are sampled."""
+    """Fingerprints of the conversations and replies of all files.
+
+    A conversation takes 94 bytes and a reply 11 bytes. Of more than `MAX_CONVERSATIONS` or `MAX_REPLIES`, samples are
+    kept.
+    """
 
     def __init__(self) -> None:
         self._signatures = Signatures()

@@ -1,4 +1,4 @@
-"""Render an inspection as a self-contained HTML page."""
+"""HTML page of an inspection, in one self-contained file."""
 
 import os
 from collections.abc import Mapping
@@ -18,14 +18,14 @@ PLOT_BINS = 60
 
 
 def write_page(inspection: Inspection, path: str | os.PathLike[str]) -> None:
-    """Write the page; the file appears, or is replaced, only when it is complete."""
+    """Write the page atomically: the file appears, or is replaced, only when it is complete."""
     page = render(inspection)
     with atomic_file(path) as fresh:
         fresh.write_text(page, encoding="utf-8")
 
 
 def render(inspection: Inspection) -> str:
-    """Return the page as text."""
+    """Return the HTML page of an inspection as text."""
     return render_page(
         "inspection.html",
         title=f"Conversations: {', '.join(inspection.names.values())}",
@@ -57,11 +57,14 @@ def _plots(inspection: Inspection) -> list[tuple[str, str]]:
 
 
 def _length_plot(title: str, files: Mapping[str, Lengths], *, window: int | None = None) -> tuple[str, str]:
-    """Plot the lengths of each file, up to the 99.5 % quantile or a little beyond the window."""
+    """Return title and `<svg>` element of a plot of the lengths of each file.
+
+    The axis ends at the 99.5 % quantile, or a little beyond the window if this is larger.
+    """
     longest = max(lengths.quantile(0.995) for lengths in files.values())
     stop = max(longest, 8 if window is None else window + window // 8)
     edges = list(range(1, stop + 2, -(-stop // PLOT_BINS)))
-    # The last count of `between` is open: it holds everything from the last edge on.
+    # The last count of `between` has no upper bound, and is left out.
     shares = {name: np.array(lengths.between(edges)[:-1]) / max(len(lengths), 1) for name, lengths in files.items()}
     mark = None if window is None else (f"window: {window}", window)
     return title, shares_svg(title, edges, shares, label="tokens", mark=mark, integers=True)

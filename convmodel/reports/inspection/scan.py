@@ -1,4 +1,4 @@
-"""Statistics and findings of one file, read once and in bounded memory."""
+"""Statistics and findings of one file, which is read once and in bounded memory."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -34,20 +34,23 @@ class FileReport:
     """Statistics and findings of one file.
 
     Args:
-        format: name of the format for a person, such as "JSON Lines".
+        source: the file.
+        format: name of the format in reports, such as "JSON Lines".
+        conversations: number of conversations.
         personas: number of conversations with a persona.
-        characters: number of characters in all turns and persona sentences.
-        turns: turns of each conversation.
-        turn_tokens: tokens of each turn, without separators.
-        conversation_tokens: tokens of each conversation as laid out, persona and layout included.
-        speaker_tokens: tokens of the first and the second speaker.
-        windows: tokens of each window that training would read.
+        characters: number of characters of all turns and persona sentences.
+        turns: numbers of turns of conversations.
+        turn_tokens: numbers of tokens of turns, without separators.
+        conversation_tokens: numbers of tokens of conversations, including persona and tokens of the layout.
+        speaker_tokens: numbers of tokens of the first and the second speaker.
+        windows: numbers of tokens of the windows that training would read.
         split: number of conversations longer than a window.
         padding: share of padding in the trainer's batches.
-        random_padding: share of padding in random batches of 16 windows.
-        scripts: number of conversations mainly in each script.
+        random_padding: share of padding in random batches of `RANDOM_BATCH` windows.
+        scripts: scripts, each with the number of conversations mainly in it.
         frequent: the most frequent turns with their counts.
-        export: the replies, and the people and times of a chat export.
+        findings: findings in the file.
+        export: number of replies, and people and months of a chat export.
     """
 
     source: str
@@ -70,7 +73,13 @@ class FileReport:
 
 
 class FileScan:
-    """Scan a file chunk by chunk, with a reader that skips unreadable lines; several scans may share the classes."""
+    """Computes statistics and findings of one file, one chunk at a time.
+
+    Args:
+        reader: reader of the file; it may skip lines that cannot be read.
+        ruler: tokenizer and window by which lengths are measured.
+        classes: classes of characters, which several scans may share.
+    """
 
     def __init__(self, reader: ConversationReader, ruler: Ruler, classes: CharacterClasses) -> None:
         self._reader = reader
@@ -92,7 +101,13 @@ class FileScan:
         self._segments = 0
 
     def run(self, fingerprints: Fingerprints, *, file: int, progress: Callable[[int], object]) -> None:
-        """Read the file with this index; `progress` is called after each chunk with its number of conversations."""
+        """Read the file.
+
+        Args:
+            fingerprints: fingerprints of all files, to which those of this file are added.
+            file: index of the file.
+            progress: called after each chunk with the number of its conversations.
+        """
         for chunk in read_chunks(self._reader):
             self._add(chunk)
             fingerprints.add(file, chunk)
@@ -118,7 +133,7 @@ class FileScan:
         self._segments += len(chunk.texts)
 
     def report(self, *, tokens_per_batch: int) -> FileReport:
-        """Return the report, after `run`; padding is that of batches of at most `tokens_per_batch` tokens."""
+        """Return the report, after `run`. Padding is computed for batches of at most `tokens_per_batch` tokens."""
         windows = self._windows.lengths
         return FileReport(
             source=self._reader.source,
@@ -161,7 +176,7 @@ class FileScan:
 
 
 def _split_location(problem: str, source: str) -> tuple[str, str]:
-    """Split a problem of a reader into its location and its text."""
+    """Return location and text of a problem that a reader reported."""
     start = source if problem.startswith(f"{source}:") else ""
     line, _, text = problem.removeprefix(start).partition(": ")
     return start + line, text

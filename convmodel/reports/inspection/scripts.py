@@ -1,4 +1,4 @@
-"""Classification of characters: the script of a letter, or a class of characters that a text should not contain."""
+"""Classes of characters: scripts of letters, and characters that a text should not contain."""
 
 import re
 import unicodedata
@@ -10,11 +10,13 @@ from convmodel.reports.inspection.chunks import Chunk
 from convmodel.reports.inspection.findings import EXAMPLES, excerpt
 
 OTHER, REPLACEMENT, CONTROL, HIDDEN = range(4)
-"""Classes other than scripts: digits, punctuation and the like; and three kinds that a text should not contain."""
+"""Classes of characters that are not letters. `OTHER` are digits, punctuation and the like."""
 
 HIDDEN_CHARACTERS = "\u00ad\u200b\u2060\u2061\u2062\u2063\u2064\ufeff\u202a-\u202e\u2066-\u2069"
-"""Zero-width characters and direction controls, in the syntax of a regex character class. Joiners (U+200C, U+200D) and
-marks (U+200E, U+200F) are not among them: emoji and right-to-left scripts need those."""
+"""Zero-width characters and direction controls, in the syntax of a regex character class.
+
+Joiners (U+200C, U+200D) and marks (U+200E, U+200F) are left out, because emoji and right-to-left scripts need them.
+"""
 
 FIRST_SCRIPT = 4
 _CLASSES = 256
@@ -30,10 +32,10 @@ _HIDDEN = re.compile(f"[{HIDDEN_CHARACTERS}]")
 
 
 class CharacterClasses:
-    """A table from code points to classes, filled lazily.
+    """Mapping of code points to classes of characters, filled when needed.
 
-    The script of a letter is the first word of its Unicode name ("CYRILLIC SMALL LETTER A"): unicodedata does not have
-    the Script property.
+    The script of a letter is taken from the first word of its Unicode name ("CYRILLIC SMALL LETTER A"), because
+    `unicodedata` does not have the property Script.
     """
 
     def __init__(self) -> None:
@@ -41,7 +43,7 @@ class CharacterClasses:
         self.scripts: list[str] = []
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
-        """Return the class of each of (N,) code points; class `script_class(n)` is `scripts[n]`."""
+        """Return the (N,) classes of (N,) code points. The script `scripts[n]` has the class `script_class(n)`."""
         classes: np.ndarray = self._table[points]
         if (classes == _UNKNOWN).any():
             for point in np.unique(points[classes == _UNKNOWN]).tolist():
@@ -74,21 +76,24 @@ class CharacterClasses:
 
 
 def script_of(letter: str) -> str:
-    """Return the script of a letter: `Latin`, `Han`, `Kana`, ..."""
+    """Return the name of the script of a letter: `Latin`, `Han`, `Kana`, ..."""
     words = unicodedata.name(letter, "UNNAMED").split()
     word = next((word for word in words if word not in _IGNORED_WORDS), "UNNAMED")
     return "Latin" if word in _LATIN else _NAMES.get(word, word.title())
 
 
 RARE = 0.01
-"""Maximum share of a file's conversations in a script that counts as rare in the file."""
+"""Maximum share of conversations of a file in a script for the script to be rare."""
 
 JAPANESE = "Japanese"
 NO_LETTERS = "no letters"
 
 
 class ScriptTally:
-    """Count conversations by the script of most of their letters; Han counts as Japanese in texts that contain kana."""
+    """Counts conversations by the script of most of their letters.
+
+    Han counts as Japanese in a conversation that contains kana.
+    """
 
     def __init__(self, classes: CharacterClasses) -> None:
         self._classes = classes
@@ -96,7 +101,7 @@ class ScriptTally:
         self._first: dict[str, list[tuple[int, str]]] = {}
 
     def add(self, chunk: Chunk, classes: np.ndarray) -> None:
-        """Count the conversations of a chunk; `classes` are the classes of its characters."""
+        """Count the conversations of a chunk. `classes` are the classes of the characters of `chunk.joined`."""
         rows = len(chunk.conversations)
         width = FIRST_SCRIPT + len(self._classes.scripts)
         owners = np.repeat(chunk.owners, np.diff(chunk.text_starts))
@@ -126,11 +131,11 @@ class ScriptTally:
         names[names.index("Kana")] = JAPANESE
 
     def shares(self) -> tuple[tuple[str, int], ...]:
-        """Return the scripts with the number of conversations mainly in them, the most frequent first."""
+        """Return the scripts with their numbers of conversations, most frequent first."""
         return tuple(self._counts.most_common())
 
     def rare(self) -> tuple[int, list[tuple[int, str]]]:
-        """Return the number of conversations in a rare script, and the lines and texts of the first ones."""
+        """Return the number of conversations in rare scripts, and lines and texts of the first of them."""
         total = self._counts.total()
         scripts = [s for s, count in self._counts.items() if s != NO_LETTERS and count <= RARE * total]
         first = sorted(example for script in scripts for example in self._first[script])

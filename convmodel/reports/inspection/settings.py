@@ -1,11 +1,11 @@
-"""Settings of an inspection and their defaults; this module imports nothing heavy, so that --help is instant."""
+"""Settings of an inspection and their defaults. This module imports no large library, so that --help is fast."""
 
 from dataclasses import dataclass
 
 VOCABULARY = 2048
 WINDOW = 256
 TOKENS_PER_BATCH = 512
-"""Defaults without a model, the values of config.yaml."""
+"""Defaults if no model is given: the values of config.yaml."""
 
 NEAR = 0.8
 
@@ -15,15 +15,15 @@ class InspectionSettings:
     """Settings of an inspection.
 
     Args:
-        model: a folder or Hub name, whose tokenizer and window are used; when None, a vocabulary is learned from the
-            first file.
-        max_length: tokens of a window; when None, the model's or WINDOW.
-        tokens_per_batch: maximum tokens of a training batch, padding included.
-        near: minimum similarity of nearly equal conversations.
-        base: the model under an adapter that `model` names.
+        model: folder or Hub name of the model whose tokenizer and window are used. If None, a vocabulary is learned
+            from the first file.
+        max_length: maximum number of tokens of a window. If None, the model's, or `WINDOW` without a model.
+        tokens_per_batch: maximum number of tokens of a training batch, padding included.
+        near: minimum similarity of near copies, from 0.5 to 1.
+        base: folder or Hub name of the base model, if `model` is an adapter.
 
     Raises:
-        ValueError: when a number is out of range.
+        ValueError: if a number is out of range.
     """
 
     model: str | None = None

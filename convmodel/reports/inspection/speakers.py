@@ -1,4 +1,4 @@
-"""Checks of the speakers: one-sided conversations, repeated turns, and the tokens of each speaker."""
+"""Checks of speakers: one-sided conversations, repeated turns, and the number of tokens of each speaker."""
 
 from collections import Counter
 from operator import eq
@@ -9,21 +9,21 @@ from convmodel.reports.inspection.chunks import Chunk
 from convmodel.reports.inspection.findings import Tally, excerpt
 
 ONE_SIDED = 0.9
-"""Minimum share of the tokens that one speaker has in a one-sided conversation."""
+"""Minimum share of the tokens by one speaker in a one-sided conversation."""
 
 MIN_TURNS = 4
 MIN_TOKENS = 40
-"""Shorter conversations are never one-sided: a question and its answer may well differ in length."""
+"""Minimum numbers of turns and tokens of a one-sided conversation. In shorter ones, lengths often differ much."""
 
 SAME = 3
-"""Minimum number of turns of a monotone speaker, all of them equal."""
+"""Minimum number of turns, all of them equal, of a monotone speaker."""
 
 _MAX_CHARACTERS = 60  # longer turns are rarely repeated
 _MAX_COUNTED = 200_000
 
 
 class SpeakerTally:
-    """Check the speakers of conversations."""
+    """Checks the speakers of conversations, and counts their tokens and turns."""
 
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
@@ -31,7 +31,7 @@ class SpeakerTally:
         self._frequent: Counter[str] = Counter()
 
     def add(self, chunk: Chunk, tokens: np.ndarray) -> None:
-        """Check a chunk; `tokens` (S,) are the numbers of tokens of its segments."""
+        """Check a chunk. `tokens`, (S,), are the numbers of tokens of its segments."""
         rows = len(chunk.conversations)
         turns = chunk.turn_indices >= 0
         spoken = np.zeros((2, rows), dtype=np.int64)
@@ -66,7 +66,10 @@ class SpeakerTally:
         self._tally.add(kind, int(chunk.lines[row]), lambda: text + excerpt(shown))
 
     def frequent(self, limit: int) -> list[tuple[str, int]]:
-        """Return the most frequent short turns and their counts; both are approximate for very many different turns."""
+        """Return the most frequent short turns and their counts.
+
+        Both are approximate if there are very many different turns.
+        """
         return [(text, count) for text, count in self._frequent.most_common(limit) if count > 1]
 
 

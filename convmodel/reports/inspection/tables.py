@@ -1,4 +1,4 @@
-"""Tables and sentences of an inspection, for the terminal and the page."""
+"""Tables and sentences of an inspection, for the terminal and the HTML page."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from convmodel.reports.inspection.scan import FileReport
 from convmodel.reports.tables import Table
 
 BINS = 8
-"""Maximum number of bins of a histogram, up to the window."""
+"""Maximum number of bins of a histogram up to the length of the window."""
 
 MAX_SCRIPTS = 6
 """Maximum number of scripts listed for a file."""
@@ -21,7 +21,13 @@ MAX_SCRIPTS = 6
 
 @dataclass(frozen=True)
 class Bar:
-    """A bin of a histogram, named by its bounds, both included; `beyond` tells whether it lies beyond the window."""
+    """A bin of a histogram.
+
+    Args:
+        name: inclusive bounds of the bin, such as "1-32".
+        count: number of items.
+        beyond: whether the lengths of the bin exceed the window.
+    """
 
     name: str
     count: int
@@ -29,7 +35,7 @@ class Bar:
 
 
 def file_table(inspection: Inspection) -> Table:
-    """Return the statistics of the files, one column for each."""
+    """Return a table of statistics with one column per file."""
     columns = [_column(report, inspection) for report in inspection.files]
     rows = tuple((rows[0][0], *(text for _, text in rows)) for rows in zip(*columns, strict=True))
     return Table(("", *(inspection.names[report.source] for report in inspection.files)), rows)
@@ -71,7 +77,7 @@ def _percent(part: float) -> str:
 
 
 def pair_table(inspection: Inspection) -> Table:
-    """Return the overlap of each pair of files."""
+    """Return a table of the overlap of each pair of files."""
     rows = tuple(
         (
             f"{inspection.names[pair.earlier]}, {inspection.names[pair.later]}",
@@ -89,18 +95,18 @@ def _with_share(count: int, total: int) -> str:
 
 
 def exports(inspection: Inspection) -> list[tuple[str, ExportReport]]:
-    """Return what each file holds as an export of chats, by its name."""
+    """Return the short name and the statistics of replies, people and months of each file."""
     return [(inspection.names[report.source], report.export) for report in inspection.files]
 
 
 def amount(inspection: Inspection) -> str:
-    """Tell whether the largest file is enough to train on."""
+    """Return a sentence on the training for which the largest file is enough."""
     report = max(inspection.files, key=lambda report: report.conversations)
     return describe_amount(inspection.names[report.source], report.conversations, report.export)
 
 
 def script_table(inspection: Inspection) -> Table:
-    """Return the scripts of each file."""
+    """Return a table of the scripts of each file."""
     rows = []
     for report in inspection.files:
         shares = [f"{script} {share(count, report.conversations)}" for script, count in report.scripts[:MAX_SCRIPTS]]
@@ -110,7 +116,7 @@ def script_table(inspection: Inspection) -> Table:
 
 
 def frequent_table(inspection: Inspection) -> Table:
-    """Return the most frequent turns of each file."""
+    """Return a table of the most frequent turns of each file."""
     rows = tuple(
         (inspection.names[report.source], " · ".join(f"{excerpt(text)} ({count:,})" for text, count in report.frequent))
         for report in inspection.files
@@ -120,7 +126,10 @@ def frequent_table(inspection: Inspection) -> Table:
 
 
 def conversation_bars(reports: Sequence[FileReport], window: int) -> list[Bar]:
-    """Return a histogram of the tokens of conversations: equal steps up to the window, and the rest."""
+    """Return a histogram of the numbers of tokens of conversations.
+
+    It has equal bins up to the length of the window, and two bins of longer conversations.
+    """
     lengths = [report.conversation_tokens for report in reports]
     longest = max(of_file.longest for of_file in lengths)
     if 2 * longest <= window:
@@ -130,7 +139,10 @@ def conversation_bars(reports: Sequence[FileReport], window: int) -> list[Bar]:
 
 
 def turn_bars(reports: Sequence[FileReport], window: int) -> list[Bar]:
-    """Return a histogram of the tokens of turns: equal steps for 99 of 100, and the rest."""
+    """Return a histogram of the numbers of tokens of turns.
+
+    It has equal bins for about 99 % of the turns, and wider bins for longer turns.
+    """
     longest = max((report.turn_tokens.quantile(0.99) for report in reports), default=0)
     edges = [edge + 1 for edge in round_edges(max(longest, 1), max_bins=BINS)]
     bars = _bars([report.turn_tokens for report in reports], [*edges, edges[-1] + edges[-1]], window=window)
@@ -147,20 +159,20 @@ def _bars(lengths: Sequence[Lengths], edges: list[int], *, window: int) -> list[
 
 
 def group_by_kind(inspection: Inspection) -> list[tuple[FindingKind, list[Finding]]]:
-    """Return the findings of each kind, problems first."""
+    """Return the findings grouped by kind, problems first."""
     groups = groupby(inspection.findings, key=lambda finding: finding.kind)
     return [(KINDS[name], list(findings)) for name, findings in groups]
 
 
 def sentence(finding: Finding, names: Mapping[str, str]) -> str:
-    """Describe a finding: `12 conversations of test.jsonl, from train.jsonl (0.4%)`."""
+    """Return a description of a finding: `12 conversations of test.jsonl, from train.jsonl (0.4%)`."""
     other = f", from {names[finding.other]}" if finding.other not in ("", finding.source) else ""
     counted = format_count(finding.count, KINDS[finding.kind].unit)
     return f"{counted} of {names[finding.source]}{other} ({share(finding.count, finding.total)})"
 
 
 def verdict(inspection: Inspection) -> str:
-    """Summarise the inspection in one line."""
+    """Return the numbers of kinds of problems and remarks as one line."""
     kinds = {finding.kind for finding in inspection.findings}
     problems = sum(KINDS[kind].severity == "problem" for kind in kinds)
     if not kinds:
@@ -170,7 +182,7 @@ def verdict(inspection: Inspection) -> str:
 
 
 def notes(inspection: Inspection) -> list[str]:
-    """Describe how the files were measured, and which numbers are estimates."""
+    """Return notes on the tokenizer, the window, the similarity of near copies, and estimated numbers."""
     settings = inspection.settings
     ruler = inspection.ruler
     texts = [

@@ -1,4 +1,4 @@
-"""Print an inspection on a terminal of any width; plain text where the output is not a terminal."""
+"""Printing of an inspection on a terminal of any width, or as plain text if the output is not a terminal."""
 
 from rich.console import Console
 from rich.text import Text

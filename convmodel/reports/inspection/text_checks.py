@@ -1,4 +1,4 @@
-"""Checks for broken and suspicious texts, one for each kind."""
+"""Checks for broken and suspicious texts, such as mojibake, markup or telephone numbers."""
 
 import re
 import unicodedata
@@ -12,13 +12,13 @@ from convmodel.reports.inspection.chunks import Chunk
 from convmodel.reports.inspection.findings import Tally
 
 Find = Callable[[str], int | None]
-"""Returns the position of the first occurrence in a text; None when there is none."""
+"""Function that returns the position of the first occurrence in a text, or None."""
 
 REPEATED = 10
-"""Minimum number of equal characters in a row that are reported."""
+"""Minimum number of equal characters in a row that is reported."""
 
 CONTROL_TOKENS = ("<sep>", "<s>", "</s>", "<pad>", "<unk>", "<mask>", "[SEP]", "[CLS]", "[PAD]", "[INST]", "[/INST]")
-"""Strings of control tokens, besides those of the tokenizer and everything like `<|endoftext|>`."""
+"""Control tokens that are reported in addition to those of the tokenizer and all of the form `<|endoftext|>`."""
 
 _MARKUP = re.compile(
     r"[<&](?:(?<=&)(?:[a-zA-Z]{2,8}|#\d{2,6}|#[xX][0-9a-fA-F]{2,5});"
@@ -44,22 +44,22 @@ _HIDDEN_RIGHT_TO_LEFT = re.compile(rf"[{_ZERO_WIDTH}")
 
 
 def hidden_characters(text: str) -> re.Pattern[str]:
-    """Return a pattern for characters that are invisible and that the text does not need.
+    """Return a pattern of invisible characters that the text does not need.
 
-    Joiners (U+200C, U+200D) and marks (U+200E, U+200F) never match: emoji and right-to-left scripts need them.
-    Direction controls match only in texts without right-to-left letters.
+    Joiners (U+200C, U+200D) and marks (U+200E, U+200F) never match, because emoji and right-to-left scripts need them.
+    Direction controls match only if the text has no right-to-left letters.
     """
     return _HIDDEN_RIGHT_TO_LEFT if _RIGHT_TO_LEFT.search(text) else _HIDDEN
 
 
 def find_mojibake(text: str) -> int | None:
-    """Return the position of UTF-8 that was decoded with another encoding, where ftfy would mend it."""
+    """Return the position of UTF-8 that was decoded with another encoding, if `ftfy` can correct it; else None."""
     match = _MOJIBAKE.search(text)
     return match.start() if match and ftfy.fix_encoding(text) != text else None
 
 
 def fix_mojibake(text: str) -> str:
-    """Return the text decoded correctly; the same text where `find_mojibake` finds nothing."""
+    """Return the text with mojibake corrected; the same text if `find_mojibake` finds none."""
     return ftfy.fix_encoding(text) if _MOJIBAKE.search(text) else text
 
 
@@ -69,9 +69,10 @@ def is_blank(text: str) -> bool:
 
 
 def find_phone(text: str) -> int | None:
-    """Return the position of a likely telephone number: 9 to 15 digits, in groups.
+    """Return the position of a likely telephone number, 9 to 15 digits in groups, or None.
 
-    Groups separated by spaces count only after `+`, `(` or `0`: other numbers in a row are rarely a telephone number.
+    Groups separated by spaces must begin with `+`, `(` or `0`, because other numbers in a row are rarely a telephone
+    number.
     """
     for match in _PHONE.finditer(text):
         digits = sum(map(str.isdigit, match[0]))
@@ -95,7 +96,10 @@ def _search_for(pattern: re.Pattern[str]) -> Find:
 
 
 class TextChecks:
-    """Check texts for broken and suspicious content: a fast search for suspects, then an exact test of each."""
+    """Checks texts for broken and suspicious content.
+
+    A fast search over a whole chunk finds suspicious texts, which are then tested exactly.
+    """
 
     def __init__(self, tally: Tally, *, control_tokens: Iterable[str]) -> None:
         self._tally = tally
@@ -103,8 +107,8 @@ class TextChecks:
         first = "".join(sorted({re.escape(token[0]) for token in tokens}))
         rest = "|".join(rf"(?<={re.escape(token[0])}){re.escape(token[1:])}" for token in tokens)
         token = re.compile(rf"[{first}](?:(?<=<)\|[^\s|<>]{{1,30}}\|>|{rest})")
-        # By kind: a pattern that is searched in all texts at once, and the exact test where it matches. For speed few
-        # characters can begin a match of the pattern, and it must not cross a line end.
+        # By kind: a pattern that is searched in all texts at once, and the exact test of the texts that match. For
+        # speed, few characters can begin a match. A match must not contain a line end.
         self._checks: dict[str, tuple[re.Pattern[str], Find]] = {
             "mojibake": (_MOJIBAKE, find_mojibake),
             "html": (_MARKUP, _search_for(_MARKUP)),
@@ -115,7 +119,7 @@ class TextChecks:
         }
 
     def add(self, chunk: Chunk, classes: np.ndarray) -> None:
-        """Check a chunk; `classes` are the classes of its characters."""
+        """Check a chunk. `classes` are the classes of the characters of `chunk.joined`; see `CharacterClasses`."""
         for kind, (quick, find) in self._checks.items():
             suspects = [match.start() for match in quick.finditer(chunk.joined)]
             self._confirm(kind, chunk, chunk.segments_at(suspects), find)

@@ -1,4 +1,4 @@
-"""Counting of tokens: exactly those of the tokenizer, but much faster than encoding."""
+"""Counting of the tokens of a tokenizer, exactly, but much faster than encoding."""
 
 import json
 import re
@@ -21,12 +21,12 @@ from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.layout_options import choose_for
 
 LEARNED_FROM = 1_000_000
-"""Number of characters that a vocabulary is learned from when no model is given."""
+"""Number of characters from which a vocabulary is learned if no model is given."""
 
 _PIECES = regex.compile(
     r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-)  # GPT-2's, as in the ByteLevel pre-tokenizer of tokenizers
-# The same pattern for ASCII texts: Python's own engine is twice as fast, but has neither \p{L} nor Unicode white space.
+)  # the pattern of GPT-2, as in the ByteLevel pre-tokenizer of tokenizers
+# The same pattern for ASCII texts. `re` is twice as fast as `regex`, but supports neither \p{L} nor \p{N}.
 _ASCII_PIECES = re.compile(
     r"'(?:[stmd]|re|ve|ll)| ?[a-zA-Z]+| ?[0-9]+| ?[^ \t-\ra-zA-Z0-9]+|[ \t-\r]+(?![^ \t-\r])|[ \t-\r]+"
 )
@@ -34,10 +34,10 @@ _MAX_CACHED = 500_000
 
 
 class TokenCounter:
-    """Count the tokens of texts.
+    """Counts the tokens of texts.
 
-    A byte-level BPE such as GPT-2's splits a text into pieces and encodes each piece independently, so the counts of
-    pieces are cached: three times as fast. With any other tokenizer the texts are encoded.
+    A byte-level BPE such as GPT-2's splits a text into pieces, and encodes each piece independently. The counts of
+    pieces are therefore cached, which is three times as fast. With other tokenizers, the texts are encoded.
     """
 
     def __init__(self, tokenizer: ConversationTokenizer) -> None:
@@ -46,7 +46,7 @@ class TokenCounter:
         self._known: dict[str, int] = {}
 
     def __call__(self, texts: list[str]) -> np.ndarray:
-        """Return (S,) the number of tokens of each text, without separators."""
+        """Return the (S,) numbers of tokens of S texts, without separators."""
         if not self._by_pieces:
             return np.array([len(ids) for ids in self._tokenizer.encode_many(texts)], dtype=np.int64)
         ascii_pieces = _ASCII_PIECES.findall
@@ -61,7 +61,7 @@ class TokenCounter:
 
 
 def _is_byte_level(tokenizer: ConversationTokenizer) -> bool:
-    """Return whether the tokenizer splits texts like `_PIECES` and encodes each piece independently."""
+    """Return whether the tokenizer splits texts by the pattern `_PIECES`, and encodes each piece independently."""
     backend = getattr(tokenizer.hf_tokenizer, "backend_tokenizer", None)
     if backend is None:
         return False
@@ -81,7 +81,13 @@ def _is_byte_level(tokenizer: ConversationTokenizer) -> bool:
 
 @dataclass(frozen=True)
 class Ruler:
-    """The tokenizer and the window that lengths are measured with; `name` describes the tokens for a person."""
+    """Tokenizer and window by which lengths are measured.
+
+    Args:
+        tokenizer: the tokenizer.
+        max_length: maximum number of tokens of a window.
+        name: description of the tokenizer in reports.
+    """
 
     tokenizer: ConversationTokenizer
     max_length: int
@@ -89,12 +95,16 @@ class Ruler:
 
     @cached_property
     def count(self) -> TokenCounter:
-        """The counter of the tokenizer's tokens."""
+        """Counter of the tokens of texts."""
         return TokenCounter(self.tokenizer)
 
 
 def make_ruler(first: ConversationReader, settings: InspectionSettings) -> Ruler:
-    """Return the tokenizer and the window of the model, or a vocabulary learned from the first file."""
+    """Return the tokenizer and the window of the model in the settings.
+
+    Without a model, a vocabulary is learned from the first file. Raises ValueError if `max_length` exceeds the window
+    of the model.
+    """
     if settings.model is None:
         tokenizer = learn_tokenizer(text for c in islice(first, 100_000) for text in (*c.persona, *c.turns))
         name = f"a vocabulary of {len(tokenizer):,} learned from the first {LEARNED_FROM // 10**6} MB of {first.source}"
@@ -112,7 +122,7 @@ def make_ruler(first: ConversationReader, settings: InspectionSettings) -> Ruler
 
 
 def learn_tokenizer(texts: Iterable[str], *, vocab_size: int = VOCABULARY) -> ConversationTokenizer:
-    """Learn a vocabulary from the first LEARNED_FROM characters; the trainer learns it from all of them."""
+    """Learn a vocabulary from the first `LEARNED_FROM` characters of texts; the trainer uses the whole texts."""
 
     def beginning() -> Iterator[str]:
         seen = 0

@@ -1,1 +1,1 @@
-"""Anthropic's API: messages, for Anthropic's clients."""
+"""Routes that are compatible with Anthropic's messages API."""

@@ -1,4 +1,4 @@
-"""`POST /v1/messages`: replies in Anthropic's format, as JSON and as a stream; and the count of their tokens."""
+"""`POST /v1/messages`: replies in Anthropic's format, as JSON or as a stream; and counting of a request's tokens."""
 
 import asyncio
 import secrets
@@ -26,12 +26,12 @@ router = APIRouter(prefix="/v1", tags=["Anthropic"])
 STOP_REASONS: dict[str, schemas.StopReason] = dict(stop="end_turn", length="max_tokens", content_filter="refusal")
 
 SAME_FIELDS = ("model", "max_tokens", "temperature", "top_k", "top_p", "seed", "preset", "options")
-"""Fields that mean the same in a chat completion."""
+"""Fields that have the same meaning in OpenAI's chat completions."""
 
 NO_END = {"stop_reason": None, "stop_sequence": None}
 
 NO_USAGE = schemas.MessageUsage(input_tokens=0, cache_read_input_tokens=0, output_tokens=0)
-"""The token counts at the beginning of a stream, when they are not known yet."""
+"""The token counts in the first event of a stream, before the real ones are known."""
 
 EVENTS = (
     *("message_start", "content_block_start", "content_block_delta", "content_block_stop"),
@@ -51,7 +51,10 @@ EVENTS = (
     ),
 )
 async def create(body: schemas.MessagesRequest, request: Request, service: TheService, owner: Owner) -> Response:
-    """Reply as Anthropic's messages do. Fields that change nothing are ignored and named in `X-Convmodel-Ignored`."""
+    """Reply to messages, like Anthropic's messages API.
+
+    Fields without effect are ignored and named in the response header `X-Convmodel-Ignored`.
+    """
     require_replies(service)
     report = report_fields(request, body)
     service = service.named(body.model)
@@ -60,7 +63,7 @@ async def create(body: schemas.MessagesRequest, request: Request, service: TheSe
     [job] = await start_replies(service, requests, report=report, owner=owner, user=user, pieces=bool(body.stream))
     reply = MessageReply(service, body, job)
     if body.stream:
-        path = request.url.path  # by it the last event of a stream that fails has the fields of this API
+        path = request.url.path  # selects Anthropic's format for the error event of a stream that fails
         return stream_response(
             service, reply.events(), job.cancel, lambda error: encode_event("error", error.body(path))
         )
@@ -74,7 +77,10 @@ async def create(body: schemas.MessagesRequest, request: Request, service: TheSe
     responses=error_responses(400, 404, 415, model=schemas.MessagesErrorBody),
 )
 async def count_tokens(body: schemas.CountRequest, request: Request, service: TheService) -> Response:
-    """Return the number of tokens of messages, before any turn is dropped. 404 where replies are only selected."""
+    """Return the number of tokens of messages, including turns that a reply would drop.
+
+    404 on a server that only selects replies.
+    """
     require_replies(service)
     report = report_fields(request, body)
     service = service.named(body.model)
@@ -90,14 +96,14 @@ async def count_tokens(body: schemas.CountRequest, request: Request, service: Th
 
 
 def to_chat_request(body: schemas.CountRequest) -> ChatRequest:
-    """Return the same request as one for chat completions, of values that have been checked."""
+    """Convert a validated request to a request for OpenAI's chat completions."""
     same = {name: getattr(body, name, None) for name in SAME_FIELDS}
     stop = getattr(body, "stop_sequences", None)
     return ChatRequest.model_construct(**same, messages=body.chat_messages(), stop=stop)
 
 
 class MessageReply:
-    """The reply of one request, while it is generated."""
+    """Conversion of a reply in progress to Anthropic's response body or events."""
 
     def __init__(self, service: Service, body: schemas.MessagesRequest, job: AsyncJob[CheckedReply]) -> None:
         self._job = job
@@ -125,7 +131,11 @@ class MessageReply:
         return schemas.MessageBody.model_validate({**self._head, "content": content, **fields})
 
     def _end(self, reply: CheckedReply) -> dict[str, Any]:
-        """Return the fields about the end of a reply; a single stop sequence is the one that ended it."""
+        """Return the stop fields of a reply.
+
+        The responder does not report the stop sequence that ended a reply, so that `stop_sequence` is set only if the
+        request has a single one.
+        """
         if reply.finish == "stop" and self._stop_sequences:
             sequence = self._stop_sequences[0] if len(self._stop_sequences) == 1 else None
             return {"stop_reason": "stop_sequence", "stop_sequence": sequence}
@@ -133,7 +143,7 @@ class MessageReply:
 
 
 def usage_of(reply: CheckedReply) -> schemas.MessageUsage:
-    """Return the token counts of a reply; Anthropic's input tokens are those that were not in the cache."""
+    """Return the token counts of a reply; Anthropic's `input_tokens` exclude the tokens read from the cache."""
     read, written, cached = reply.counts
     return schemas.MessageUsage(input_tokens=read - cached, cache_read_input_tokens=cached, output_tokens=written)
 

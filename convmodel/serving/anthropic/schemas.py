@@ -31,11 +31,11 @@ PASSED: JsonDict = {
     "items": {"properties": {"type": {"enum": [*get_args(PassedType)]}}},
     "minItems": 1,
 }
-"""Schema of the contents that are passed over as a whole."""
+"""JSON schema of a content with only blocks that are left out."""
 
 
 class PassedBlock(BaseModel):
-    """A call of a tool, its result, or a thought; they are passed over."""
+    """A block with a tool call, the result of a tool, or a model's thinking; such blocks are left out."""
 
     type: PassedType
 
@@ -48,7 +48,7 @@ SystemContent = Annotated[str | list[TextBlock], text_only("blocks are not suppo
 
 
 class MessageParam(LenientModel):
-    """A turn of the conversation; an empty one of the assistant is passed over."""
+    """A turn of the conversation; an empty turn of the assistant is left out."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -62,19 +62,19 @@ class MessageParam(LenientModel):
 
     @property
     def chat_role(self) -> str:
-        """The role in a chat completion: "tool" for a message of nothing but blocks that are passed over."""
+        """The role in OpenAI's chat completions; "tool" for a message with only blocks that are left out."""
         blocks = self.content if isinstance(self.content, list) else ()
         return "tool" if blocks and all(isinstance(block, PassedBlock) for block in blocks) else self.role
 
 
 class Metadata(LenientModel):
-    """Data about a request."""
+    """Data about a request: the id of its end user."""
 
-    user_id: UserId | None = Field(None, description="end-user id, by which open replies are counted; trusted as sent")
+    user_id: UserId | None = Field(None, description="id of the end user, not verified; limits open replies per user")
 
 
 class ToolChoice(LenientModel):
-    """A choice of tools that lets the model answer with text."""
+    """A setting of `tool_choice` that allows an answer without tools; other settings are rejected."""
 
     type: Literal["auto", "none"]
 
@@ -82,7 +82,7 @@ class ToolChoice(LenientModel):
 class CountRequest(LenientModel):
     """Messages whose tokens are counted."""
 
-    model: str = Field(description="the name in /v1/models")
+    model: str = Field(description="name of a model in /v1/models")
     messages: Annotated[list[MessageParam], Field(min_length=1)] = Field(
         description="the turns, oldest first", json_schema_extra={"contains": {"properties": SPOKEN_BY_USER}}
     )
@@ -91,7 +91,7 @@ class CountRequest(LenientModel):
     tool_choice: Only[ToolChoice] = None
 
     def chat_messages(self) -> list[Message]:
-        """Return the system text and the messages as those of a chat completion."""
+        """Convert the system text and the messages to messages of OpenAI's chat completions."""
         texts: list[tuple[str, str]] = [(message.chat_role, text_of(message.content)) for message in self.messages]
         if (system := text_of(self.system or "")).strip():
             texts.insert(0, ("system", system))
@@ -99,7 +99,7 @@ class CountRequest(LenientModel):
 
 
 class MessagesRequest(CountRequest):
-    """A messages request. `preset`, `options` and `seed` are extensions: `extra_body` in the client."""
+    """A request for a reply. `preset`, `options` and `seed` are extensions; Anthropic's client sends `extra_body`."""
 
     model_config = example(
         model="model",
@@ -108,37 +108,39 @@ class MessagesRequest(CountRequest):
         messages=[{"role": "user", "content": "Do you have any pets?"}],
     )
 
-    max_tokens: int = Field(ge=1, description="above the limit in /about it has the limit's value")
+    max_tokens: int = Field(ge=1, description="values above the limit in /about are lowered to the limit")
     stop_sequences: Annotated[list[ClientStop], Field(max_length=16)] | None = None
     stream: bool | None = None
     temperature: float | None = Field(None, ge=0, le=1, description="values below 0.01 mean greedy decoding")
     top_k: int | None = Field(None, ge=0, le=1_000_000)
     top_p: float | None = Field(None, ge=0, le=1)
     metadata: Metadata | None = None
-    preset: str | None = Field(None, description="extension: a set of options, see /about")
-    options: Options | None = Field(None, description="extension: any decoding option; Anthropic's take precedence")
+    preset: str | None = Field(None, description="extension: name of a preset (a set of options), see /about")
+    options: Options | None = Field(
+        None, description="extension: any decoding option; Anthropic's own fields take precedence"
+    )
     seed: Seed | None = Field(None, description="extension: reproduces the reply with the same request")
 
 
 def text_of(content: str | Sequence[TextBlock | PassedBlock]) -> str:
-    """Return a content as one text; the blocks of a system text are lines of their own."""
+    """Return the text of a content; the texts of several blocks are joined with newlines."""
     if isinstance(content, str):
         return content
     return "\n".join(block.text for block in content if isinstance(block, TextBlock))
 
 
 class TextContent(ResponseModel):
-    """The text of a reply."""
+    """The content block with the text of a reply."""
 
     type: Literal["text"] = "text"
     text: str
 
 
 class MessageUsage(ResponseModel):
-    """Token counts."""
+    """Token counts of a reply."""
 
-    input_tokens: int = Field(description="tokens of the context that were read")
-    cache_read_input_tokens: int = Field(description="tokens of the context that were in the cache")
+    input_tokens: int = Field(description="tokens of the context, without those read from the cache")
+    cache_read_input_tokens: int = Field(description="tokens of the context that were read from the cache")
     output_tokens: int
 
 
@@ -146,7 +148,7 @@ StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "refusal"]
 
 
 class MessageBody(ResponseModel):
-    """The response body."""
+    """The response body with a reply."""
 
     id: str = Field(examples=["msg_5f1c0a1d"])
     type: Literal["message"] = "message"
@@ -154,18 +156,20 @@ class MessageBody(ResponseModel):
     model: str
     content: list[TextContent]
     stop_reason: StopReason | None
-    stop_sequence: str | None = Field(description="null if there were several")
+    stop_sequence: str | None = Field(
+        description="the stop sequence that ended the reply; null if the request has several"
+    )
     usage: MessageUsage
 
 
 class CountBody(ResponseModel):
-    """The number of tokens of a request."""
+    """The number of tokens of messages."""
 
     input_tokens: int = Field(description="tokens of persona and turns with their separators")
 
 
 class MessagesErrorBody(ResponseModel):
-    """The format of errors of this API."""
+    """The format of errors of Anthropic's API."""
 
     type: Literal["error"]
     error: ErrorDetail

@@ -1,4 +1,4 @@
-"""API errors of stored conversations, and the translation of store errors into them."""
+"""API errors of stored conversations, and the translation of store errors into API errors."""
 
 import contextlib
 import logging
@@ -12,7 +12,10 @@ logger = logging.getLogger(__name__)
 
 @contextlib.contextmanager
 def translate_store_errors() -> Iterator[None]:
-    """Translate store errors into API errors, except `Conflict` and `KeyAlreadyUsed`, which callers handle."""
+    """Translate store errors raised in the block into API errors, except `Conflict` and `KeyAlreadyUsed`.
+
+    Callers handle these two themselves, since a repeated request may have caused them.
+    """
     try:
         yield
     except Missing:
@@ -29,7 +32,7 @@ def not_found() -> APIError:
 
 
 def version_conflict() -> APIError:
-    """Return the error for a request that lost against a concurrent change."""
+    """Return the error for a request that expects another version of the conversation than the stored one."""
     message = "the conversation has changed meanwhile; read it again and retry with its newest version"
     return APIError(409, message, code="conflict")
 

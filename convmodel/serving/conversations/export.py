@@ -10,17 +10,21 @@ from convmodel.serving.errors import APIError
 from convmodel.serving.store.records import ConversationRecord
 
 EXPORT_BATCH = 50
-"""Conversations that are read concurrently when all are exported."""
+"""Number of conversations that `export_all` reads from the store concurrently."""
 
 
 async def export_all(conversations: Conversations, owner: str) -> AsyncIterator[bytes]:
-    """Yield an owner's conversations, newest first, several lines at a time; raise APIError 503."""
+    """Yield an owner's conversations as lines of JSON, newest first, up to `EXPORT_BATCH` lines at a time.
+
+    Raises:
+        APIError: 503 if the store is not available.
+    """
 
     async def line(id: str) -> bytes:
         try:
             return encode_line(await conversations.load(owner, id, replies=False))
         except APIError as error:
-            if error.status == 404:  # deleted since it was listed
+            if error.status == 404:  # deleted after the page was listed
                 return b""
             raise
 
@@ -33,10 +37,10 @@ async def export_all(conversations: Conversations, owner: str) -> AsyncIterator[
 
 
 def encode_line(conversation: ConversationRecord) -> bytes:
-    """Encode a conversation as one line of JSON; nothing if it has no complete exchange.
+    """Encode a conversation as one line of JSON; return b"" if it has no complete exchange.
 
-    Blocked exchanges and a turn that waits for its reply are left out: a persona describes the last speaker. If the
-    last turn were the user's, a model would learn the persona as the user's.
+    Blocked exchanges are left out, and so is a last user turn without a reply. In training data, a persona describes
+    the last speaker; with the user as the last speaker, a model would learn the persona as the user's.
     """
     turns = [turn.text for turn in conversation.turns if not turn.blocked]
     turns = turns[: len(turns) - len(turns) % 2]

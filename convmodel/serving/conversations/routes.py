@@ -25,7 +25,7 @@ from convmodel.serving.store.retention import keep_purging
 
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Delete expired conversations periodically; at shutdown, stop the replies in progress and store them."""
+    """Delete expired conversations periodically; at shutdown, stop the replies in progress and store their texts."""
     turns: TurnService | None = app.state.turns
     if turns is None:
         yield
@@ -79,7 +79,8 @@ ReplyDep = Annotated[TurnRequest, Depends(_reply)]
 READ = error_responses(404, 503)
 CHANGE = error_responses(404, 409, 415, 503)
 STREAM = """`said` with `{"turn", "version"}` as soon as the user's turn is stored, if the request stores one; `piece`
-with `{"text"}`, any number of times; then `reply` with the same object as the JSON response, stored, or `error`."""
+with `{"text"}`, any number of times; then `reply` with the same object as the JSON response, when it is stored; or
+`error`."""
 EVENTS = ("said", "piece", "reply", "error")
 REPLY = stream_responses(schemas.AnswerBody, STREAM, *EVENTS, statuses=(404, 409))
 JSON_LINES: dict[int | str, dict[str, Any]] = {
@@ -100,7 +101,10 @@ JSON_LINES: dict[int | str, dict[str, Any]] = {
 async def create(
     conversations: ConversationsDep, owner: Owner, body: schemas.NewConversation | None = None, key: RequestKey = None
 ) -> Response:
-    """Create a conversation, empty or with turns from elsewhere; a repeated key returns the existing conversation."""
+    """Create a conversation, empty or with given turns.
+
+    A repeated request with the same Idempotency-Key returns the existing conversation.
+    """
     created = await conversations.create(owner, body or schemas.NewConversation.model_validate({}), key)
     return json_response(schemas.conversation_json(created), 201)
 
@@ -128,7 +132,7 @@ async def delete_all(conversations: ConversationsDep, owner: Owner) -> Response:
 async def export_all(conversations: ConversationsDep, owner: Owner) -> Response:
     """Export your conversations as JSON Lines for training, without blocked exchanges and waiting turns."""
     lines = export.export_all(conversations, owner)
-    first = await anext(lines)  # before the response starts, so that an error still has a status
+    first = await anext(lines)  # before the response starts, so that an error can still set the status
 
     async def all_lines() -> AsyncIterator[bytes]:
         yield first
@@ -161,7 +165,7 @@ async def delete(conversations: ConversationsDep, owner: Owner, id: Conversation
 
 @router.get("/{id}/export", summary="Export a conversation", response_class=Response, responses={**READ, **JSON_LINES})
 async def export_one(conversations: ConversationsDep, owner: Owner, id: ConversationId) -> Response:
-    """Export a conversation as a line for training; the response is empty if the conversation has no exchange yet."""
+    """Export a conversation as a JSON line for training; the response is empty if it has no complete exchange."""
     line = export.encode_line(await conversations.load(owner, id, replies=False))
     return Response(line, media_type="application/x-ndjson", headers=_file("conversation"))
 
@@ -178,21 +182,21 @@ async def say(
     """Store the user's turn, then generate the reply.
 
     The turn is on disk before any part of the reply is sent, and the reply is on disk before the response ends. If
-    generation is stopped or the client disconnects, the text generated so far is stored; without text, the turn waits
-    for its reply.
+    generation is stopped or the client disconnects, the text generated so far is stored as the reply. If there is no
+    text yet, the user's turn stays without a reply, and `reply` can request it again.
     """
     return await _answer(turns, request, TurnRequest(owner, id, "turns", body, key))
 
 
 @router.post("/{id}/reply", summary="Reply to the waiting turn", response_model=schemas.AnswerBody, responses=REPLY)
 async def reply(turns: TurnsDep, request: Request, again: ReplyDep) -> Response:
-    """Generate the reply to a turn that waits for it."""
+    """Generate the reply to the last turn, a user's turn that has no reply yet."""
     return await _answer(turns, request, again)
 
 
 @router.post("/{id}/retry", summary="Replace the last reply", response_model=schemas.AnswerBody, responses=REPLY)
 async def retry(turns: TurnsDep, request: Request, again: ReplyDep) -> Response:
-    """Generate another reply with another seed; it replaces the last reply when it is complete."""
+    """Generate another reply with another seed. When it is complete, it replaces the last reply."""
     return await _answer(turns, request, replace(again, action="retry"))
 
 
@@ -209,7 +213,7 @@ async def stop(conversations: ConversationsDep, owner: Owner, id: ConversationId
 async def undo(
     conversations: ConversationsDep, owner: Owner, id: ConversationId, body: schemas.UndoRequest | None = None
 ) -> Response:
-    """Remove the last exchange, or the turn that still waits for its reply."""
+    """Remove the last exchange, or only the user's turn if it has no reply yet."""
     taken, left = await conversations.undo(owner, id, version=None if body is None else body.version)
     turns = [schemas.turn_json(turn) for turn in taken]
     return json_response({"taken": turns, "conversation": schemas.conversation_json(left)})
@@ -229,7 +233,7 @@ async def choose(
 async def _answer(turns: TurnService, request: Request, turn_request: TurnRequest) -> Response:
     pending = await turns.begin(turn_request)
     first = b"" if pending.said is None else encode_event("said", pending.said)
-    answer = partial(asyncio.shield, pending.answer)  # stored, even if the client leaves
+    answer = partial(asyncio.shield, pending.answer)  # the reply is stored even if the client disconnects
     pieces = pending.pieces if turn_request.body.stream else None
     return await respond(request, "reply", answer, pending.cancel, pieces=pieces, first=first)
 

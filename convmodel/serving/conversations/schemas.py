@@ -12,11 +12,16 @@ Title = Annotated[str, StringConstraints(max_length=500)]
 Preset = Annotated[str, StringConstraints(max_length=100)]
 ModelName = Annotated[str, StringConstraints(max_length=500)]
 Version = Annotated[
-    int, Field(ge=1, le=MAX_SEED, description="newest version known to the client; any other is a conflict (409)")
+    int,
+    Field(
+        ge=1,
+        le=MAX_SEED,
+        description="newest version known to the client; error 409 if the conversation has another version",
+    ),
 ]
 
 PREVIEW_CHARS = 100
-"""Characters of the last turn in a list of conversations."""
+"""Number of characters of the last turn that a list of conversations shows."""
 
 
 class _Settings(RequestModel):
@@ -41,7 +46,7 @@ class NewConversation(_Settings):
     model_config = example(title="Pets", persona=["I have two cats."])
 
     turns: list[Text] | None = Field(
-        None, description="turns from elsewhere, alternating between user and model; the first is the user's"
+        None, description="existing turns, alternating between user and model; the first is the user's"
     )
 
 
@@ -78,13 +83,13 @@ class NewTurn(NewReply):
 
 
 class UndoRequest(RequestModel):
-    """Version of the conversation whose last exchange is removed."""
+    """Parameters of `undo`: the version that the conversation must have, if given."""
 
     version: Version | None = None
 
 
 class ChoiceRequest(RequestModel):
-    """Candidate that replaces the last reply."""
+    """Parameters of `choose`: the candidate that replaces the last reply."""
 
     candidate: Annotated[int, Field(ge=1, le=1_000_000, description="index of the candidate, from 1")]
     version: Version | None = None

@@ -30,6 +30,7 @@ class Conversations:
     """The stored conversations of all owners. Not thread-safe: use from one event loop.
 
     Args:
+        store: the store that holds the conversations.
         service: the service that generates replies; its limits and its policy apply.
     """
 
@@ -38,14 +39,19 @@ class Conversations:
         self.service = service
         self.sessions = Sessions()
         self.running: dict[str, AsyncJob[Any]] = {}
-        """The reply in progress by conversation id."""
+        """The jobs of the replies in progress, by conversation id; at most one per conversation."""
 
     async def create(self, owner: str, new: NewConversation, key: str | None = None) -> ConversationRecord:
-        """Create a conversation, or return the one that the same request with the same key created before.
+        """Create a conversation, or return the conversation that an identical earlier request created.
+
+        Args:
+            owner: name of the API key that may access the conversation.
+            new: the request body.
+            key: idempotency key of the request; without a key, each request creates a conversation.
 
         Raises:
-            APIError: 400 for values over a limit, invalid options, or a text that the policy blocks; 409 if another
-                request used the key.
+            APIError: 400 for values over a limit, invalid options, or a text that the policy blocks; 409 if a
+                different request used the key; 503 if the store is not available.
         """
         digest = idempotency.sha256("create", new.model_dump_json())
         if (existing := await self._created_before(owner, key, digest)) is not None:
@@ -86,7 +92,11 @@ class Conversations:
     async def load(
         self, owner: str, id: str, *, version: int | None = None, replies: bool = True
     ) -> ConversationRecord:
-        """Return a conversation with its turns; raise APIError 404, or 409 if `version` is given and not the newest."""
+        """Return a conversation with its turns; without `replies`, each `Turn.reply` is None.
+
+        Raises:
+            APIError: 404 for an unknown conversation; 409 if `version` is given and is not the newest; 503.
+        """
         with translate_store_errors():
             conversation = await self.store.aread(conversations.load, owner, id, replies=replies)
         if version is not None and conversation.version != version:
@@ -116,14 +126,14 @@ class Conversations:
         return changed
 
     async def delete(self, owner: str, id: str) -> None:
-        """Delete a conversation, and wipe it from the store's files; raise APIError 404 if there is none."""
+        """Delete a conversation, and wipe its text from the store's files; raise APIError 404 if it does not exist."""
         with translate_store_errors():
             await self.store.awrite(conversations.remove, owner, id)
             self.forget(id)
             await self.store.clean()
 
     async def delete_all(self, owner: str) -> None:
-        """Delete an owner's conversations, and wipe them from the store's files."""
+        """Delete all conversations of an owner, and wipe their text from the store's files."""
         with translate_store_errors():
             ids = await self.store.awrite(conversations.remove_all, owner)
             for id in ids:
@@ -134,10 +144,14 @@ class Conversations:
     async def undo(
         self, owner: str, id: str, *, version: int | None = None
     ) -> tuple[Sequence[Turn], ConversationRecord]:
-        """Remove the last exchange, or the turn that waits for its reply; return the removed turns and the rest.
+        """Remove the last exchange, or only the user's turn if it has no reply yet. Stops a reply in progress.
+
+        Returns:
+            The removed turns, and the conversation without them.
 
         Raises:
-            APIError: 404, 409.
+            APIError: 404 for an unknown conversation; 409 if it has no turns, was changed concurrently, or if `version`
+                is given and is not the newest; 503.
         """
         conversation = await self.load(owner, id, version=version)
         if not conversation.turns:
@@ -150,7 +164,16 @@ class Conversations:
         return conversation.turns[keep:], changed
 
     async def choose(self, owner: str, id: str, position: int, *, version: int | None = None) -> ConversationRecord:
-        """Replace the last reply by another of its candidates, which count from 1; raise APIError 400, 404, 409."""
+        """Replace the last reply by another of its candidates.
+
+        Args:
+            position: index of the candidate, from 1.
+            version: required version of the conversation; None accepts any.
+
+        Raises:
+            APIError: 400 if the candidate does not exist or is empty; 404 for an unknown conversation; 409 if the last
+                turn is not a generated reply, or the conversation was changed concurrently; 503.
+        """
         conversation = await self.load(owner, id, version=version)
         last = conversation.turns[-1] if conversation.turns else None
         if last is None or last.reply is None or last.blocked:
@@ -177,14 +200,14 @@ class Conversations:
         self.running[id].cancel()
 
     def forget(self, id: str) -> None:
-        """Drop the session of a conversation, and stop its reply in progress: its context has changed."""
+        """Drop the session of a conversation and stop its reply in progress, since the earlier turns have changed."""
         self.sessions.drop(id)
-        job = self.running.pop(id, None)  # at once, so that the next turn need not wait for the end
+        job = self.running.pop(id, None)  # now, so that the next turn need not wait until the job has stopped
         if job is not None:
             job.cancel()
 
     def service_of(self, conversation: ConversationHeader) -> Service:
-        """Return the service of a conversation's model; raise APIError 409 if the server does not have it any more."""
+        """Return the service of a conversation's model; raise APIError 409 if the server does not have this model."""
         model = conversation.about.model
         if model is not None and model not in self.service.models:
             names = ", ".join(map(repr, self.service.models))
@@ -196,7 +219,7 @@ class Conversations:
         return self.service.named(model)
 
     async def _write(self, conversation: ConversationRecord, update: ConversationUpdate) -> ConversationRecord:
-        """Apply changes to a conversation, and return it as it is afterwards; raise APIError 404, 409, 503."""
+        """Apply changes to a stored conversation, and return the changed conversation; raise APIError 404, 409, 503."""
         try:
             with translate_store_errors():
                 stored = await self.store.awrite(conversations.change, conversation.owner, conversation.id, update)
@@ -205,22 +228,23 @@ class Conversations:
         return ConversationRecord(**vars(stored), turns=(*conversation.turns[: update.keep], *update.add))
 
     def _settings(self, body: NewConversation | ConversationChange, names: Iterable[str]) -> dict[str, Any]:
-        """Return settings of a request body, with the defaults that do not depend on the responder."""
+        """Return the named settings of a request body as they are stored; null persona becomes the server's persona."""
         values = {name: getattr(body, name) for name in names}
         if "options" in values:
             values["options"] = {} if body.options is None else body.options.given()
         if "persona" in values:
             values["persona"] = tuple(self.service.persona if body.persona is None else body.persona)
-        if values.get("model") == self.service.model:  # which may have another name when the server starts again
+        if values.get("model") == self.service.model:  # the server's own model may be renamed at its next start
             values["model"] = None
         return values
 
     async def _check(self, about: ConversationSettings, persona: Sequence[str], turns: Sequence[str]) -> None:
-        """Check settings and texts.
+        """Check the settings and texts of a conversation.
 
         Args:
-            persona: sentences that the policy checks as input; the server's own persona is not checked.
-            turns: texts that the policy checks, alternately as input and output.
+            about: all settings, including the unchanged ones.
+            persona: sentences of the request, checked by the policy as input; the server's own persona is not checked.
+            turns: texts of turns, checked by the policy alternately as input and as output.
 
         Raises:
             APIError: 400 for values over a limit, invalid options, or a blocked text.

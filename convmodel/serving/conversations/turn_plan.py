@@ -1,4 +1,4 @@
-"""Decide how to answer a request for a reply in a conversation."""
+"""Plans of replies in conversations: the turn to reply to, the context, options and seed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,8 +23,10 @@ class TurnRequest:
     """A request for a reply in a conversation.
 
     Args:
-        owner: name of the API key.
+        owner: name of the client's API key.
+        id: id of the conversation.
         action: last segment of the request path.
+        body: the request body; a `NewTurn` for the action "turns".
         key: idempotency key; None if the client sent none.
     """
 
@@ -36,22 +38,24 @@ class TurnRequest:
 
     @property
     def digest(self) -> str:
-        """Digest that identifies repetitions of a request; `stream` does not count."""
+        """SHA-256 that identifies repetitions of the request; requests that differ only in `stream` have the same."""
         return idempotency.sha256(self.action, self.id, self.body.model_dump_json(exclude={"stream"}))
 
 
 @dataclass(frozen=True)
 class TurnPlan:
-    """The reply to generate, and the state that the conversation must still have when something is stored in it.
+    """The reply to generate, and the versions that the conversation must still have when the reply is stored.
 
     Args:
+        request: the request for the reply.
         conversation: the conversation before the request.
         user_turn: the turn to reply to.
-        stored: whether the store has this turn, with this text.
+        stored: whether `user_turn` is in the store already, with its present text.
         replaces: whether the reply replaces an earlier reply.
+        reply_request: the input of the responder.
         version: required version of the conversation; None accepts any, so that settings may change meanwhile.
-        record: what is stored under the request's idempotency key, if it has one: the user turn that the request
-            stored, if it stored one, and the required version of the turns; any other is a conflict.
+        record: the record to store under the request's idempotency key. Its `turns_version` is the required version of
+            the turns, also for requests without a key.
     """
 
     request: TurnRequest
@@ -72,14 +76,17 @@ def make_plan(
     earlier: IdempotencyRecord | None,
     running: bool,
 ) -> TurnPlan:
-    """Plan the reply that a request asks for.
+    """Plan the reply to a request.
 
     Args:
-        earlier: the record of an earlier identical request, which stored the user's turn.
+        service: the service of the conversation's model.
+        earlier: the record of an earlier identical request, which stored the user's turn but no reply; None for a new
+            request.
         running: whether a reply is in progress in the conversation.
 
     Raises:
-        APIError: 400 for values over a limit, 409 if the conversation's state does not allow the action.
+        APIError: 400 for values over a limit or invalid options, 409 if the conversation's state does not allow the
+            action.
     """
     body = request.body
     if earlier is None:
@@ -122,7 +129,11 @@ def _check_state(conversation: ConversationRecord, request: TurnRequest, *, runn
 
 
 def _new_turn(service: Service, conversation: ConversationRecord, body: NewTurn) -> Turn:
-    """Return the user's new turn, joined to a turn that waits for its reply if the request says so."""
+    """Return the user's new turn.
+
+    If the last turn still waits for its reply and the request sets `join`, the new turn replaces it: its text is the
+    waiting text, a newline, and the new text.
+    """
     position = len(conversation.turns) + 1
     text = body.text
     if conversation.waiting:
@@ -143,7 +154,7 @@ def _new_turn(service: Service, conversation: ConversationRecord, body: NewTurn)
 
 
 def _turn_to_answer(conversation: ConversationRecord, *, retry: bool) -> Turn:
-    """Return the turn that waits for a reply, or whose reply is to be replaced."""
+    """Return the user's turn to reply to: the turn without a reply, or with `retry` the turn of the last reply."""
     if not conversation.turns:
         raise invalid_state("the conversation has no turn to reply to; add a turn first", "nothing_said")
     if conversation.waiting:

@@ -1,4 +1,4 @@
-"""Generate replies in conversations: the user's turn is stored before the reply begins, the reply when it ends."""
+"""Generation of replies in conversations: the user's turn is stored before its reply begins, the reply at its end."""
 
 import asyncio
 import logging
@@ -30,15 +30,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PendingReply:
-    """A stored user turn and the reply to it, which is stored when it ends, even if the client has disconnected.
+    """A reply in progress to a stored user turn. When it ends, it is stored, even if the client has disconnected.
 
     Args:
-        said: the stored user turn as JSON, with the conversation's version after storing it; None if this request
-            stored no turn.
-        pieces: the pieces of the reply's text; raises the errors of `AsyncJob.result`.
-        answer: the response body, when the reply is stored. Raises `APIError` 409 if the conversation was changed
-            meanwhile, and the errors of `AsyncJob.result` and of the store.
-        cancel: stops generating; the text generated so far is stored.
+        said: `turn`, the stored user turn as JSON, and `version`, the version of the conversation after storing it;
+            None if this request stored no turn.
+        pieces: iterator over the pieces of the reply's text; raises the errors of `AsyncJob.result`.
+        answer: future of the response body, done when the reply is stored. Raises `APIError` 409 if the conversation
+            was changed meanwhile, and the errors of `AsyncJob.result` and of the store.
+        cancel: function that stops generating; the text generated so far is stored.
     """
 
     said: Json | None
@@ -60,19 +60,21 @@ class TurnService:
         """(owner, idempotency key) of the requests in progress."""
 
     async def begin(self, request: TurnRequest) -> PendingReply:
-        """Store the user's turn and begin the reply, or return the answer to an earlier request with the same key.
+        """Store the user's turn and begin the reply, or return the stored reply of an identical earlier request.
 
-        If the earlier request stored the user's turn but no reply, the reply is generated now.
+        An earlier request with the same idempotency key that stored only the user's turn gets its reply now.
 
         Raises:
-            APIError: 400, 404, 409, 429, 503; nothing is stored in these cases.
+            APIError: 400 for invalid values, 404 for an unknown conversation, 409 if the conversation's state does not
+                allow the request, 429 and 503 if the server is busy or the store is not available. Nothing is stored
+                then.
         """
         earlier = await self._find_earlier(request)
         if earlier is None:
             try:
                 return await self._begin(request)
             except (Conflict, KeyAlreadyUsed):
-                # The concurrent change may be this very request, on another server.
+                # The concurrent change may come from a repetition of this request, on another server.
                 earlier = await self._find_earlier(request)
                 if earlier is None:
                     raise version_conflict() from None
@@ -128,7 +130,7 @@ class TurnService:
     async def _store_blocked(self, plan: TurnPlan, answer: CheckedReply, session: Session) -> PendingReply:
         record = await self._store_reply(plan, answer, session)
         assert record.answer is not None
-        if not record.answer["waiting"]:  # the turn of the reply in progress was replaced
+        if not record.answer["waiting"]:  # the blocked exchange replaced the turn of the reply in progress
             self.conversations.forget(plan.request.id)
         return _stored_reply(record.said, record.answer)
 
@@ -157,7 +159,7 @@ class TurnService:
         Raises:
             Conflict: if the conversation was changed meanwhile.
             KeyAlreadyUsed: if a concurrent request stored the idempotency key first.
-            APIError: 404, 503.
+            APIError: 404 if the conversation was deleted, 503 if the store is not available.
         """
         request = plan.request
         result = make_result(plan, answer, getattr(self._service.policy, "store", "placeholder"))
@@ -169,7 +171,7 @@ class TurnService:
         if request.action == "turns":
             body = {**body, "said": turn_json(result.user_turn)}
             said = said or {"turn": body["said"]}
-        # An empty reply is not recorded, so that a repetition of the request generates again.
+        # An empty reply is not recorded, so that a repetition of the request generates a reply again.
         key = None if turn is None else request.key
         record = replace(plan.record, said=said, answer=body)
         begun = plan.record.said is not None
@@ -200,12 +202,12 @@ class TurnResult:
     """Changes to a conversation after a reply.
 
     Args:
-        reply: the reply as JSON.
-        user_turn: the turn that was replied to, as it is stored.
+        reply: the reply as JSON of a `ReplyBody`.
+        user_turn: the user's turn before the reply, in its stored form.
         turn: the model's turn; None if the reply is empty.
         keep: number of leading turns to keep; None if the conversation does not change.
-        add: turns to store after those.
-        waiting: whether the last turn waits for a reply afterwards.
+        add: turns to append to the kept turns.
+        waiting: whether the last turn has no reply afterwards.
     """
 
     reply: Json
@@ -217,7 +219,7 @@ class TurnResult:
 
 
 def make_result(plan: TurnPlan, answer: CheckedReply, storage: BlockedStorage) -> TurnResult:
-    """Decide how a reply changes the conversation; `storage` says how blocked texts are stored."""
+    """Return the changes to a conversation after a reply; `storage` sets how blocked texts are stored."""
     reply = plain(ReplyBody.of(answer))
     user_turn = plan.user_turn
     if answer.blocked is not None:
@@ -227,7 +229,7 @@ def make_result(plan: TurnPlan, answer: CheckedReply, storage: BlockedStorage) -
     turn = Turn(user_turn.number + 1, "model", answer.text, now(), reply)
     if plan.stored and not user_turn.blocked:
         return TurnResult(reply, user_turn, turn, user_turn.number, [turn])
-    user_turn = replace(user_turn, blocked=False)  # the reply that is replaced was blocked, and this one is not
+    user_turn = replace(user_turn, blocked=False)  # the earlier, replaced reply was blocked
     return TurnResult(reply, user_turn, turn, user_turn.number - 1, [user_turn, turn])
 
 

@@ -1,1 +1,1 @@
-"""OpenAI's chat completions API on a responder."""
+"""Routes that are compatible with OpenAI's API: chat completions, completions, embeddings and models."""

@@ -1,6 +1,6 @@
-"""`POST /v1/completions`: continue prompts, as JSON and as a stream, in OpenAI's older format.
+"""`POST /v1/completions`: continuations of prompts, as JSON or as a stream, in OpenAI's older format.
 
-A model that writes documents continues the prompt; without one, a model that replies takes it as the only turn.
+A document writer continues the prompt. A server without one replies to the prompt as the only turn of a conversation.
 """
 
 import secrets
@@ -31,11 +31,11 @@ CheckedText = CheckedReply | CheckedDocuments
 
 
 class CompletionsRequest(DecodingFields, LenientModel):
-    """Prompts to continue. `preset` and `options` are extensions: `extra_body` in OpenAI's client."""
+    """Prompts to continue. `preset` and `options` are extensions; OpenAI's client sends them as `extra_body`."""
 
     model_config = example(model="model", prompt="Once upon a time", max_tokens=50)
 
-    model: str = Field(description="the name in /v1/models")
+    model: str = Field(description="name of a model in /v1/models")
     prompt: Annotated[str | Annotated[list[str], Field(min_length=1)], BeforeValidator(reject_token_ids)] = Field(
         description="a prompt, or a list of prompts; token ids are not supported"
     )
@@ -48,12 +48,12 @@ class CompletionsRequest(DecodingFields, LenientModel):
     logit_bias: Only[Empty] = None
 
     def prompts(self) -> list[str]:
-        """Return the prompts."""
+        """Return the prompts as a list."""
         return [self.prompt] if isinstance(self.prompt, str) else self.prompt
 
 
 class TextChoice(ResponseModel):
-    """One text."""
+    """A generated text."""
 
     index: int
     text: str
@@ -62,7 +62,7 @@ class TextChoice(ResponseModel):
 
 
 class CompletionsBody(ResponseModel):
-    """The response body."""
+    """The response body with the generated texts."""
 
     id: str = Field(examples=["cmpl-5f1c0a1d"])
     object: Literal["text_completion"] = "text_completion"
@@ -93,7 +93,7 @@ async def complete(body: CompletionsRequest, request: Request, service: TheServi
 
 
 def _check_counts(service: Service, body: CompletionsRequest) -> None:
-    """Raise APIError 400 for too many or too long prompts, and for a number of texts above the limit."""
+    """Raise APIError 400 for too many, too long or empty prompts, or too many texts per prompt."""
     check_texts(service, body.prompts(), param="prompt")
     if service.documents is None and not all(map(str.strip, body.prompts())):
         message = "prompt: a prompt is empty, and there is nothing to reply to; give each of them text"
@@ -108,7 +108,7 @@ def _check_counts(service: Service, body: CompletionsRequest) -> None:
 async def _start(
     service: Service, body: CompletionsRequest, owner: str, report: Report
 ) -> Sequence[AsyncJob[CheckedText]]:
-    """Start a job for each text: `n` of the first prompt, then `n` of the second, ..."""
+    """Start a job for each text: `n` jobs for the first prompt, then `n` for the second, and so on."""
     options = resolve_options(
         service, body.preset, None if body.options is None else body.options.given(), documents=True
     )
@@ -125,7 +125,7 @@ async def _start(
 
 
 class TextStream(ChoiceStream[CheckedText]):
-    """The texts of a completion: `n` of the first prompt, then `n` of the second, ..."""
+    """The texts of a completion: `n` for the first prompt, then `n` for the second, and so on."""
 
     prefix = "cmpl"
     chunk_object = "text_completion"

@@ -1,4 +1,4 @@
-"""`POST /v1/embeddings`: vectors of texts by a bi-encoder or ConveRT, in OpenAI's format."""
+"""`POST /v1/embeddings`: embeddings of texts by a bi-encoder or ConveRT, in OpenAI's format."""
 
 import base64
 import struct
@@ -23,7 +23,7 @@ router = APIRouter(prefix="/v1", tags=["OpenAI"])
 
 
 def reject_token_ids(value: Any) -> Any:
-    """Raise a validation error for token ids, which OpenAI's API accepts in place of texts."""
+    """Return a field's value; raise a validation error if it has token ids, which OpenAI's API accepts as texts."""
     items = value if isinstance(value, list) else []
     if any(isinstance(item, int | float | list) for item in items):
         message = "token ids are not supported; send texts (LangChain: check_embedding_ctx_length=False)"
@@ -36,24 +36,24 @@ class EmbeddingsRequest(LenientModel):
 
     model_config = example(model="model", input=["Do you have any pets?", "Two cats."])
 
-    model: str = Field(description="the name in /v1/models")
+    model: str = Field(description="name of a model in /v1/models")
     input: Annotated[Text | Annotated[list[Text], Field(min_length=1)], BeforeValidator(reject_token_ids)] = Field(
         description="a text, or a list of texts; token ids are not supported"
     )
     encoding_format: Literal["float", "base64"] | None = Field(
         None, description="numbers, or little-endian float32 in base64; null means numbers"
     )
-    dimensions: int | None = Field(None, ge=1, description="only the length of the model's vectors is supported")
-    user: UserId | None = Field(None, description="as in chat completions")
+    dimensions: int | None = Field(None, ge=1, description="only the dimension of the model's vectors is supported")
+    user: UserId | None = Field(None, description="id of the end user, not verified; limits open requests per user")
     input_type: Literal["query", "document"] | None = Field(
         None,
-        description="extension: query for a context, document (the default) for a reply. The product of the vectors of "
-        "both is the selector's score.",
+        description="extension: query for a context, document (the default) for a reply. The dot product of the "
+        "vectors of a context and a reply is the selector's score.",
     )
 
 
 class EmbeddingBody(ResponseModel):
-    """The vector of a text."""
+    """The embedding of a text."""
 
     object: Literal["embedding"] = "embedding"
     index: int
@@ -61,20 +61,20 @@ class EmbeddingBody(ResponseModel):
 
 
 class EmbeddingsUsage(ResponseModel):
-    """Token counts."""
+    """Token counts of the texts."""
 
     prompt_tokens: int
     total_tokens: int
 
 
 class EmbeddingsExtras(ResponseModel):
-    """Extension: further properties of the vectors."""
+    """Extension: further data about the embeddings."""
 
     tokens_dropped: int = Field(description="tokens of texts beyond the model's maximum length, which were cut off")
 
 
 class EmbeddingsBody(ResponseModel):
-    """The response body."""
+    """The response body with the embeddings."""
 
     object: Literal["list"] = "list"
     data: list[EmbeddingBody]
@@ -90,7 +90,7 @@ class EmbeddingsBody(ResponseModel):
     responses=error_responses(400, 404, *JOB_STATUSES),
 )
 async def embed(body: EmbeddingsRequest, request: Request, service: TheService, owner: Owner) -> Response:
-    """Return a vector for each text. 404 on a server without a bi-encoder or ConveRT (`--selector`)."""
+    """Return the embedding of each text. 404 on a server without a bi-encoder or ConveRT (`--selector`)."""
     embeddings = _embeddings(service)
     report_fields(request, body)
     service = service.named(body.model)
@@ -114,12 +114,12 @@ async def embed(body: EmbeddingsRequest, request: Request, service: TheService, 
 
 
 def encode_base64(vector: Sequence[float]) -> str:
-    """Return a vector as little-endian float32 in base64."""
+    """Encode a vector as little-endian float32 numbers in base64."""
     return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
 
 
 def _embeddings(service: Service) -> SelectorService:
-    """Return the service that embeds, or raise APIError 404 with the option that would start one."""
+    """Return the service that embeds texts; raise APIError 404 if the server has no model for this."""
     if service.embeddings is None:
         message = "nothing embeds texts here; start the server with a bi-encoder or ConveRT (--selector DIR)"
     elif service.embeddings.selector.dimensions is None:

@@ -1,4 +1,4 @@
-"""Routes of OpenAI's API: chat completions, as JSON and as a stream, and the list of models."""
+"""Routes of OpenAI's API: chat completions, as JSON or as a stream, and the list of models."""
 
 import asyncio
 import contextlib
@@ -40,10 +40,10 @@ router = APIRouter(prefix="/v1", tags=["OpenAI"])
     ),
 )
 async def complete(body: schemas.ChatRequest, request: Request, service: TheService, owner: Owner) -> Response:
-    """Reply as OpenAI's chat completions do.
+    """Reply to messages, like OpenAI's chat completions API.
 
-    Fields that change nothing are ignored and named in `X-Convmodel-Ignored`. Those that ask for something that this
-    server cannot do are rejected with `unsupported_parameter`.
+    Fields without effect are ignored and named in the response header `X-Convmodel-Ignored`. Fields that request an
+    unsupported feature are rejected with the code `unsupported_parameter`.
     """
     require_replies(service)
     report = report_fields(request, body)
@@ -56,7 +56,7 @@ async def complete(body: schemas.ChatRequest, request: Request, service: TheServ
 
 @router.get("/models", summary="List models", response_model=schemas.ModelsBody, responses=error_responses())
 async def models(service: TheService) -> Response:
-    """Return the list of models: the server's own, and each adapter over it."""
+    """Return the list of models: the server's own model, and each adapter of this model."""
     return json_response(schemas.ModelsBody(data=[_model(each) for each in service.models.values()]))
 
 
@@ -64,7 +64,7 @@ async def models(service: TheService) -> Response:
     "/models/{model:path}", summary="Get a model", response_model=schemas.ModelBody, responses=error_responses(404)
 )
 async def one_model(model: str, service: TheService) -> Response:
-    """Return the model of this name."""
+    """Return the description of a model. 404 for an unknown name."""
     return json_response(_model(service.named(model)))
 
 
@@ -81,12 +81,12 @@ def _model(service: Service) -> schemas.ModelBody:
 
 
 class ChoiceStream(ABC, Generic[CheckedTextT]):
-    """The choices of one request, while they are generated; a job for each.
+    """Conversion of the jobs of a request, one per choice, to OpenAI's response body or stream of chunks.
 
     Attributes:
-        prefix: the beginning of ids.
-        chunk_object: the type of a chunk.
-        body_class: the response body.
+        prefix: beginning of the response's id.
+        chunk_object: value of `object` in a chunk of the stream.
+        body_class: class of the response body.
     """
 
     prefix: ClassVar[str]
@@ -119,7 +119,7 @@ class ChoiceStream(ABC, Generic[CheckedTextT]):
         return self.body_class.model_validate({**self._head, "choices": choices, "usage": usage})
 
     async def _events(self) -> AsyncGenerator[bytes, None]:
-        """Yield the encoded chunks of the stream."""
+        """Yield the encoded chunks of the stream, and the final `[DONE]`."""
         for choice in self._first_deltas():
             yield self._encode([choice])
         texts: dict[int, CheckedTextT] = {}
@@ -139,19 +139,19 @@ class ChoiceStream(ABC, Generic[CheckedTextT]):
 
     @abstractmethod
     def _choice(self, index: int, text: CheckedTextT) -> ResponseModel:
-        """Return a choice of the body."""
+        """Return a choice of the response body for a finished text."""
 
     @abstractmethod
     def _first_deltas(self) -> Iterable[dict[str, Any]]:
-        """Return the choices of the first chunks."""
+        """Return the choices of the chunks that are sent before any generated text, such as the role."""
 
     @abstractmethod
     def _delta(self, index: int, item: str | CheckedTextT) -> dict[str, Any]:
-        """Return the choice of the chunk of a piece, or of the end of a text."""
+        """Return the choice of a chunk: of a piece of text (a string), or of the end of a finished text."""
 
 
 class ChatStream(ChoiceStream[CheckedReply]):
-    """The choices of a chat completion."""
+    """The replies of a chat completion."""
 
     prefix = "chatcmpl"
     chunk_object = "chat.completion.chunk"
@@ -176,8 +176,11 @@ class ChatStream(ChoiceStream[CheckedReply]):
 
 
 async def merge(jobs: Sequence[AsyncJob[CheckedTextT]]) -> AsyncGenerator[tuple[int, str | CheckedTextT], None]:
-    """Yield the pieces of all jobs as they arrive, with the job's index, and the result at the end of each job."""
-    if len(jobs) == 1:  # no further task: each would wait for the generating thread at every piece
+    """Yield (index of the job, piece of its text) for all jobs as pieces arrive, and (index, result) when a job ends.
+
+    Raises the first error of a job.
+    """
+    if len(jobs) == 1:  # without further tasks, each of which would delay every piece
         async for piece in stream_text(jobs[0]):
             yield 0, piece
         yield 0, await jobs[0].result()

@@ -1,4 +1,4 @@
-"""Bodies of OpenAI's chat completions API."""
+"""Request and response bodies of OpenAI's chat completions and models."""
 
 from typing import Annotated, Any, Literal, get_args
 
@@ -40,7 +40,7 @@ SPOKEN: JsonDict = {
         {"type": "array", "contains": SPOKEN_PART},
     ]
 }
-"""Schema of the contents with a character that is not white space."""
+"""JSON schema of a message content that has at least one character other than white space."""
 
 SPOKEN_BY_USER: JsonDict = {
     "properties": {"content": SPOKEN, "tool_calls": {"type": "null"}, "function_call": {"type": "null"}},
@@ -51,7 +51,7 @@ USERS: list[JsonValue] = [role for role, kind in ROLES.items() if kind == "user"
 
 
 class Message(LenientModel):
-    """A turn of the conversation, or, for the roles system and developer, sentences of the persona."""
+    """A turn of the conversation; with the role system or developer, sentences of the persona."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -61,26 +61,28 @@ class Message(LenientModel):
     )
 
     role: Annotated[str, AfterValidator(_check_role), Field(json_schema_extra={"enum": [*ROLES]})]
-    content: Content | None = Field(None, description="only the user's must have text; tools' are passed over")
-    tool_calls: Annotated[list[Any] | None, Field(description="passed over")] = None
-    function_call: Annotated[dict[str, Any] | None, Field(description="passed over")] = None
-    name: str | None = Field(None, description="who speaks, where several people do; otherwise it changes nothing")
+    content: Content | None = Field(None, description="must have text for the user; ignored for tools")
+    tool_calls: Annotated[list[Any] | None, Field(description="ignored")] = None
+    function_call: Annotated[dict[str, Any] | None, Field(description="ignored")] = None
+    name: str | None = Field(
+        None, description="name of the speaker, in a conversation of several people; otherwise it has no effect"
+    )
     refusal: Ignorable[None] = None
     audio: Ignorable[None] = None
     annotations: Ignorable[Nothing] = None
 
     @property
     def kind(self) -> str:
-        """The role by its first name: user, assistant, system or tool."""
+        """The role after replacement of synonyms: user, assistant, system or tool."""
         return ROLES[self.role.strip().lower()]
 
     @property
     def text(self) -> str:
-        """The text of the content, the parts of which are lines."""
+        """The text of the content; the texts of several parts are joined with newlines."""
         return "\n".join(part.text for part in self.content) if isinstance(self.content, list) else self.content or ""
 
     def fields(self) -> dict[str, Any]:
-        """Return the fields that `split_messages` reads."""
+        """Return the message as a dict of the fields that `convmodel.data.messages.split_messages` reads."""
         parts = self.content
         content = [part.model_dump() for part in parts] if isinstance(parts, list) else parts
         calls = {"tool_calls": self.tool_calls, "function_call": self.function_call}
@@ -100,14 +102,14 @@ def _check_limit(tokens: int) -> int:
 
 
 ClientStop = Annotated[str, StringConstraints(max_length=200)]
-"""A text before which a reply ends; an empty one ends none."""
+"""A text at which a reply ends; an empty text has no effect."""
 
 TokenLimit = Annotated[int, Field(ge=-1, json_schema_extra={"not": {"const": 0}}), AfterValidator(_check_limit)]
-"""A number of tokens; -1 means no limit."""
+"""A maximum number of tokens; -1 means no limit."""
 
 
 class DecodingFields(LenientModel):
-    """Fields of chat completions and of completions: decoding, the number of choices, and the stream."""
+    """Common fields of chat completions and completions: decoding, the number of choices, and the stream."""
 
     temperature: float | None = Field(None, ge=0, le=2, description="values below 0.01 mean greedy decoding")
     top_p: float | None = Field(None, ge=0, le=1, description="0 takes the most likely token")
@@ -120,16 +122,20 @@ class DecodingFields(LenientModel):
     stop: ClientStop | Annotated[list[ClientStop], Field(max_length=16)] | None = Field(
         None, description="empty strings have no effect"
     )
-    seed: Annotated[int, Field(ge=-1, le=MAX_SEED)] | None = Field(None, description="-1 draws one")
-    max_tokens: TokenLimit | None = Field(None, description="above the limit in /about it has the limit's value")
-    max_completion_tokens: TokenLimit | None = Field(None, description="newer name; the lower value applies")
+    seed: Annotated[int, Field(ge=-1, le=MAX_SEED)] | None = Field(None, description="-1 draws a seed")
+    max_tokens: TokenLimit | None = Field(None, description="values above the limit in /about are lowered to the limit")
+    max_completion_tokens: TokenLimit | None = Field(
+        None, description="newer name of max_tokens; if both are given, the lower value applies"
+    )
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
     presence_penalty: float | None = Field(None, ge=-2, le=2)
-    user: UserId | None = Field(None, description="end-user id, by which open replies are counted; trusted as sent")
+    user: UserId | None = Field(None, description="id of the end user, not verified; limits open replies per user")
     stream: bool | None = None
     stream_options: StreamOptions | None = Field(None, description="has no effect without stream")
-    preset: str | None = Field(None, description="extension: a set of options, see /about")
-    options: Options | None = Field(None, description="extension: any decoding option; OpenAI's fields take precedence")
+    preset: str | None = Field(None, description="extension: name of a preset (a set of options), see /about")
+    options: Options | None = Field(
+        None, description="extension: any decoding option; OpenAI's own fields take precedence"
+    )
 
     @model_validator(mode="after")
     def _ignore_stream_options(self) -> "DecodingFields":
@@ -139,9 +145,9 @@ class DecodingFields(LenientModel):
 
 
 class ChatRequest(UnsupportedFields, DecodingFields):
-    """A chat completions request.
+    """A request for a chat completion.
 
-    `persona`, `speaker`, `preset` and `options` are extensions: `extra_body` in OpenAI's client.
+    `persona`, `speaker`, `preset` and `options` are extensions; OpenAI's client sends them as `extra_body`.
     """
 
     model_config = example(
@@ -153,27 +159,30 @@ class ChatRequest(UnsupportedFields, DecodingFields):
         seed=1,
     )
 
-    model: str = Field(description="the name in /v1/models")
+    model: str = Field(description="name of a model in /v1/models")
     messages: Annotated[list[Message], Field(min_length=1)] = Field(
         description="each line of a system or developer message, at any position, is a sentence of the persona; the "
         "other messages are the turns, and the reply follows the last of them. Consecutive messages of one role are "
-        "joined with a newline. Empty replies, calls of tools and their results are passed over.",
+        "joined with a newline. Empty messages of the assistant, tool calls and their results are ignored.",
         json_schema_extra={"contains": {"required": ["role"], "properties": {"role": {"enum": USERS}}}},
     )
-    persona: list[Text] | None = Field(None, description="extension: sentences before those of system messages")
+    persona: list[Text] | None = Field(
+        None, description="extension: sentences of the persona, placed before those of system messages"
+    )
     speaker: Text | None = Field(
-        None, description="extension: the name of the assistant who replies; by default that of its last message"
+        None,
+        description="extension: name of the replying assistant; by default the name in the assistant's last message",
     )
 
 
 class TokensDetails(ResponseModel):
-    """Details of the prompt's tokens."""
+    """Details of the tokens of the prompt."""
 
-    cached_tokens: int = Field(description="tokens that were in the cache")
+    cached_tokens: int = Field(description="tokens that were read from the cache")
 
 
 class Usage(ResponseModel):
-    """Token counts."""
+    """Token counts of a request."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -190,16 +199,18 @@ class ChoiceMessage(ResponseModel):
 
 
 class ReasonedMessage(ChoiceMessage):
-    """The text of a reply, and the reasoning before it."""
+    """The text of a reply, and the model's reasoning before the text."""
 
-    reasoning_content: str = Field(description="extension, as of other servers: what the model thought before the text")
+    reasoning_content: str = Field(
+        description="extension that other servers have too: the model's reasoning before the text"
+    )
 
 
 FinishReason = Literal["stop", "length", "content_filter"]
 
 
 class Extras(ResponseModel):
-    """Extension: further properties of a reply."""
+    """Extension: further data about a reply."""
 
     seed: int | None = Field(description="reproduces the reply with the same request")
     window: int
@@ -210,7 +221,7 @@ class Extras(ResponseModel):
 
 
 class Choice(ResponseModel):
-    """One reply."""
+    """A generated reply."""
 
     index: int
     message: ChoiceMessage | ReasonedMessage
@@ -220,7 +231,7 @@ class Choice(ResponseModel):
 
 
 class Completion(ResponseModel):
-    """The response body."""
+    """The response body with the generated replies."""
 
     id: str = Field(examples=["chatcmpl-5f1c0a1d"])
     object: Literal["chat.completion"] = "chat.completion"
@@ -238,9 +249,9 @@ class ModelBody(ResponseModel):
     created: int
     owned_by: Literal["convmodel"] = "convmodel"
     root: str = Field(description="the same as id")
-    parent: str | None = Field(description="the model under an adapter; null for the server's own model")
-    context_length: int | None = Field(None, description="tokens that the model reads at once, its reply included")
-    max_model_len: int | None = Field(None, description="the same, by another name")
+    parent: str | None = Field(description="base model of an adapter; null for the server's own model")
+    context_length: int | None = Field(None, description="maximum number of tokens of input and reply together")
+    max_model_len: int | None = Field(None, description="the same as context_length")
 
 
 class ModelsBody(ResponseModel):

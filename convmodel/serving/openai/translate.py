@@ -1,4 +1,4 @@
-"""Translate OpenAI's requests to reply requests, and replies to OpenAI's responses."""
+"""Translation of OpenAI's requests to reply requests, and of replies to OpenAI's responses."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -38,10 +38,10 @@ from convmodel.serving.service import Service, require_replies
 from convmodel.serving.thread_bridge import AsyncJob
 
 MIN_TEMPERATURE = 0.01
-"""Lower temperatures are replaced by greedy decoding, from which they differ only by numerical noise."""
+"""Lower temperatures are replaced by greedy decoding; the results would differ only by numerical noise."""
 
 MIN_TOP_P = 1e-9
-"""The value for a top_p of 0, of which only the most likely token is left too."""
+"""Replacement of a top_p of 0; like 0, it keeps only the most likely token."""
 
 FINISH_REASONS: dict[str, FinishReason] = dict(end="stop", stop="stop", length="length", filtered="content_filter")
 
@@ -53,16 +53,20 @@ OFF_VALUES = {
     "frequency_penalty": 0,
     "presence_penalty": 0,
 }
-"""Values without effect of fields that are options of the same name."""
+"""Values without effect of the fields that set an option of the same name."""
 
 
 def convert_request(
     service: Service, body: ChatRequest, *, draw: Callable[[int], int], report: Report
 ) -> list[ReplyRequest]:
-    """Return a reply request for each of the `n` choices, with consecutive seeds; `draw` draws one below its argument.
+    """Convert a request to a reply request for each of its `n` choices, with consecutive seeds.
+
+    Args:
+        draw: function that draws a random integer below its argument, for a request without a seed.
+        report: function that reports ignored fields.
 
     Raises:
-        APIError: 400, with the name of the field.
+        APIError: 400 for an invalid value; `param` names the field.
     """
     check_count("n", body.n or 1, service.settings.n)
     messages = turns_of(body.messages, speaker=body.speaker, report=report)
@@ -84,7 +88,7 @@ def convert_request(
 
 
 def _check_turns(service: Service, messages: Sequence[Message], turns: Sequence[str]) -> None:
-    """Raise APIError 400 if there are too many turns, or if a message of the user or the assistant is too long."""
+    """Raise APIError 400 if there are too many turns, or a message of the user or the assistant is too long."""
     check_number(turns, service.settings.turns, param="messages", noun="turns")
     for index, message in enumerate(messages):
         if message.kind in ("user", "assistant"):
@@ -92,7 +96,7 @@ def _check_turns(service: Service, messages: Sequence[Message], turns: Sequence[
 
 
 def _newest_sentences(persona: Sequence[str], max_chars: int, report: Report) -> tuple[str, ...]:
-    """Return a persona without its oldest sentences if it has too many characters."""
+    """Return the last sentences of a persona that have at most `max_chars` characters together; report the others."""
     dropped = len(persona)
     chars = 0
     while dropped and (chars := chars + len(persona[dropped - 1])) <= max_chars:
@@ -109,7 +113,10 @@ def _without_oldest(persona: Sequence[str], count: int, report: Report) -> tuple
 async def start_replies(
     service: Service, requests: Sequence[ReplyRequest], *, report: Report, **others: Any
 ) -> list[AsyncJob[CheckedReply]]:
-    """Start replies as `ReplyService.start` does; a persona that the window cannot hold loses its oldest sentences."""
+    """Start replies, see `JobService.start`; shorten a persona that does not fit the model's window, and report this.
+
+    The persona loses its oldest sentences. `others` are further arguments of `JobService.start`.
+    """
     replies = require_replies(service)
     while True:
         try:
@@ -123,7 +130,7 @@ async def start_replies(
 
 
 def choice_seeds(body: DecodingFields, draw: Callable[[int], int]) -> range:
-    """Return the consecutive seeds of the choices; raise APIError 400 if one of them is too large."""
+    """Return the consecutive seeds of the choices; raise APIError 400 if the last seed would be above `MAX_SEED`."""
     n = body.n or 1
     first_seed = draw(SEEDS) if body.seed is None or body.seed < 0 else body.seed
     if first_seed + n - 1 > MAX_SEED:
@@ -132,13 +139,17 @@ def choice_seeds(body: DecodingFields, draw: Callable[[int], int]) -> range:
 
 
 def turns_of(messages: Sequence[Message], *, speaker: str | None, report: Report) -> ChatTurns:
-    """Return the turns and the persona of messages, by the rules of `convmodel.data.messages`.
+    """Convert messages to turns and a persona; see `convmodel.data.messages.split_messages`.
 
-    A group, of more than two names, keeps them; the assistant named `speaker` replies, by default as in its last
-    message. In a chat of two, names change nothing, and are reported.
+    In a group (more than two names), the turns keep the names of their speakers. In a conversation of two, names have
+    no effect, and are reported as ignored.
+
+    Args:
+        speaker: name of the replying assistant; None uses the name in the assistant's last message with a name.
+        report: function that reports ignored fields.
 
     Raises:
-        APIError: 400 for an invalid message, and if there is no turn to reply to.
+        APIError: 400 for an invalid message, or if there is no turn to reply to.
     """
     try:
         turns = split_messages(_named_fields(messages, speaker), named=True)
@@ -159,7 +170,7 @@ def turns_of(messages: Sequence[Message], *, speaker: str | None, report: Report
 
 
 def _named_fields(messages: Sequence[Message], speaker: str | None) -> list[dict[str, Any]]:
-    """Return the fields of messages; the assistant's without a name are those of the one who replies."""
+    """Return the fields of messages; the assistant's messages without a name get the name of the replying assistant."""
     fields = [message.fields() for message in messages]
     name = speaker or _assistant_name(messages)
     return [
@@ -169,7 +180,7 @@ def _named_fields(messages: Sequence[Message], speaker: str | None) -> list[dict
 
 
 def _assistant_name(messages: Sequence[Message]) -> str:
-    """Return the name in the last assistant message that has a name; "assistant" if none has."""
+    """Return the name in the last assistant message that has a name; "assistant" if no such message exists."""
     names = (message.name for message in reversed(messages) if message.kind == "assistant")
     return next(filter(None, names), "assistant")
 
@@ -177,9 +188,15 @@ def _assistant_name(messages: Sequence[Message]) -> str:
 def decoding_options(
     service: Service, body: DecodingFields, options: Mapping[str, Any], *, report: Report, documents: bool = False
 ) -> dict[str, Any]:
-    """Return the options that OpenAI's fields set on top of `options`, for the replies or for `documents`.
+    """Return the options that OpenAI's fields set, which override `options`.
 
-    Fields that the generator has no option for, such as the temperature where replies are only chosen, are reported.
+    A field is reported as ignored if the model does not support its option, such as the temperature of a responder that
+    only selects replies.
+
+    Args:
+        options: options of the server, the preset and the request.
+        report: function that reports ignored fields.
+        documents: whether the options are for the document writer.
     """
     generator = generator_of(service, documents=documents)
     effective = {**({} if generator is None else generator.options), **options}
@@ -194,14 +211,16 @@ def decoding_options(
 
 
 def _sampling_options(body: DecodingFields, effective: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the fields about sampling with the options that they set; a value without effect only where it changes one.
+    """Yield the name of each sampling field with the options that it sets.
+
+    A value without effect, such as top_p=1, is yielded only if it changes an option.
 
     Args:
-        effective: the options without those of the fields.
+        effective: the options that apply without the fields.
     """
     if body.temperature is not None and body.temperature < MIN_TEMPERATURE:
         one = {"num_return_sequences": 1} if (effective.get("num_return_sequences") or 1) > 1 else {}
-        yield "temperature", {"do_sample": False, **one}  # greedy decoding gives only one
+        yield "temperature", {"do_sample": False, **one}  # greedy decoding returns only one sequence
     elif body.temperature is not None:
         yield "temperature", {"do_sample": True, "temperature": body.temperature}
     for name, off in OFF_VALUES.items():
@@ -217,7 +236,10 @@ def _sampling_options(body: DecodingFields, effective: Mapping[str, Any]) -> Ite
 def _limit_options(
     service: Service, body: DecodingFields, report: Report, *, documents: bool
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the field with the lower limit of new tokens, within the limits of the server and of the window."""
+    """Yield the field with the lower maximum of new tokens, and the option `max_new_tokens` that it sets.
+
+    The maximum is lowered to the limits of the server and of the model's window; this is reported.
+    """
     limits = {name: getattr(body, name) for name in ("max_tokens", "max_completion_tokens")}
     limits = {name: limit for name, limit in limits.items() if limit is not None and limit > 0}
     if not limits:
@@ -233,7 +255,7 @@ def _limit_options(
 
 
 def stop_strings(body: DecodingFields) -> list[str]:
-    """Return the strings before which a text ends, without empty ones."""
+    """Return the stop strings of a request, without empty ones."""
     return [*filter(None, [body.stop] if isinstance(body.stop, str) else body.stop or ())]
 
 
@@ -241,15 +263,15 @@ def convert_finish_reason(reply: CheckedReply | CheckedDocuments) -> FinishReaso
     """Return OpenAI's finish reason of a reply or a document.
 
     Raises:
-        APIError: 503 for a reply that the server cancelled, for which OpenAI's API has no finish reason.
+        APIError: 503 for a text that the server cancelled, since OpenAI's API has no finish reason for this.
     """
     if reply.finish not in FINISH_REASONS:
-        raise APIError(503, "the reply was ended before it was over", code="cancelled")
+        raise APIError(503, "the reply was cancelled before it was complete", code="cancelled")
     return FINISH_REASONS[reply.finish]
 
 
 def build_message(reply: CheckedReply) -> ChoiceMessage:
-    """Return the message of a choice, with the reasoning if there is any."""
+    """Return the message of a choice; it includes the reasoning if the model wrote any."""
     if reasoning := reply.reply.reasoning:
         return ReasonedMessage(content=reply.text, reasoning_content=reasoning)
     return ChoiceMessage(content=reply.text)
@@ -263,7 +285,10 @@ def build_extras(reply: CheckedReply) -> Extras:
 
 
 def build_usage(texts: Iterable[CheckedReply | CheckedDocuments], n: int) -> Usage:
-    """Return the token counts of a request. A context or prompt counts once, whatever the number `n` of its texts."""
+    """Return the token counts of a request.
+
+    The context or prompt of `n` consecutive texts is the same, and its tokens are counted once.
+    """
     counts = [text.counts for text in texts]
     read = sum(count[0] for count in counts[::n])
     written = sum(count[1] for count in counts)

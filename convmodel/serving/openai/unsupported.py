@@ -1,7 +1,7 @@
-"""Fields of OpenAI's API without support, and types of values without effect, which they may have.
+"""Unsupported fields of OpenAI's API, and types of the values that they accept.
 
-Fields that change nothing are ignored and reported; those that ask for something else are accepted with values without
-effect only.
+A field that does not change the reply (`Ignorable`) is ignored and reported. A field that requests a feature (`Only`)
+is accepted only with a value that turns the feature off; other values are rejected.
 """
 
 from collections.abc import Callable, Mapping
@@ -42,14 +42,17 @@ def _is_number(value: Any) -> Any:
 
 No = Annotated[Literal[False], BeforeValidator(_is_bool)]
 Zero = Annotated[Literal[0], BeforeValidator(_is_number)]
-"""False and 0 are equal in Python, so that Literal alone would accept either."""
+"""The values False (`No`) and 0 (`Zero`). They are equal in Python, so that Literal alone would accept both."""
 
 Only = Annotated[T | None, WrapValidator(_reject_unsupported)]
-"""An unsupported field: T is the value without effect, all others are rejected."""
+"""Type of an unsupported field: null and values of type T, which have no effect, are accepted; others are rejected."""
 
 
 def text_only(message: str, *types: str) -> BeforeValidator:
-    """Return a validator that rejects items of a content that have other types than those, such as images."""
+    """Return a validator of a message's content that rejects items, such as images, whose `type` is not in `types`.
+
+    The message of the error is the rejected type followed by `message`.
+    """
 
     def check(content: Any) -> Any:
         for item in content if isinstance(content, list) else ():
@@ -68,7 +71,7 @@ class TextFormat(LenientModel):
 
 
 class UnsupportedFields(LenientModel):
-    """Fields without support: ignored where they change nothing, else accepted only with values without effect."""
+    """Unsupported fields of chat completions: ignored (`Ignorable`) or accepted only without effect (`Only`)."""
 
     logprobs: Only[No] = None
     top_logprobs: Only[Zero] = None

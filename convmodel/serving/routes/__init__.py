@@ -1,1 +1,1 @@
-"""Routes of convmodel's own API, beside those of conversations."""
+"""Routes of convmodel's own API, except stored conversations; and of Cohere's and Jina's rerank API."""

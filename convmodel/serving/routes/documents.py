@@ -1,4 +1,4 @@
-"""`POST /documents`: continue a prompt as documents, as JSON or as a stream."""
+"""`POST /documents`: continuations of a prompt by a document writer, as JSON or as a stream."""
 
 from typing import Annotated, Any, Literal
 
@@ -28,21 +28,21 @@ Meta = (
 
 
 class DocumentRequestBody(schemas.RequestModel):
-    """A prompt to continue."""
+    """A prompt to continue, and its metadata."""
 
     model_config = schemas.example(prompt="Once upon a time", meta={"topics": ["cats", "dogs"]}, n=2)
 
     prompt: str = Field("", description="the beginning of the document; may be empty")
     meta: Meta | None = Field(None, description="metadata: a text, a list, or an object of fields")
     n: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="number of texts to generate")
-    preset: str | None = Field(None, description="a set of options, see /about; null means the server's default")
-    options: schemas.Options | None = Field(None, description="options on top of the preset")
+    preset: str | None = Field(None, description="name of a preset, see /about; null uses the server's default preset")
+    options: schemas.Options | None = Field(None, description="options that override the preset")
     seed: schemas.Seed | None = Field(None, description="reproduces the texts with the same request")
     stream: bool = Field(False, description="whether to stream the first text as text/event-stream")
 
 
 class TextBody(schemas.ResponseModel):
-    """One generated text."""
+    """A generated text."""
 
     text: str = Field(description="the continuation, without the prompt")
     finish: Literal["end", "stop", "length", "cancelled"]
@@ -51,16 +51,20 @@ class TextBody(schemas.ResponseModel):
 
 
 class DocumentsBody(schemas.ResponseModel):
-    """The generated texts."""
+    """The generated texts, and their token counts."""
 
     prompt: str
     meta: Any
     texts: list[TextBody] = Field(description="without the texts that the policy blocked")
     tokens_read: int
-    tokens_dropped: int = Field(description="first tokens of the prompt, left out to fit the window")
-    meta_tokens_dropped: int = Field(description="last tokens of the metadata, beyond the model's maximum")
+    tokens_dropped: int = Field(description="number of first tokens of the prompt that were left out to fit the window")
+    meta_tokens_dropped: int = Field(
+        description="number of last tokens of the metadata that were left out, beyond the model's maximum"
+    )
     seed: int | None
-    blocked: schemas.BlockedBody | None = Field(description="the reason why texts are missing, if some are")
+    blocked: schemas.BlockedBody | None = Field(
+        description="the reason why the policy blocked texts; null if it blocked none"
+    )
 
 
 @router.post(
@@ -75,7 +79,7 @@ class DocumentsBody(schemas.ResponseModel):
     ),
 )
 async def write(body: DocumentRequestBody, request: Request, service: TheService, owner: Owner) -> Response:
-    """Generate `n` continuations of a prompt, given its metadata. 404 on a server that writes no documents."""
+    """Generate `n` continuations of a prompt, given its metadata. 404 on a server without a document writer."""
     if service.documents is None:
         raise APIError(404, "this server writes no documents; see /about for what it does", code="no_documents")
     [job] = await service.documents.start([_build_request(service, body)], owner=owner, pieces=body.stream)

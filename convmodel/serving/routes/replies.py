@@ -1,4 +1,4 @@
-"""`POST /replies`: reply to a context that the client keeps; `POST /candidates`: search candidates for it."""
+"""`POST /replies`: reply to a context without storing it; `POST /candidates`: search candidates for the reply."""
 
 from typing import Annotated
 
@@ -24,11 +24,11 @@ router = APIRouter(tags=["Replies"])
 
 
 SpokenTurn = Annotated[str | None, WithJsonSchema({"type": "string", "minLength": 1, "pattern": r"\S"})]
-"""A turn; an empty one is passed over if it is a reply."""
+"""A turn. An empty or null turn of the replying side is left out, although the JSON schema does not allow it."""
 
 
 class ReplyRequestBody(schemas.RequestModel):
-    """A context to reply to."""
+    """A context to reply to, and the parameters of the reply."""
 
     model_config = schemas.example(context=["Hello!", "Hi, how are you?", "Fine. Do you have any pets?"], seed=1)
 
@@ -36,19 +36,21 @@ class ReplyRequestBody(schemas.RequestModel):
         list[SpokenTurn],
         Field(
             min_length=1,
-            description="the turns so far, oldest first; the reply follows the last one; empty replies are passed over",
+            description="the turns so far, oldest first; the reply follows the last one; empty replies are left out",
         ),
     ]
     speakers: list[schemas.Text] | None = Field(
         None, description="the name of the speaker of each turn, in a conversation of several people"
     )
     speaker: schemas.Text | None = Field(
-        None, description="the name of the one who replies; needed where `speakers` holds more than two names"
+        None, description="name of the replying speaker; required if `speakers` has more than two different names"
     )
-    model: str | None = Field(None, description="a name in /v1/models; null means the server's own model")
-    persona: list[schemas.Text] | None = Field(None, description="sentences about the speaker of the reply, one a line")
-    preset: str | None = Field(None, description="a set of options, see /about; null means the server's default")
-    options: schemas.Options | None = Field(None, description="options on top of the preset")
+    model: str | None = Field(None, description="name of a model in /v1/models; null uses the server's own model")
+    persona: list[schemas.Text] | None = Field(
+        None, description="sentences about the replying speaker; each line is a sentence"
+    )
+    preset: str | None = Field(None, description="name of a preset, see /about; null uses the server's default preset")
+    options: schemas.Options | None = Field(None, description="options that override the preset")
     seed: schemas.Seed | None = Field(None, description="reproduces the reply with the same request")
     stream: bool = Field(False, description="whether to stream the reply as text/event-stream")
 
@@ -64,7 +66,7 @@ class ReplyRequestBody(schemas.RequestModel):
     ),
 )
 async def reply(body: ReplyRequestBody, request: Request, service: TheService, owner: Owner) -> Response:
-    """Reply to a context that the client keeps. Nothing is stored.
+    """Reply to a context. The server stores nothing; the client keeps the conversation.
 
     With `stream` the response is a stream of events: `piece` with `{"text"}`, any number of times, then `reply` with
     the complete reply, or `error`. The reply is cancelled when the client disconnects.
@@ -87,7 +89,7 @@ async def reply(body: ReplyRequestBody, request: Request, service: TheService, o
 
 
 class SearchRequest(schemas.RequestModel):
-    """A context to search candidates for."""
+    """A context for whose reply candidates are searched."""
 
     model_config = schemas.example(context=["Do you have any pets?"], k=3)
 
@@ -96,7 +98,7 @@ class SearchRequest(schemas.RequestModel):
 
 
 class CandidatesBody(schemas.ResponseModel):
-    """The candidates found."""
+    """The best candidates for a reply."""
 
     candidates: list[schemas.CandidateBody] = Field(description="best first")
 
@@ -108,7 +110,7 @@ class CandidatesBody(schemas.ResponseModel):
     responses=schemas.error_responses(400, 404, *schemas.JOB_STATUSES),
 )
 async def search(body: SearchRequest, request: Request, service: TheService, owner: Owner) -> Response:
-    """Return the candidates that reply best to a context. 404 on a server without candidates."""
+    """Return the best candidates for the reply to a context. 404 on a server without candidates."""
     if service.replies is None or not service.searches:
         raise APIError(404, "this server has no candidates to choose from; see /about", code="no_candidates")
     check_turns(service, body.context)

@@ -1,4 +1,4 @@
-"""`POST /v1/rerank` and `/v2/rerank`: rank documents with a selector, in Jina's and Cohere's format."""
+"""`POST /v1/rerank` and `/v2/rerank`: ranking of documents by a selector, in Jina's and Cohere's format."""
 
 import math
 import secrets
@@ -22,7 +22,7 @@ router = APIRouter(tags=["Rerank"])
 
 
 class DocumentObject(LenientModel):
-    """A document as an object, of which the text is ranked."""
+    """A document as an object; only its field `text` is ranked."""
 
     text: Text
 
@@ -32,7 +32,7 @@ class RerankRequest(LenientModel):
 
     model_config = example(model="model", query="Do you have any pets?", documents=["Two cats.", "At nine."])
 
-    model: str | None = Field(None, description="the name in /v1/models")
+    model: str | None = Field(None, description="name of a model in /v1/models")
     query: Text = Field(description="the turn that the documents reply to")
     documents: Annotated[list[Text | DocumentObject], Field(min_length=1)]
     top_n: int | None = Field(None, ge=1, description="number of best documents to return; null means all")
@@ -56,7 +56,7 @@ class ResultBody(ResponseModel):
     index: int = Field(description="index of the document in the request")
     relevance_score: float = Field(description="the logistic function of the score: 0 to 1")
     score: float = Field(description="extension: the selector's score; higher is better")
-    document: DocumentText | None = Field(description="the text, with return_documents")
+    document: DocumentText | None = Field(description="the text, if return_documents is true; otherwise null")
 
 
 class UsageBody(ResponseModel):
@@ -72,14 +72,14 @@ class TokensBody(ResponseModel):
 
 
 class MetaBody(ResponseModel):
-    """Cohere's description of the response."""
+    """Cohere's metadata of the response."""
 
     tokens: TokensBody
-    warnings: list[str] = Field(description="how many tokens of long documents were cut off, if any were")
+    warnings: list[str] = Field(description="the number of tokens of long documents that were cut off, if any")
 
 
 class RerankBody(ResponseModel):
-    """The documents, best first."""
+    """The ranked documents, best first, and the token counts."""
 
     id: str
     model: str
@@ -123,7 +123,7 @@ async def rerank(body: RerankRequest, request: Request, service: TheService, own
 
 
 def _results(output: TextScores, texts: list[str], body: RerankRequest) -> list[ResultBody]:
-    """Return the best documents; of equal scores, the first."""
+    """Return the `top_n` best documents, best first; documents with equal scores keep their order."""
     order = sorted(range(len(texts)), key=lambda index: -output.values[index])
     return [
         ResultBody(
@@ -137,5 +137,5 @@ def _results(output: TextScores, texts: list[str], body: RerankRequest) -> list[
 
 
 def logistic(score: float) -> float:
-    """Return a number from 0 to 1 that increases with the score."""
+    """Return the logistic function of a score: a number from 0 to 1 that increases with the score."""
     return 0.5 * (1.0 + math.tanh(0.5 * score))

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 class LimitsBody(ResponseModel):
-    """Maximum values of requests."""
+    """Limits of requests; see `Settings`."""
 
     body_bytes: int
     turns: int
@@ -37,7 +37,7 @@ class LimitsBody(ResponseModel):
 
 
 class AboutBody(ResponseModel):
-    """The description of a server."""
+    """The description of a server: its models, abilities, presets, options and limits."""
 
     title: str
     model: str = Field(description="name in /v1/models")
@@ -50,9 +50,9 @@ class AboutBody(ResponseModel):
     embeddings: bool = Field(description="whether /v1/embeddings is available")
     rerank: bool = Field(description="whether /v1/rerank is available")
     conversations: bool = Field(description="whether /conversations is available")
-    preset: str | None = Field(description="used for requests without a preset")
+    preset: str | None = Field(description="preset of requests without a preset; null means the model's own options")
     presets: dict[str, dict[str, Any]]
-    options: dict[str, Any] = Field(description="all options of a request that sets none")
+    options: dict[str, Any] = Field(description="all options that apply to a request without options")
     option_help: dict[str, str] = Field(description="description of each option with its allowed values")
     limits: LimitsBody
     keys: bool = Field(description="whether an API key is required")
@@ -61,7 +61,7 @@ class AboutBody(ResponseModel):
 
 @router.get("/about", summary="Describe the server", response_model=AboutBody, responses=error_responses())
 async def about(service: TheService) -> Response:
-    """Return the model, its abilities, its presets, all options with their allowed values, and the limits."""
+    """Return the server's models, abilities, presets, options with their allowed values, and limits."""
     talker = service.talker
     talker_options = {} if talker is None else dict(talker.options)
     body = AboutBody(
@@ -88,7 +88,7 @@ async def about(service: TheService) -> Response:
 
 
 def describe_options(service: Service) -> dict[str, str]:
-    """Return the description of each option that the server supports."""
+    """Return the description of each option that the server supports, by the option's name."""
     descriptions: dict[str, str] = {}
     for name, field in Options.model_fields.items():
         allowed = name != "num_beams" or service.settings.beams
@@ -105,7 +105,7 @@ class HealthBody(ResponseModel):
 
 @router.get("/health", summary="Check liveness", response_model=HealthBody, responses=error_responses())
 async def health() -> Response:
-    """Return 200 as long as the process responds. Needs no API key."""
+    """Return 200 while the server process responds. Needs no API key."""
     return json_response(HealthBody(status="ok"))
 
 

@@ -1,4 +1,4 @@
-"""Content policy for user inputs and model outputs."""
+"""Content policy: it blocks inputs of users and outputs of models by a word list and a classifier."""
 
 import threading
 from collections import Counter
@@ -10,47 +10,48 @@ from convmodel.responders.protocol import Reply
 from convmodel.serving.safety.word_list import WordList
 
 Side = Literal["input", "output"]
-"""Texts of users ("input") or of the model ("output")."""
+"""The checked texts: those of users ("input") or of the model ("output")."""
 
 Detector = Literal["words", "classifier"]
-"""The check that blocked a text."""
+"""The check that blocked a text: the word list or the classifier."""
 
 BlockedStorage = Literal["nothing", "placeholder", "text"]
-"""Storage of a blocked exchange: no turns, turns with a placeholder text, or turns with the blocked text itself."""
+"""Storage of a blocked exchange in a conversation: no turns, turns with `PLACEHOLDER`, or turns with the real texts."""
 
 SIDES: tuple[Side, ...] = get_args(Side)
 STORES: tuple[BlockedStorage, ...] = get_args(BlockedStorage)
 
 SAY = "I would rather not talk about that."
-"""Default text of a reply that replaces a blocked one."""
+"""Default text of the reply that replaces a blocked reply or answers a blocked input."""
 
 PLACEHOLDER = "[blocked]"
 """Text stored in place of a blocked text."""
 
 Classifier = Callable[[Sequence[str]], Sequence[str | None]]
-"""Returns one label per text, the reason to block it; None lets the text pass. Must be thread-safe."""
+"""A function that returns one label per text: the reason to block it, or None to allow it. Must be thread-safe."""
 
 
 @dataclass(frozen=True, slots=True)
 class BlockReason:
-    """Reason for which a text is blocked."""
+    """The reason why a text is blocked: whose text it is, and the check that blocked it."""
 
     side: Side
     by: Detector
     label: str | None = None
-    """The classifier's label; None for the word list, whose entries are not disclosed."""
+    """The classifier's label. None for the word list, since clients must not learn its entries."""
 
 
 class Policy:
-    """Checks of inputs and outputs. Thread-safe.
+    """Checks of inputs and outputs by a word list, a classifier, or both. Thread-safe.
 
-    If the classifier raises, the check raises too: no text passes unchecked.
+    If the classifier raises an exception, the check raises it too, so that no text is allowed unchecked.
 
     Args:
-        words, classifier: the checks; at least one.
-        sides: texts to check.
-        say: reply to a blocked input, and replacement of a blocked output; not checked itself.
-        store: storage of blocked texts. The model never sees a blocked exchange again, whatever is stored.
+        words: blocked words and phrases.
+        classifier: function that labels texts to block.
+        sides: the texts to check: inputs, outputs or both.
+        say: reply to a blocked input, and replacement of a blocked output; it is not checked.
+        store: storage of a blocked exchange. Later contexts of the model leave the exchange out in every case.
 
     Raises:
         ValueError: if there is neither a word list nor a classifier, no side is checked, or `say` is blank.
@@ -97,22 +98,28 @@ class Policy:
 
     @property
     def counts(self) -> Mapping[BlockReason, int]:
-        """Number of blocked texts per side, check and label."""
+        """Number of blocked texts so far, by reason."""
         with self._lock:
             return dict(self._counts)
 
     def check_input(self, texts: Sequence[str]) -> BlockReason | None:
-        """Return the reason to block the user's turns and other texts, such as a persona; None if all texts pass."""
+        """Check texts of a user, such as turns and a persona.
+
+        Returns:
+            The reason to block the first blocked text; None if all texts are allowed, or inputs are not checked.
+        """
         return self._first("input", texts)
 
     def check_output(self, texts: Sequence[str]) -> BlockReason | None:
-        """Check texts of the model that have no alternatives, such as documents; see `check_input`."""
+        """Check texts of the model, such as documents; see `check_input`. For replies with candidates, see `pick`."""
         return self._first("output", texts)
 
     def pick(self, reply: Reply) -> tuple[Reply | None, BlockReason | None]:
-        """Return a reply without its blocked candidates, the first of the others being its text now, and None.
+        """Remove the blocked candidates of a reply.
 
-        If none remains, return None and the reason for which the first candidate is blocked.
+        Returns:
+            The reply with the allowed candidates, the first of which becomes its text, and None. If all candidates are
+            blocked: None, and the reason to block the first candidate.
         """
         if not self.checks_output:
             return reply, None
@@ -133,7 +140,10 @@ class Policy:
         return reason
 
     def _reasons(self, side: Side, texts: Sequence[str]) -> list[BlockReason | None]:
-        """Return the reason to block each text. The classifier gets the texts that pass the word list, in one batch."""
+        """Return the reason to block each text, or None.
+
+        The classifier is called once, with all texts that the word list allows.
+        """
         reasons: list[BlockReason | None] = [None] * len(texts)
         if self._words is not None:
             reasons = [BlockReason(side, "words") if text in self._words else None for text in texts]

@@ -1,4 +1,4 @@
-"""Queries and updates of conversations; each function takes a connection in a transaction."""
+"""Queries and updates of stored conversations; each function takes a connection with an open transaction."""
 
 import re
 import secrets
@@ -13,7 +13,7 @@ from convmodel.serving.store.errors import Conflict, Missing
 from convmodel.serving.store.tables import CONVERSATIONS, TURNS
 
 CURSOR = "[0-9]{1,18}[.][A-Za-z0-9_-]{22}"
-"""Regular expression of a page cursor: creation time and id."""
+"""Regular expression of a page cursor: creation time and id of the last conversation of the previous page."""
 
 _ID = re.compile(r"[A-Za-z0-9_-]{22}")
 _C = CONVERSATIONS.c
@@ -26,7 +26,16 @@ _WITHOUT_REPLY = [null() if column.name == "reply" else column for column in _TU
 def create(
     connection: Connection, owner: str, *, about: records.ConversationSettings, turns: Sequence[records.Turn] = ()
 ) -> records.ConversationRecord:
-    """Create a conversation with version 1; its turns are numbered from 1."""
+    """Create a conversation with version 1.
+
+    Args:
+        owner: name of the API key that may access the conversation.
+        about: the settings.
+        turns: the first turns, with their numbers from 1.
+
+    Returns:
+        The conversation with its new id.
+    """
     created = records.now()
     values = {
         **vars(about),
@@ -58,11 +67,12 @@ def listing(
     """Return a page of an owner's conversations, newest first.
 
     Args:
+        limit: maximum number of conversations in the page.
         before: cursor returned with the previous page; None for the first page.
 
     Returns:
-        The conversations and the cursor of the next page, None on the last page. Conversations created meanwhile are
-        on no later page, and deletions do not shift the pages.
+        The conversations, and the cursor of the next page, or None on the last page. A conversation created after the
+        first page was read is not on a later page, and deletions do not shift the pages.
 
     Raises:
         ValueError: for an invalid cursor.
@@ -87,14 +97,14 @@ def listing(
 
 @dataclass(frozen=True)
 class ConversationUpdate:
-    """Changes to a conversation.
+    """Changes to a conversation, and the versions that it must have.
 
     Args:
-        version: required version; None accepts any.
+        version: required version of the conversation; None accepts any.
         turns_version: required version of the turns; None accepts any.
-        about: changed settings by name.
+        about: changed settings by their names in `ConversationSettings`.
         keep: number of leading turns to keep; None keeps all.
-        add: turns to append, with their numbers.
+        add: turns to append to the kept turns, with their numbers.
     """
 
     version: int | None = None
@@ -105,11 +115,11 @@ class ConversationUpdate:
 
 
 def change(connection: Connection, owner: str, id: str, changes: ConversationUpdate) -> records.ConversationHeader:
-    """Apply changes to a conversation, and return it with its incremented version.
+    """Apply changes to a conversation, increment its version, and return it without its turns.
 
     Raises:
         Missing: if the conversation does not exist or belongs to another owner.
-        Conflict: if the conversation does not have the required version.
+        Conflict: if the conversation or its turns do not have the required version; nothing is changed.
         ValueError: for unknown settings.
     """
     settings = dict(changes.about or {})
@@ -152,7 +162,7 @@ def remove_all(connection: Connection, owner: str) -> list[str]:
 
 
 def _is(owner: str, id: str) -> ColumnElement[bool]:
-    # Strings that cannot be an id are not sent to the database: PostgreSQL rejects U+0000.
+    # A string that cannot be an id is not sent to the database, since PostgreSQL rejects U+0000 in a parameter.
     return and_(_C.id == (id if _ID.fullmatch(id) else ""), _C.owner == owner)
 
 

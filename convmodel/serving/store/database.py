@@ -1,4 +1,4 @@
-"""Transactions on the database of a store, with its errors translated."""
+"""Transactions on the database of a store; database errors are translated to store errors."""
 
 import contextlib
 import os
@@ -16,13 +16,13 @@ from convmodel.serving.store.errors import KeyAlreadyUsed, Unavailable
 T = TypeVar("T")
 
 Work = Callable[[Connection], T]
-"""A function of a connection in a transaction. It may be called again after a failed attempt."""
+"""A function that takes a connection with an open transaction. It may be called again after a failed attempt."""
 
 MAX_REWRITE_BYTES = 32 * 2**20
-"""Size up to which `clean` rewrites a SQLite file (about 0.2 s); larger files wait for `clean(whole=True)`."""
+"""Maximum size of a SQLite file that each `Database.clean` rewrites (about 0.2 s); `whole=True` rewrites any size."""
 
 CLEANING_SECONDS = 1
-"""Seconds that cleaning waits for readers; writers are blocked meanwhile."""
+"""Seconds that `Database.clean` waits for readers to finish; writers are blocked meanwhile."""
 
 
 class Database:
@@ -38,18 +38,18 @@ class Database:
         self.sqlite = self._engine.dialect.name == "sqlite"
         # SQLite allows one writer at a time; a lock in this process is faster and fairer than SQLite's polling.
         self._turn = threading.Lock() if self.sqlite else contextlib.nullcontext()
-        # All statements of a read must see one snapshot. SQLite's transactions always do.
+        # All statements of a read must see one snapshot; a transaction of SQLite always provides one.
         self._reading = (
             self._engine if self.sqlite else self._engine.execution_options(isolation_level="REPEATABLE READ")
         )
 
     def read(self, work: Work[T]) -> T:
-        """Run work that changes nothing, on a snapshot of the database; raise Unavailable if the database fails."""
+        """Call a read-only function with a snapshot of the database; raise Unavailable if the database fails."""
         with _store_errors(), self._reading.begin() as connection:
             return work(connection)
 
     def write(self, work: Work[T]) -> T:
-        """Run work in its own transaction; when this returns, the changes are on disk.
+        """Call a function in its own transaction; when `write` returns, the changes are on disk.
 
         Raises:
             KeyAlreadyUsed: if a unique name or key exists already.
@@ -59,12 +59,13 @@ class Database:
             return work(connection)
 
     def write_together(self, works: Sequence[Work[T]]) -> "list[T | Exception]":
-        """Run several pieces of work in one transaction, and return the result or exception of each.
+        """Call several functions in one transaction, and return the result or exception of each.
 
-        Each has a savepoint and fails alone.
+        Each function has its own savepoint, so that an exception undoes only its own changes. If the transaction as a
+        whole fails, each function is called again in a transaction of its own.
         """
         if len(works) > 1:
-            # One piece of work may fail the whole transaction, by filling the disk for example.
+            # One function may fail the whole transaction, for example by filling the disk.
             with contextlib.suppress(Exception), self._turn, _store_errors(), self._writing.begin() as connection:
                 return [_run_in_savepoint(connection, work) for work in works]
         return [self._write_alone(work) for work in works]
@@ -72,9 +73,9 @@ class Database:
     def clean(self, *, whole: bool = False) -> bool:
         """Wipe deleted text from the files of a SQLite store. Other databases need no cleaning.
 
-        SQLite overwrites deleted rows with zeros (`secure_delete`), but the pages of the write-ahead log hold them
-        until a checkpoint truncates it. When SQLite moves rows between pages, a copy can remain in the unused part of
-        a page, for about one text in a thousand; only rewriting the file (VACUUM) removes those.
+        SQLite overwrites deleted rows with zeros (`secure_delete`), but the write-ahead log still contains them until a
+        checkpoint truncates the log. When SQLite moves rows between pages, a copy can remain in the unused part of a
+        page, for about one text in a thousand; only rewriting the file (VACUUM) removes such copies.
 
         Args:
             whole: rewrite the file even if it is larger than `MAX_REWRITE_BYTES`.
@@ -100,7 +101,7 @@ class Database:
             return rewrite and not busy
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close all connections to the database."""
         self._engine.dispose()
 
     def _write_alone(self, work: Work[T]) -> T | Exception:
@@ -124,7 +125,10 @@ def _run_in_savepoint(connection: Connection, work: Work[T]) -> T | Exception:
 
 @contextlib.contextmanager
 def _store_errors() -> Iterator[None]:
-    """Translate database errors into store errors, without their cause: PostgreSQL quotes whole rows in it."""
+    """Translate database errors raised in the block into store errors.
+
+    The original exception is not chained, since PostgreSQL quotes whole rows in its message.
+    """
     try:
         yield
     except IntegrityError:

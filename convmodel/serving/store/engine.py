@@ -1,4 +1,4 @@
-"""Open the database of a store and create its tables."""
+"""Opening of a store's database, and creation of its tables."""
 
 import os
 import sqlite3
@@ -21,7 +21,10 @@ KEEPALIVE = {
     **{"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3},
     "tcp_user_timeout": 30_000,
 }
-"""libpq settings (seconds; `tcp_user_timeout` in milliseconds) that detect a dead PostgreSQL server within a minute."""
+"""Settings of libpq that detect an unreachable PostgreSQL server within a minute.
+
+Times are in seconds, but `tcp_user_timeout` is in milliseconds.
+"""
 
 _POOL: dict[str, Any] = {"pool_size": 8, "max_overflow": 0, "hide_parameters": True}
 _LOCK = 0x636F6E76
@@ -29,14 +32,14 @@ _LOCK = 0x636F6E76
 
 
 def open_engine(address: str) -> Engine:
-    """Open a store, and create its tables if there are none.
+    """Open the database of a store, create missing tables, and upgrade tables of an older version.
 
     Args:
         address: sqlite:///file, a path of a SQLite file, or postgresql+psycopg://...
 
     Raises:
-        StoreError: for an invalid address, a missing folder, a file that is not a SQLite database, tables of another
-            version, or a database that does not answer.
+        StoreError: for an invalid address, a missing folder, a file that is not a SQLite database, tables of an
+            unsupported version, or a database that does not answer.
     """
     url = parse_address(address)
     shown = url.render_as_string(hide_password=True)
@@ -54,16 +57,16 @@ def open_engine(address: str) -> Engine:
 
 
 def reason(error: BaseException) -> str:
-    """Return the first line of the database's own message, without the statement and its parameters."""
+    """Return the first line of the database's error message, without the SQL statement and its parameters."""
     message = str(getattr(error, "orig", None) or error).strip()
     return message.splitlines()[0] if message else type(error).__name__
 
 
 def parse_address(address: str) -> URL:
-    """Return the parsed address of a store; a path without a scheme is that of a SQLite file.
+    """Parse the address of a store; an address without a scheme is the path of a SQLite file.
 
     Raises:
-        StoreError: for an invalid address, or another database.
+        StoreError: for an invalid address, or a database other than a SQLite file or PostgreSQL.
     """
     if "://" not in address and address.strip():
         address = f"sqlite:///{address}"
@@ -87,7 +90,7 @@ def _sqlite(url: URL) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _set_up(connection: Any, _: object) -> None:
-        # Transactions are begun explicitly below: the driver's own mode leaves reads outside any transaction.
+        # Transactions are begun explicitly in `_begin`, since the driver by itself begins none before a read.
         connection.isolation_level = None
         for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
             connection.execute(f"PRAGMA {setting}").fetchall()
@@ -102,11 +105,11 @@ def _sqlite(url: URL) -> Engine:
 
 def _check_file(path: Path) -> None:
     try:
-        check_file_writable(path)  # SQLite writes companion files beside it
+        check_file_writable(path)  # also checks the folder: SQLite writes its companion files there
     except (ValueError, OSError) as error:
         raise StoreError(str(error)) from None
     try:
-        # Created here with mode 0600, before SQLite would; SQLite's companion files inherit the mode.
+        # Create the file with mode 0600 before SQLite creates it; SQLite's companion files inherit the mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         with path.open("rb") as file:
             header = file.read(16)
@@ -132,7 +135,7 @@ def _make_tables(connection: Connection, shown: str) -> None:
         connection.execute(SCHEMA.insert().values(version=VERSION))
         return
     version = connection.execute(select(SCHEMA.c.version)).scalar_one_or_none()
-    if version == 1:  # conversations had no model
+    if version == 1:  # without the column `model`
         connection.execute(text(f"ALTER TABLE {CONVERSATIONS.name} ADD COLUMN model TEXT"))
         connection.execute(SCHEMA.update().values(version=VERSION))
     elif version != VERSION:

@@ -1,8 +1,8 @@
-"""Exceptions of the store, one per reaction of the caller."""
+"""Exceptions of the store; callers handle each class differently."""
 
 
 class StoreError(ValueError):
-    """The address does not lead to a usable store. Nothing was changed."""
+    """The store cannot be opened: its address, file, tables or database are not usable. Nothing was changed."""
 
 
 class Unavailable(OSError):
@@ -10,12 +10,12 @@ class Unavailable(OSError):
 
 
 class Missing(LookupError):
-    """The item does not exist, or belongs to another owner; the caller cannot tell these cases apart."""
+    """The conversation does not exist or belongs to another owner; callers cannot distinguish these cases."""
 
 
 class Conflict(RuntimeError):
-    """The item was changed concurrently."""
+    """The conversation does not have the required version, because of a concurrent change."""
 
 
 class KeyAlreadyUsed(ValueError):
-    """The name, or the idempotency key, is already in use."""
+    """The name of an API key, or an idempotency key, is already in use."""

@@ -1,4 +1,4 @@
-"""Records of requests with an idempotency key, and of the responses to them."""
+"""Records of requests with an idempotency key and their responses, so that a repeated request is executed once."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -17,14 +17,16 @@ _I = IDEMPOTENCY.c
 
 @dataclass(frozen=True)
 class IdempotencyRecord:
-    """A request that was received under an idempotency key.
+    """A request with an idempotency key, and its response.
 
     Args:
         request: SHA-256 of the request.
         conversation: id of the conversation.
-        turns_version: version of the conversation's turns after the request's own turn was stored.
-        said: the request's own turn as JSON; None if the request has none.
-        answer: the response body as JSON; None until there is one.
+        turns_version: version of the conversation's turns when the record was stored, including the request's own
+            user turn.
+        said: JSON with the user's `turn` that the request stored and the conversation's `version` after it; None if the
+            request stored no user turn.
+        answer: the response body as JSON; None until the response is stored.
     """
 
     request: str
@@ -35,7 +37,10 @@ class IdempotencyRecord:
 
 
 def sha256(*parts: str) -> str:
-    """Return the hex digest of several texts; each is prefixed with its length, so that they cannot run together."""
+    """Return the SHA-256 of several texts in hexadecimal.
+
+    Each text is prefixed with its length, so that ("ab", "c") and ("a", "bc") have different digests.
+    """
     return hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -47,7 +52,7 @@ def find(connection: Connection, owner: str, key: str) -> IdempotencyRecord | No
 
 
 def begin(connection: Connection, owner: str, key: str, record: IdempotencyRecord) -> None:
-    """Store the record of a request.
+    """Store the record of a new request.
 
     Raises:
         sqlalchemy.exc.IntegrityError: if the key exists; `Database.write` translates it to `KeyAlreadyUsed`.
@@ -56,14 +61,24 @@ def begin(connection: Connection, owner: str, key: str, record: IdempotencyRecor
 
 
 def finish(connection: Connection, owner: str, key: str, answer: Mapping[str, Any]) -> None:
-    """Store the response body of a request."""
+    """Store the response body of a request in its record."""
     connection.execute(update(IDEMPOTENCY).where(_is(owner, key)).values(answer=answer))
 
 
 def create_once(
     connection: Connection, owner: str, key: str | None, digest: str, about: ConversationSettings, turns: Sequence[Turn]
 ) -> ConversationRecord:
-    """Create a conversation, and store the request's record; see `begin`."""
+    """Create a conversation, and store the request's record if the request has a key.
+
+    Args:
+        key: the idempotency key, or None.
+        digest: SHA-256 of the request.
+        about: settings of the conversation.
+        turns: turns of the conversation.
+
+    Raises:
+        sqlalchemy.exc.IntegrityError: see `begin`.
+    """
     conversation = conversations.create(connection, owner, about=about, turns=turns)
     if key is not None:
         begin(connection, owner, key, IdempotencyRecord(digest, conversation.id, conversation.turns_version))
@@ -79,10 +94,16 @@ def change_once(
     *,
     begun: bool = False,
 ) -> tuple[ConversationHeader, IdempotencyRecord]:
-    """Change a conversation, and store the request's record, or its answer if the record is stored already (`begun`).
+    """Change a conversation, and store the request's record if the request has a key.
+
+    Args:
+        key: the idempotency key, or None.
+        record: the record of the request.
+        changes: changes to the conversation; None changes nothing.
+        begun: whether the record is stored already, so that only its answer is stored.
 
     Returns:
-        The conversation, and the record with the versions after the change, also in its JSON values.
+        The changed conversation, and the record with the versions after the change, also in its JSON values.
 
     Raises:
         Missing, Conflict: see `conversations.change`.
@@ -103,7 +124,7 @@ def change_once(
 
 
 def forget(connection: Connection, *, before: int) -> int:
-    """Delete the records created before a time, in microseconds since 1970; return their number."""
+    """Delete the records created before a time, in microseconds since 1970; return the number of deleted records."""
     return connection.execute(delete(IDEMPOTENCY).where(_I.created < before)).rowcount
 
 

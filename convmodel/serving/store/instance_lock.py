@@ -1,4 +1,4 @@
-"""Locks that keep a second server, or a second bot, away from a SQLite store."""
+"""Locks that prevent two servers, or two bots, from using a SQLite store at the same time."""
 
 import contextlib
 from collections.abc import Iterator
@@ -12,18 +12,21 @@ from convmodel.serving.store.errors import StoreError
 
 @contextlib.contextmanager
 def instance_lock(address: str, user: Literal["server", "bot"]) -> Iterator[None]:
-    """Be the only server, or the only bot, of a SQLite store during the block.
+    """Hold the lock of the only server, or of the only bot, of a SQLite store during the block.
 
-    A second server would not know of the replies in progress of the first, and a second bot would send the waiting
-    messages twice. A server and a bot may share a store, and `keys` needs no lock. The lock is a file beside the store
-    that ends in the name of the user; it ends with the process. PostgreSQL stores are not locked: several servers may
-    share one, and the operator must ensure that only one bot runs.
+    A second server would not know about the replies in progress of the first, and a second bot would send queued
+    messages twice. A server and a bot may share a store, and the command `keys` needs no lock. The lock is a file
+    beside the store, named STORE.server or STORE.bot; the operating system releases it when the process ends.
+    PostgreSQL stores are not locked: several servers may share one, and the operator must ensure that only one bot
+    runs.
 
     Args:
-        address: the address of a store that exists; see `open_engine`.
+        address: the address of an existing store; see `open_engine`.
+        user: the kind of process that uses the store.
 
     Raises:
-        StoreError: when another process holds the lock, which is named, or the file cannot be opened.
+        StoreError: if another process holds the lock (the message names this process), or the lock file cannot be
+            opened.
     """
     url = parse_address(address)
     if url.get_backend_name() != "sqlite":

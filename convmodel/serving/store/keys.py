@@ -20,7 +20,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
 
 def new_key() -> str:
-    """Return a new key with 256 random bits."""
+    """Return a new API key with 256 random bits; it is not stored."""
     return PREFIX + secrets.token_urlsafe(32)
 
 
@@ -30,9 +30,9 @@ def digest(key: str) -> str:
 
 
 def add(connection: Connection, name: str) -> str:
-    """Create a key and return it; the key itself is not stored and cannot be shown again.
+    """Create an API key and return it; only its digest is stored, so the key cannot be shown again.
 
-    Its name is the owner of its conversations: a new key with the same name sees the same conversations.
+    Conversations belong to the name of the key, not to the key itself: a later key with the same name can access them.
 
     Raises:
         ValueError: for an invalid name.
@@ -55,10 +55,10 @@ def listing(connection: Connection) -> dict[str, int]:
 
 
 def remove(connection: Connection, name: str) -> bool:
-    """Remove a key; return whether it existed. Its conversations are kept."""
+    """Remove a key, but keep its conversations; return whether the key existed."""
     return bool(connection.execute(delete(KEYS).where(KEYS.c.name == name)).rowcount)
 
 
 def digests(connection: Connection) -> dict[str, str]:
-    """Return the names of all keys by the keys' SHA-256."""
+    """Return a mapping from the SHA-256 of each key to the name of the key."""
     return {row.digest: row.name for row in connection.execute(select(KEYS))}

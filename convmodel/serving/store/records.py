@@ -1,4 +1,4 @@
-"""Records that the store returns and accepts; times are microseconds since 1970."""
+"""Data classes that the store returns and accepts; times are microseconds since 1970, UTC."""
 
 import time
 from collections.abc import Mapping
@@ -15,9 +15,10 @@ class Turn:
     Args:
         number: position in the conversation, from 1.
         text: the text, or the placeholder of a blocked text.
+        created: time of creation.
         reply: candidates and statistics of a generated reply, as JSON; None for a user turn or an imported turn.
-        chosen: index of the reply's candidate that is the turn's text, from 0.
-        blocked: whether the turn is part of a blocked exchange, which later contexts leave out.
+        chosen: index, from 0, of the reply's candidate that is the turn's text.
+        blocked: whether the turn is part of a blocked exchange, which the contexts of later replies leave out.
     """
 
     number: int
@@ -35,11 +36,11 @@ class ConversationSettings:
 
     Args:
         persona: sentences about the replying side.
-        model: name of the model that replies; None means the server's own.
-        preset: name of the responder's preset; None uses the server's default.
+        model: name of the model that replies; None means the server's own model.
+        preset: name of the responder's preset; None uses the server's default preset.
         options: decoding options that override the preset.
-        seed: seed of first replies; None draws one for each.
-        meta: arbitrary JSON of the client.
+        seed: seed of the first reply to each turn; None draws a seed per reply.
+        meta: a JSON object that the client stores with the conversation.
     """
 
     title: str | None = None
@@ -58,8 +59,13 @@ class ConversationHeader:
     Args:
         id: 128 random bits as 22 characters.
         owner: name of the API key that may access the conversation.
-        version: number of changes, from 1.
-        turns_version: version in which the turns last changed; settings may change while a reply is in progress.
+        about: the settings.
+        created: time of creation.
+        updated: time of the last change.
+        version: version number; 1 at creation, incremented by each change.
+        turns_version: the conversation's version after the last change of its turns. It does not change with the
+            settings, so that settings may be changed while a reply is in progress.
+        turn_count: number of turns.
     """
 
     id: str
@@ -74,19 +80,19 @@ class ConversationHeader:
 
 @dataclass(frozen=True)
 class ConversationRecord(ConversationHeader):
-    """A conversation with its turns in order."""
+    """A conversation with its turns in their order."""
 
     turns: tuple[Turn, ...] = ()
 
     @property
     def waiting(self) -> bool:
-        """Whether the last turn waits for a reply."""
+        """Whether the last turn is the user's and has no reply yet."""
         return bool(self.turns) and self.turns[-1].speaker == "user"
 
 
 @dataclass(frozen=True)
 class ConversationSummary(ConversationHeader):
-    """A conversation in a listing, with its last turn."""
+    """A conversation in a listing, with its last turn; None if it has no turns."""
 
     last: Turn | None = None
 

@@ -13,14 +13,14 @@ from convmodel.serving.store.store import Store
 from convmodel.serving.store.tables import CONVERSATIONS
 
 BATCH_SIZE = 200
-"""Conversations deleted per transaction; small, so that other writers are not blocked for long."""
+"""Number of conversations deleted per transaction; small, so that other writers are not blocked for long."""
 
 ANSWERS_KEPT = timedelta(days=1)
 """Age at which an idempotency record is deleted."""
 
 
 async def purge(store: Store, older_than: timedelta) -> int:
-    """Delete the conversations that have not changed for a time, and return their number.
+    """Delete the conversations that have not changed for the time `older_than`, and return their number.
 
     Raises:
         Unavailable: if the store fails; batches deleted before the failure stay deleted.
@@ -35,11 +35,15 @@ async def purge(store: Store, older_than: timedelta) -> int:
 
 
 async def keep_purging(store: Store, older_than: timedelta | None, *, every: timedelta = timedelta(hours=1)) -> None:
-    """Purge periodically, and delete old idempotency records, until cancelled; the app runs this as a task.
+    """Delete expired conversations and old idempotency records periodically, until cancelled.
 
-    `older_than` None keeps conversations for ever.
+    The web application runs this coroutine as a task. If the store fails, it tries again at the next interval.
+
+    Args:
+        older_than: time without changes after which a conversation is deleted; None keeps all conversations.
+        every: time between two runs.
     """
-    whole = False  # at startup, do not block requests by rewriting a large file
+    whole = False  # the first run must not delay requests at startup by rewriting a large file
     while True:
         with contextlib.suppress(Unavailable):  # try again at the next interval
             await store.awrite(idempotency.forget, before=_ago(ANSWERS_KEPT))

@@ -1,4 +1,4 @@
-"""The store: synchronous access for threads, asynchronous access for event loops."""
+"""Access to a store: synchronous for threads, asynchronous for event loops."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 Operation = Callable[Concatenate[Connection, P], T]
-"""A function of a connection in a transaction, and further arguments."""
+"""A function that takes a connection with an open transaction, and further arguments."""
 
 GROUP_SIZE = 64
 """Maximum number of writes in one commit of SQLite."""
@@ -29,16 +29,18 @@ GROUP_SIZE = 64
 class Store(ClosesOnExit):
     """Storage of conversations, API keys and idempotency records.
 
-    The operations are functions of a connection, in the modules `conversations`, `keys` and `idempotency`.
+    The operations are functions in the modules `conversations`, `keys` and `idempotency`. Pass them to `read` or
+    `write`, or in an event loop to `aread` or `awrite`.
 
-    SQLite allows one writer at a time, and a commit mostly waits for the disk. All asynchronous writes that arrive
-    during a commit therefore share the next commit (group commit). PostgreSQL groups commits of several writers itself.
+    SQLite allows one writer at a time, and most of the time of a commit is spent waiting for the disk. All asynchronous
+    writes that arrive during a commit therefore share the next commit (group commit). PostgreSQL groups the commits of
+    several writers itself.
 
     Args:
         address: sqlite:///file, a path of a SQLite file, or postgresql+psycopg://...
 
     Raises:
-        StoreError: if the address does not lead to a usable store.
+        StoreError: if the store cannot be opened; see `open_engine`.
 
     Example:
         >>> import tempfile
@@ -56,14 +58,17 @@ class Store(ClosesOnExit):
         self._writers = ThreadPoolExecutor(1 if self._database.sqlite else 5, thread_name_prefix="store-writer")
         self._queue: deque[tuple[Work[Any], Future[Any]]] = deque()
         self.unclean = True
-        """Whether deleted text may remain in the file; true at first, since the last process may have been killed."""
+        """Whether deleted text may remain in the file. True at first: the last process may have been killed."""
 
     def read(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run an operation that changes nothing. Blocks; for use in threads. Raises `Unavailable`."""
+        """Run a read-only operation, and return its result. Blocks; for use in threads. Raises `Unavailable`."""
         return self._database.read(lambda connection: operation(connection, *args, **kwargs))
 
     def write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run an operation, and commit it to disk or not at all. Blocks; for use in threads. Raises `Unavailable`."""
+        """Run an operation in a transaction that is committed to disk, and return its result; see `Database.write`.
+
+        Blocks; for use in threads.
+        """
         return self._database.write(lambda connection: operation(connection, *args, **kwargs))
 
     async def aread(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -77,12 +82,15 @@ class Store(ClosesOnExit):
         try:
             self._writers.submit(self._write_queued)
         except RuntimeError:
-            if future.cancel():  # otherwise an earlier call of `_write_queued` has taken this write too
+            if future.cancel():  # otherwise an earlier call of `_write_queued` has already begun this write
                 raise Unavailable("the store is closed") from None
         return await asyncio.wrap_future(future)
 
     def _write_queued(self) -> None:
-        """Commit queued writes: a group of them on SQLite, one on PostgreSQL. Each queued write calls this once."""
+        """Commit queued writes: up to `GROUP_SIZE` in a group on SQLite, a single write on PostgreSQL.
+
+        Each queued write submits one call; a call finds an empty queue if an earlier call has committed its write.
+        """
         group: list[tuple[Work[Any], Future[Any]]] = []
         while self._queue and len(group) < (GROUP_SIZE if self._database.sqlite else 1):
             group.append(self._queue.popleft())
@@ -97,7 +105,8 @@ class Store(ClosesOnExit):
     async def clean(self, *, whole: bool = False) -> None:
         """Wipe deleted text from the file of a SQLite store; see `Database.clean`.
 
-        If the file is large and `whole` is false, or a reader uses the file, the rest is left to `keep_purging`.
+        If text may remain, because the file is large and `whole` is false or because a reader uses the file, `unclean`
+        stays true, and `retention.keep_purging` cleans the file later.
         """
         self.unclean = True
         try:
@@ -110,7 +119,7 @@ class Store(ClosesOnExit):
         self.read(lambda connection: connection.execute(text("SELECT 1")))
 
     def digests(self) -> Mapping[str, str]:
-        """Return the names of the API keys by the keys' SHA-256, for `convmodel.serving.auth.Keys`."""
+        """Return a mapping from the SHA-256 of each API key to its name, for `convmodel.serving.auth.Keys`."""
         return self.read(keys.digests)
 
     def close(self) -> None:

@@ -7,14 +7,14 @@ from sqlalchemy import Column, Dialect, ForeignKey, Index, MetaData, Table
 from sqlalchemy.types import BigInteger, Boolean, Integer, String, Text, TypeDecorator
 
 VERSION = 2
-"""Schema version. A store of an older version is brought to it when it is opened; a newer one is rejected."""
+"""Version of the tables. Opening a store upgrades tables of an older version, and rejects tables of a newer one."""
 
 
 class Json(TypeDecorator[Any]):
     """A column type for JSON values, serialized as text; None is NULL.
 
-    Texts written by users or models are stored as JSON strings too: PostgreSQL's text type cannot hold U+0000, which a
-    model may generate.
+    Texts written by users or models are also stored as JSON strings, since a model may generate U+0000, which
+    PostgreSQL's text type cannot contain.
     """
 
     impl = Text
@@ -62,7 +62,7 @@ CONVERSATIONS = Table(
     Index("convmodel_conversations_of_owner", "owner", "created", "id"),
     Index("convmodel_conversations_by_age", "updated"),
 )
-"""Times are microseconds since 1970, UTC."""
+"""Conversations without their turns; times are microseconds since 1970, UTC."""
 
 TURNS = Table(
     "convmodel_turns",
@@ -77,7 +77,7 @@ TURNS = Table(
     Column("blocked", Boolean, nullable=False),
     sqlite_with_rowid=False,
 )
-"""Numbers count from 1. Without rowid, SQLite stores the turns of a conversation next to each other."""
+"""Turns of the conversations, numbered from 1. Without rowid, SQLite stores a conversation's turns side by side."""
 
 IDEMPOTENCY = Table(
     "convmodel_idempotency",
@@ -91,4 +91,7 @@ IDEMPOTENCY = Table(
     Column("said", Json),
     Column("answer", Json),
 )
-"""Responses to requests that may be repeated; `key` and `request` are SHA-256 digests of the client's values."""
+"""Requests with an idempotency key, and their responses.
+
+`key` and `request` are the SHA-256 of the client's idempotency key and of its request.
+"""

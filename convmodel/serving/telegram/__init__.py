@@ -1,1 +1,1 @@
-"""Telegram bot that talks to a convmodel server over HTTP."""
+"""Telegram bot whose replies come from a convmodel server over HTTP."""

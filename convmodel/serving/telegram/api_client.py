@@ -16,17 +16,20 @@ LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 
 CONFLICTS = {"conflict": 5, "running": 30, "idempotency": 30}
-"""Retries per error code of a 409: the conversation was changed concurrently, or an earlier request is in progress, for
-which the number is generous, since a server may notice late that a client has disconnected."""
+"""Number of retries by the error code of a response 409.
+
+"conflict": the conversation was changed concurrently. The others: an earlier request is still in progress; there are
+many retries, since a server may notice late that a client has disconnected.
+"""
 
 FAULTS = 2
-"""Retries after an internal error of the server."""
+"""Number of retries after an internal error of the server."""
 
 PATIENCE = 20.0
-"""Seconds after which the user gets a message that the reply takes longer."""
+"""Seconds after which the user gets a message that the reply takes longer than usual."""
 
 SILENCE = 60.0
-"""Seconds without data after which the connection counts as lost; the server sends a keep-alive every 15 seconds."""
+"""Timeout in seconds for reading data from the server, which sends a keep-alive comment every 15 seconds."""
 
 
 class ServerUnavailable(Exception):
@@ -34,8 +37,8 @@ class ServerUnavailable(Exception):
 
     Args:
         message: reason, for the log.
-        seconds: delay from the Retry-After header; None if there was none.
-        status: HTTP status; None without a response.
+        seconds: delay from the Retry-After header; None without this header.
+        status: HTTP status; None if there was no response.
     """
 
     def __init__(self, message: str, *, seconds: float | None = None, status: int | None = None) -> None:
@@ -49,7 +52,7 @@ class Refused(Exception):
 
     Args:
         status: HTTP status; 500 and above for an error of the server.
-        message: message for the user, which says what to do.
+        message: message for the user, with the remedy.
         code: error code of the server's API.
     """
 
@@ -59,14 +62,15 @@ class Refused(Exception):
         self.code = code
 
     def user_message(self, fault: str) -> str:
-        """Return the message for the user; `fault` hides the details of a server error."""
+        """Return the message for the user: `fault` for an error of the server, whose details are not shown."""
         return fault if self.status >= 500 else str(self)
 
 
 class ServerClient:
-    """Client of the server at an address.
+    """HTTP client of a convmodel server.
 
     Args:
+        session: the session of aiohttp, which the caller closes.
         url: base URL, such as http://127.0.0.1:8000
         key: API key; None if the server requires none.
         at_once: maximum number of concurrent requests; further requests wait.
@@ -79,11 +83,17 @@ class ServerClient:
         self._slots = asyncio.Semaphore(at_once)
 
     async def ask(self, method: str, path: str, body: Any = None, *, key: str | None = None) -> Any:
-        """Send one request, with the retries of `retry_with_backoff`; see `ask_once`."""
+        """Send a request like `ask_once`, and repeat it as `retry_with_backoff` does."""
         return await retry_with_backoff(lambda: self.ask_once(method, path, body, key=key))
 
     async def ask_once(self, method: str, path: str, body: Any = None, *, key: str | None = None) -> Any:
-        """Send one request without retries, and return the JSON of the response; None for an empty response.
+        """Send a request without retries, and return the JSON object of the response; None for an empty response.
+
+        Args:
+            method: HTTP method.
+            path: path below the base URL.
+            body: JSON body; None for no body.
+            key: idempotency key; None for no key.
 
         Raises:
             ServerUnavailable: if the server cannot be reached or is overloaded.
@@ -96,14 +106,16 @@ class ServerClient:
     async def reply(
         self, path: str, body: Mapping[str, Any], *, key: str, piece: Callable[[str], None]
     ) -> dict[str, Any]:
-        """Request a reply once, and read its stream; return the body of the response, the `reply` event.
+        """Request a reply without retries, read its stream, and return the data of the event `reply`.
 
         Args:
-            key: idempotency key; a repetition with the same key and body is the same request.
-            piece: called with each piece of the reply's text.
+            path: path below the base URL.
+            body: JSON body; the field `stream` is added.
+            key: idempotency key; the server executes requests with the same key and body once.
+            piece: function that is called with each piece of the reply's text.
 
         Raises:
-            ServerUnavailable: if the server cannot be reached, is overloaded, or the stream ends early.
+            ServerUnavailable: if the server cannot be reached or is overloaded, or the stream ends early.
             Refused: for any other error.
         """
         async with self._request("POST", path, {**body, "stream": True}, key) as response:
@@ -142,15 +154,17 @@ async def retry_with_backoff(
     longer: Callable[[], Awaitable[None]] | None = None,
     conflicts: Mapping[str, int] = CONFLICTS,
 ) -> T:
-    """Call a function until it succeeds, with exponential backoff.
+    """Call a function until it succeeds, with exponential backoff, and return its result.
+
+    There is no limit of retries while the server is unavailable.
 
     Args:
-        call: sends one request.
-        longer: called once if the call takes longer than `PATIENCE`.
-        conflicts: number of retries per error code of a conflict.
+        call: function that sends one request.
+        longer: function that is called once, after a failure when `PATIENCE` seconds have passed.
+        conflicts: number of retries by the error code of a conflict.
 
     Raises:
-        Refused: if the server rejects the request and no retries are left for its error.
+        Refused: if the server rejects the request and no retries are left for the error code.
     """
     waits = backoff()
     loop = asyncio.get_running_loop()
@@ -189,7 +203,10 @@ async def _check(response: aiohttp.ClientResponse) -> None:
 
 
 def _error(status: int, body: Any) -> Refused:
-    """Build the exception of an error body; raise ServerUnavailable if the error passes by itself."""
+    """Return the exception for the body of an error; raise ServerUnavailable if the error is temporary.
+
+    The error event of a stream has no HTTP status; it is called with status 500, and its `type` decides.
+    """
     error = body.get("error", body) if isinstance(body, dict) else {}
     if not isinstance(error, dict):
         error = {"message": error}
@@ -212,7 +229,7 @@ def _object(content: bytes) -> dict[str, Any]:
 
 
 async def _events(chunks: AsyncIterator[bytes]) -> AsyncIterator[tuple[str, dict[str, Any]]]:
-    """Yield the name and the JSON object of each server-sent event."""
+    """Yield the name and the JSON object of each server-sent event in a stream of bytes."""
     rest = b""
     async for chunk in chunks:
         *blocks, rest = (rest + chunk).replace(b"\r\n", b"\n").split(b"\n\n")

@@ -1,4 +1,4 @@
-"""Run the Telegram bot: settings, startup checks, and shutdown."""
+"""The Telegram bot: its settings, startup checks, and shutdown."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ from convmodel.serving.telegram.workers import ChatWorkers
 LOG = logging.getLogger(__name__)
 
 CHARACTERS = 20_000
-"""Maximum length of a turn that joins several messages, if the server does not report its limit."""
+"""Maximum number of characters of a turn that joins several messages, if the server does not report its limit."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class BotSettings:
     Args:
         url: base URL of the convmodel server.
         key: API key of the server; None if it requires none.
-        api: URL of a Bot API server; None uses Telegram's own.
+        api: URL of a Bot API server; None uses Telegram's own server.
         names: whether turns in groups begin with the first names of their writers.
-        poll_seconds: long-polling timeout.
-        gap, group_gap, per_second: see `rate_limit.RateLimiter`.
+        poll_seconds: timeout of long polling.
+        gap, group_gap, per_second: limits of the rate of messages; see `rate_limit.RateLimiter`.
         grace: seconds to wait at shutdown for tasks in progress.
     """
 
@@ -58,7 +58,7 @@ class BotSettings:
 
 
 def check_token(token: str | None) -> str:
-    """Return a token if it is well-formed; otherwise raise ValueError, without the token in the message."""
+    """Return a token if it is well-formed; otherwise raise ValueError, whose message does not contain the token."""
     if not token:
         raise ValueError("there is no token; put the one that @BotFather gave into $TELEGRAM_BOT_TOKEN")
     try:
@@ -69,7 +69,11 @@ def check_token(token: str | None) -> str:
 
 
 def check_address(url: str, *, what: str) -> str:
-    """Return an HTTP address without its trailing slash; raise ValueError for any other address."""
+    """Return an HTTP or HTTPS URL without its trailing slash; raise ValueError for any other text.
+
+    Args:
+        what: noun in the message for the server at this URL.
+    """
     try:
         parts = urlsplit(url)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
@@ -81,13 +85,19 @@ def check_address(url: str, *, what: str) -> str:
 
 
 async def run_bot(token: str, settings: BotSettings, store: Store, *, ending: asyncio.Event) -> None:
-    """Answer messages until `ending` is set, then finish the tasks in progress.
+    """Run a bot until `ending` is set, then finish the tasks in progress.
 
-    The caller checks the token by `check_token`, and holds the `instance_lock` of the store.
+    The caller must have checked the token with `check_token`, and hold the `instance_lock` of the store.
+
+    Args:
+        token: the bot's token.
+        settings: settings of the bot.
+        store: store with the bot's state; closed by the caller.
+        ending: event that ends the bot; see `signal_event`.
 
     Raises:
         TokenRefused: if the Bot API rejects the token.
-        ValueError: if the server is unsuitable.
+        ValueError: if the server at `settings.url` is not a convmodel server that stores conversations, or needs a key.
     """
     running = asyncio.ensure_future(_run(token, settings, store))
     end = asyncio.ensure_future(ending.wait())
@@ -102,7 +112,7 @@ async def run_bot(token: str, settings: BotSettings, store: Store, *, ending: as
 
 
 async def _run(token: str, settings: BotSettings, store: Store) -> None:
-    """Answer messages until cancelled, then finish the tasks in progress."""
+    """Run a bot until cancelled, then finish the tasks in progress; see `run_bot`."""
     async with contextlib.AsyncExitStack() as stack:
         api = PRODUCTION if settings.api is None else TelegramAPIServer.from_base(settings.api)
         bot = Bot(token, session=AiohttpSession(api=api))
@@ -134,7 +144,11 @@ def signal_event() -> asyncio.Event:
 
 
 async def _start(bot: Bot, server: ServerClient, url: str) -> int:
-    """Wait for the Bot API and the server, and set the menu; return the server's maximum length of a turn."""
+    """Wait for the Bot API and the server, and set the bot's menu.
+
+    Returns:
+        The server's maximum number of characters of a turn.
+    """
     me = await _me(bot)
     menu = [MenuEntry(command=command.name, description=command.help[:256]) for command in COMMANDS]
     try:

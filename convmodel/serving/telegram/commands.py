@@ -1,4 +1,4 @@
-"""Slash commands of the bot; the answer is stored in one transaction with the changes of the command."""
+"""Slash commands of the bot; the answer and the changes of a command are stored in one transaction."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -19,15 +19,16 @@ class BotCommand(typed_input.TypedCommand):
     """A command of the bot.
 
     Args:
-        run: executes the command, stores the answer and returns its messages; must be idempotent, because a restart
-            may repeat it. Raises Refused, for an invalid command too.
+        run: function of the context, the task and the command's arguments, which executes the command, stores the
+            answer and returns its messages. It must be idempotent, because it may be repeated after a restart. It
+            raises Refused for invalid arguments, and for requests that the server rejects.
     """
 
     run: Callable[[BotContext, Task, str], Awaitable[list[str]]]
 
 
 async def answer_command(context: BotContext, task: Task) -> list[str]:
-    """Execute a command and store its result; return the messages of the answer."""
+    """Execute the command of a task and store the answer; return the messages of the answer."""
     name, rest = task.command
     try:
         return await find(name).run(context, task, rest)
@@ -38,7 +39,7 @@ async def answer_command(context: BotContext, task: Task) -> list[str]:
 
 
 def find(name: str) -> BotCommand:
-    """Return the command of a name; raise Refused for an unknown name, with the nearest."""
+    """Return the command with a name; raise Refused for an unknown name, and suggest the most similar name."""
     names = [command.name for command in COMMANDS]
     if name.lower() in names:
         return COMMANDS[names.index(name.lower())]
@@ -80,7 +81,7 @@ async def _undo(context: BotContext, task: Task, rest: str) -> list[str]:
     path = f"/conversations/{conversation}"
     plan = task.plan
     if plan is None:
-        # The version to undo is stored first, so that a repetition after a restart does not undo another exchange.
+        # Store the version to undo before the request: a repetition after a restart must not undo a second exchange.
         current = await context.server.ask("GET", path)
         if not current["turns"]:
             raise Refused(400, texts.NOTHING_TO_UNDO)
@@ -106,7 +107,7 @@ async def _persona(context: BotContext, task: Task, rest: str) -> list[str]:
     persona = settings.persona
     if persona is None:
         plan = task.plan
-        if plan is None:  # the server's persona is stored before it is changed, for a repetition after a restart
+        if plan is None:  # store the original persona, so that a repetition after a restart gives the same result
             path = f"/conversations/{await current_conversation(context, task)}"
             plan = {"persona": (await context.server.ask("GET", path))["persona"]}
             await context.state.write(task_queue.change_task, task, plan=plan)
@@ -127,7 +128,7 @@ async def _set(context: BotContext, task: Task, rest: str) -> list[str]:
     in_effect = _in_effect(about, settings)
     name, value = typed_input.parse_option(rest)
     if not name:
-        # Options of the model that the API does not accept are not shown.
+        # Options of the model that the server's API does not accept are not shown.
         settable = [(key, *shown) for key, shown in in_effect.items() if key in about.get("option_help", {})]
         lines = [f"{key} = {typed_input.show_value(value)} ({source})" for key, value, source in settable]
         return await answer(context, task, "\n".join(lines))
@@ -166,17 +167,21 @@ async def _preset(context: BotContext, task: Task, rest: str) -> list[str]:
 
 
 async def _changed(context: BotContext, task: Task, settings: ChatSettings, shown: str) -> list[str]:
-    """Send changed settings to the conversation; settings that the server rejects are not stored."""
+    """Send changed settings to the conversation on the server, then store them with the answer `shown`.
+
+    Raises:
+        Refused: if the server rejects the settings; they are not stored then.
+    """
     conversation = await current_conversation(context, task)
     changes = await send_settings(context, conversation, settings)
     return await answer(context, task, shown, **changes)
 
 
 def _in_effect(about: Mapping[str, Any], settings: ChatSettings) -> dict[str, tuple[Any, str]]:
-    """Return each option's value and its source.
+    """Return the value and the source ("model", "preset" or "you") of each option, by name in alphabetical order.
 
-    The server reports the options in effect with its default preset. With another preset, the options that the default
-    preset sets are left out, because the model's own values of them are unknown.
+    `about` has the option values with the server's default preset. With another preset, an option that only the default
+    preset sets is left out, because the model's own value is unknown.
     """
     presets = about.get("presets", {})
     default = about.get("preset")

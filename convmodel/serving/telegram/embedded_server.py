@@ -1,4 +1,4 @@
-"""Run a convmodel server in the event loop of the bot."""
+"""A convmodel server that runs in the event loop of the bot."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ from convmodel.serving.store.keys import digest, new_key
 
 
 class _Server(GracefulServer):
-    """Leaves the signals to the bot, which ends before the server does."""
+    """A server that does not handle signals: the bot handles them, and ends before the server."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -19,14 +19,19 @@ class _Server(GracefulServer):
 
 
 def own_key() -> tuple[str, Keys]:
-    """Return a key for this process: other users of the machine must not read the conversations of the bot."""
+    """Return a new API key, and the `Keys` that accept only this key.
+
+    Without a key, other users of the machine could read the bot's conversations over the loopback interface.
+    """
     key = new_key()
     return key, Keys(lambda: {digest(key): "telegram"}, required=True)
 
 
 @contextlib.asynccontextmanager
 async def serving_here(service: Service) -> AsyncIterator[str]:
-    """Serve on a free port of the loopback interface, and yield the address; close the service at the end.
+    """Run a server on a free port of the loopback interface during the block, and yield its URL.
+
+    The service is closed at the end.
 
     Raises:
         ValueError: if the server does not start.

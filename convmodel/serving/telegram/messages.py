@@ -1,4 +1,4 @@
-"""Texts of the bot's own messages, and the split of longer texts into messages."""
+"""Texts of the bot's own messages, and splitting of long texts into messages."""
 
 import regex
 
@@ -6,7 +6,7 @@ LIMIT = 4096
 """Maximum length of a message in UTF-16 code units. Source: https://core.telegram.org/bots/api#sendmessage"""
 
 _ENDS = (r"\n\s*\n", r"\n", r"[.!?…。！？]['\"”’)\]]*(?=\s)|[。！？]", r"\s")
-"""Patterns after which to split, best first: paragraph, line, sentence, word."""
+"""Patterns after whose matches a text may be split, best first: end of a paragraph, line, sentence, or word."""
 
 HELLO = """\
 Hello! Write to me, and a model replies. It is not a person: do not rely on what it says.
@@ -42,15 +42,15 @@ FORGOTTEN = "Everything that was said here is deleted, on the server too, and so
 
 
 def clean(text: str) -> str:
-    """Remove lone surrogates and NUL, which no message can contain."""
+    """Replace lone surrogates by U+FFFD and remove NUL characters, which a message cannot contain."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "")
 
 
 def split(text: str, *, limit: int = LIMIT) -> list[str]:
-    """Split a text into non-empty messages; a blank text has none.
+    """Split a text into non-empty messages; return an empty list for a blank text.
 
-    Only white space at the ends of messages is lost, where Telegram would remove it too. Grapheme clusters are not
-    split, unless one alone exceeds the limit.
+    Only white space at the beginning and end of a message is lost; Telegram would also remove it. Grapheme clusters are
+    not split, unless a single cluster exceeds the limit.
 
     Args:
         limit: maximum length of a message in UTF-16 code units, at least 2.
@@ -65,14 +65,14 @@ def split(text: str, *, limit: int = LIMIT) -> list[str]:
 
 
 def _split_point(text: str, limit: int) -> int:
-    """Return the length of the first message in characters."""
+    """Return the number of characters of the first message of a text."""
     max_end = _fitting(text, limit)
     if max_end == len(text):
         return max_end
     window = text[: max_end + 1]
     boundaries = {match.end() for match in regex.finditer(r"\X", window) if match.end() <= max_end}
     for pattern in _ENDS:
-        # A message below half the limit looks torn; then a weaker boundary further on is better.
+        # A boundary before half of the limit would make a short message; a weaker boundary after it is better.
         ends = [match.end() for match in regex.finditer(pattern, window) if match.end() >= max_end // 2]
         if candidates := boundaries.intersection(ends):
             return int(max(candidates))
@@ -80,7 +80,7 @@ def _split_point(text: str, limit: int) -> int:
 
 
 def _fitting(text: str, limit: int) -> int:
-    """Return the number of leading characters that fit into the limit."""
+    """Return the number of leading characters that have at most `limit` UTF-16 code units together."""
     room = limit
     for position, character in enumerate(text):
         room -= 2 if character > "\uffff" else 1

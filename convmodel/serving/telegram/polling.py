@@ -1,4 +1,4 @@
-"""Long polling: receive updates, store them, then confirm them to Telegram."""
+"""Long polling: the bot receives updates, stores them, and only then confirms them to Telegram."""
 
 import asyncio
 import logging
@@ -22,7 +22,7 @@ PRUNE_SECONDS = 3600.0
 
 
 class GetUpdates(TelegramMethod[list[Any]]):
-    """getUpdates with unparsed updates, so that one invalid update does not hide the others."""
+    """Telegram's getUpdates, but with unparsed updates, so that an invalid update does not make the others fail."""
 
     __returning__ = list[Any]
     __api_method__ = "getUpdates"
@@ -36,8 +36,11 @@ class Poller:
     """Receives and stores updates, and wakes the workers of their chats.
 
     Args:
-        seconds: the long-polling timeout.
-        names: see `parse_update`.
+        bot: the client of the Bot API.
+        state: the bot's tables.
+        chats: the workers.
+        seconds: timeout of long polling.
+        names: whether turns in groups begin with names; see `parse_update`.
     """
 
     def __init__(
@@ -51,7 +54,7 @@ class Poller:
         self._pruned = 0.0
 
     async def run(self) -> None:
-        """Poll until the Bot API rejects the token, which raises TokenRefused."""
+        """Poll for updates until cancelled; raise TokenRefused if the Bot API rejects the token."""
         waits = backoff()
         for chat in await self._state.read(task_queue.chats_to_do):
             self._chats.wake(chat)
@@ -68,13 +71,13 @@ class Poller:
             except exceptions.TelegramRetryAfter as error:
                 await asyncio.sleep(error.retry_after)
             except (exceptions.AiogramError, OSError) as error:  # OSError: the store is unavailable
-                # Only the text of a conflict (a second program with the token, or a webhook) is safe to log: other
-                # messages may contain the URL and with it the token.
+                # Only the text of a conflict (a second program with the token, or a webhook) is safe to log. Other
+                # messages may contain the URL, which contains the token.
                 detail = error.message if isinstance(error, exceptions.TelegramConflictError) else ""
-                LOG.warning("no updates: %s %s", type(error).__name__, detail)
+                LOG.warning("receiving updates failed, trying again: %s %s", type(error).__name__, detail)
                 await waits.asleep()
             else:
-                if raw and following is None:  # no update has an id that could be confirmed
+                if raw and following is None:  # no update has a valid id, so that none can be confirmed
                     await waits.asleep()
                 else:
                     waits.reset()
@@ -82,7 +85,11 @@ class Poller:
                 await self._prune()
 
     async def _take_in(self, raw: list[Any]) -> int | None:
-        """Store updates; return the offset that confirms them, or None if no update has an id."""
+        """Store updates and wake the workers of their chats.
+
+        Returns:
+            The offset that confirms the updates; None if no update has a valid id.
+        """
         received: list[tuple[int, UpdateRequest | None]] = []
         for raw_update in raw:
             id = update_id(raw_update)
@@ -92,7 +99,7 @@ class Poller:
                 received.append((id, await self._read(id, raw_update)))
         if not received:
             return None
-        # The maximum of these updates only: after a week without updates Telegram may restart at a lower id.
+        # Not the maximum of all updates so far: after a week without updates, Telegram may continue with a lower id.
         offset = max(id for id, _ in received) + 1
         for chat in await self._state.write(task_queue.take_in, received, offset=offset):
             self._chats.wake(chat)
@@ -104,7 +111,7 @@ class Poller:
         return offset
 
     async def _read(self, id: int, raw_update: Any) -> UpdateRequest | None:
-        """Parse an update; log an invalid one and return None."""
+        """Parse an update; if it is invalid, log its id and return None."""
         try:
             update = Update.model_validate(raw_update, context={"bot": self._bot})
             request = await parse_update(update, bot=self._bot, names=self._names)
@@ -127,6 +134,6 @@ class Poller:
 
 
 def update_id(raw_update: Any) -> int | None:
-    """Return the id of an update; None if it is missing or too large for the store."""
+    """Return the id of an unparsed update; None if it is missing, not positive, or too large for the store."""
     id = raw_update.get("update_id") if isinstance(raw_update, dict) else None
     return id if isinstance(id, int) and not isinstance(id, bool) and 0 < id < 2**63 - 1 else None

@@ -1,4 +1,4 @@
-"""Rate limits for sending messages, and backoff for retries."""
+"""Limits of the rate of sent messages, and exponential backoff for retries."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ LONGEST = 15.0
 
 
 def backoff() -> Backoff:
-    """Return exponentially growing waits with jitter."""
+    """Return a backoff for one sequence of retries, whose waits grow exponentially, with jitter."""
     return Backoff(BackoffConfig(min_delay=FIRST, max_delay=LONGEST, factor=2.0, jitter=FIRST / 5))
 
 
@@ -47,7 +47,7 @@ class RateLimiter:
         await asyncio.sleep(start - now)
 
     def try_acquire(self) -> bool:
-        """Return whether an optional message may be sent now, and if so count it."""
+        """Return whether an optional message may be sent now without waiting; if so, count it."""
         now = time.monotonic()
         if self._next_free > now:
             return False

@@ -1,4 +1,4 @@
-"""Request replies from the server, show their progress, and repeat requests whose reply was cut off."""
+"""Requests for replies from the server: showing their progress, and repeating requests whose reply was cut off."""
 
 import asyncio
 import contextlib
@@ -19,21 +19,21 @@ from convmodel.serving.telegram.task_queue import Task
 LOG = logging.getLogger(__name__)
 
 ATTEMPTS = 6
-"""Maximum number of requests per reply; then the partial text is used."""
+"""Maximum number of repeated requests for a reply; then the partial text becomes the reply."""
 
 EVERY = 1.0
 """Seconds between updates of a draft."""
 
 LAST = 2.0
-"""Maximum number of seconds to wait for the last draft."""
+"""Maximum number of seconds to wait until the last update of a draft is sent."""
 
 TYPING = 4.0
-"""Seconds between typing indicators; Telegram shows each for five seconds."""
+"""Seconds between typing indicators; Telegram shows an indicator for five seconds."""
 
 
 @dataclass(frozen=True)
 class BotContext:
-    """Objects that all tasks of a bot share; `characters` is the maximum length of a turn."""
+    """Objects that all tasks of a bot share; `characters` is the maximum number of characters of a turn."""
 
     state: BotState
     server: ServerClient
@@ -42,16 +42,19 @@ class BotContext:
 
 
 class DraftUpdater:
-    """Async context manager that shows the progress of a task's reply; failures to show it are ignored."""
+    """Async context manager that shows the progress of a task's reply as a draft or a typing indicator.
+
+    Failures to show the progress are ignored.
+    """
 
     def __init__(self, sender: Sender, task: Task) -> None:
         self._sender = sender
         self._task = task
-        # Drafts exist in private chats only. A draft id must not be zero, and every client supports 31 bits.
+        # Only private chats have drafts. The id of a draft must not be zero, and all clients support 31 bits.
         self._drafts = not task.group
         self._draft_id = task.update % (2**31 - 1) + 1
         self.pieces: list[str] = []
-        """Text of the reply so far; cleared when the reply is requested again."""
+        """Pieces of the reply's text so far; cleared when the reply is requested again."""
         self._over = asyncio.Event()
 
     async def __aenter__(self) -> "DraftUpdater":
@@ -60,7 +63,7 @@ class DraftUpdater:
 
     async def __aexit__(self, *_: object) -> None:
         self._over.set()
-        # Wait for a draft in transit, which would otherwise appear after the reply; but not for long.
+        # Wait, but not for long, until a draft that is being sent arrives; otherwise it might appear after the reply.
         await asyncio.wait({self._loop}, timeout=LAST)
         self._loop.cancel()
         await asyncio.gather(self._loop, return_exceptions=True)
@@ -82,7 +85,9 @@ class DraftUpdater:
 
 
 async def current_conversation(context: BotContext, task: Task) -> str:
-    """Return the conversation id of a task's chat; create the conversation and send it the settings if necessary.
+    """Return the id of the current conversation of a task's chat.
+
+    If the chat has no conversation, create it on the server. If the chat's settings were not sent to it yet, send them.
 
     Raises:
         Refused: if the server rejects the settings.
@@ -102,7 +107,7 @@ async def current_conversation(context: BotContext, task: Task) -> str:
 
 
 async def send_settings(context: BotContext, conversation: str, settings: ChatSettings) -> dict[str, Any]:
-    """Send the settings of a chat to a conversation, and return them as JSON."""
+    """Send the settings of a chat to a conversation on the server, and return them as JSON."""
     persona = None if settings.persona is None else list(settings.persona)
     body = {"persona": persona, "preset": settings.preset, "options": dict(settings.options)}
     await context.server.ask("PATCH", f"/conversations/{conversation}", body)
@@ -117,11 +122,11 @@ async def answer(context: BotContext, task: Task, text: str, **changes: Any) -> 
 
 
 async def request_reply(context: BotContext, task: Task) -> list[str]:
-    """Request the reply to a turn or a /retry, and store it; return its messages.
+    """Request the reply to a turn or to /retry from the server, and store it as the answer; return its messages.
 
-    If this program or the server ended during generation, the server has stored the partial reply. The repeated
-    request, with the same key, returns it; then a new request, whose attempt number is stored first, generates the
-    reply again.
+    If the bot or the server ended while a reply was generated, the server has stored the partial reply. The repeated
+    request with the same idempotency key returns the partial reply. Then a new request generates the reply again; its
+    attempt number is stored before it is sent.
     """
     missing = 0
     async with DraftUpdater(context.sender, task) as draft:
@@ -162,7 +167,7 @@ async def _request(context: BotContext, task: Task, draft: DraftUpdater) -> dict
         return await context.server.reply(url, body, key=key, piece=draft.pieces.append)
 
     async def longer() -> None:
-        # Sending the reply will meet the same error and handle it.
+        # These errors are handled when the reply is sent, which will raise them again.
         with contextlib.suppress(ChatUnavailable, MessageRejected, TelegramMigrateToChat):
             await context.sender.send(task.chat, texts.LONGER, group=task.group, thread=task.thread)
 
@@ -170,7 +175,7 @@ async def _request(context: BotContext, task: Task, draft: DraftUpdater) -> dict
 
 
 def _key(context: BotContext, task: Task) -> str:
-    """Return the prefix of a task's idempotency keys."""
+    """Return the first idempotency key of a task, to which suffixes are appended for its other requests."""
     return f"telegram-{context.state.bot}-{task.update}"
 
 

@@ -1,4 +1,4 @@
-"""Send messages to Telegram, with rate limits and retries."""
+"""Sending of messages to Telegram, with rate limits and retries."""
 
 import asyncio
 import logging
@@ -13,11 +13,11 @@ from convmodel.serving.telegram.rate_limit import RateLimiter, backoff
 LOG = logging.getLogger(__name__)
 
 TIMEOUT = 30
-"""Seconds for a request to the Bot API that is not long polling."""
+"""Timeout in seconds of requests to the Bot API, except long polling."""
 
 
 class TokenRefused(ValueError):
-    """The Bot API rejects the token; only another token helps."""
+    """The Bot API rejects the token; the bot cannot work until it gets another token."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -30,11 +30,16 @@ class ChatUnavailable(Exception):
 
 
 class MessageRejected(Exception):
-    """Telegram rejects this message; sending it again does not help."""
+    """Telegram rejects a message permanently, so that it must not be sent again."""
 
 
 class Sender:
-    """Sends messages, and retries until Telegram accepts them. No parse mode is set: model output is plain text."""
+    """Sends messages, and retries until Telegram accepts them. Messages have no parse mode: model output is plain text.
+
+    Args:
+        bot: the client of the Bot API.
+        pace: limits the rate of messages.
+    """
 
     def __init__(self, bot: Bot, pace: RateLimiter) -> None:
         self._bot = bot
@@ -43,14 +48,16 @@ class Sender:
     async def send(
         self, chat: int, text: str, *, group: bool = False, thread: int | None = None, answers: int | None = None
     ) -> None:
-        """Send a message.
+        """Send a message, and return when Telegram has accepted it.
 
-        If the connection breaks, it is unknown whether Telegram has accepted the message; it is sent again.
+        If the connection breaks, it is unknown whether Telegram has accepted the message, and it is sent again.
 
         Args:
-            text: text of at most `messages.LIMIT` code units.
+            chat: id of the chat.
+            text: text of at most `messages.LIMIT` UTF-16 code units.
+            group: whether the chat is a group, which has a stricter rate limit.
             thread: id of the topic in the chat; None for a chat without topics.
-            answers: id of the message to show as answered; None for none.
+            answers: id of the message that this one is shown as a reply to; None for no message.
 
         Raises:
             ChatUnavailable: if the bot may not write to the chat.
@@ -81,16 +88,20 @@ class Sender:
                     await waits.asleep()
                 elif thread is None and answers is None:
                     raise MessageRejected(type(error).__name__) from None
-                else:  # the topic may be closed, or the answered message deleted; send the text without them
+                else:  # the topic may be closed, or the answered message deleted; send without topic and answer
                     thread = None
                     answers = None
 
     async def typing(self, chat: int, *, thread: int | None = None) -> None:
-        """Show the typing indicator for five seconds; failures are ignored."""
+        """Show the typing indicator in a chat for five seconds; ignore failures."""
         await self._try(SendChatAction(chat_id=chat, action=ChatAction.TYPING, message_thread_id=thread))
 
     async def draft(self, chat: int, id: int, text: str) -> bool:
-        """Show a text in progress as a live draft; return whether that succeeded."""
+        """Show the text of a reply in progress as a draft in the chat; return whether Telegram accepted it.
+
+        Args:
+            id: id of the draft; a call with the same id replaces the draft's text.
+        """
         return await self._try(SendMessageDraft(chat_id=chat, draft_id=id, text=text, parse_mode=None, can_stop=True))
 
     async def _try(self, method: SendChatAction | SendMessageDraft) -> bool:
@@ -111,14 +122,14 @@ def _message(chat: int, text: str, thread: int | None, answers: int | None) -> S
         text=text,
         parse_mode=None,
         message_thread_id=thread,
-        # Models invent URLs, which should not be made attractive by a preview.
+        # No previews: models invent URLs, and a preview would invite users to open them.
         link_preview_options=LinkPreviewOptions(is_disabled=True),
         reply_parameters=reply_to,
     )
 
 
 def _is_accepted(error: Exception) -> bool:
-    """Return whether an undecodable response reports success."""
+    """Return whether an error is an undecodable response that nevertheless reports success."""
     data = error.data if isinstance(error, exceptions.ClientDecodeError) else None
     return isinstance(data, dict) and data.get("ok") is True
 

@@ -1,4 +1,4 @@
-"""Database tables of the bot's state, and operations on the chats and their settings."""
+"""Database tables of the bot's state, and operations on chats and their settings."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -43,7 +43,7 @@ CONVERSATIONS = sa.Table(
     sa.Column("chat", sa.BigInteger, nullable=False),
     sa.Index("telegram_conversations_of_a_chat", "bot", "chat"),
 )
-"""All conversations of a chat on the server, for /forget."""
+"""All conversations of a chat on the server, current and earlier; /forget deletes them."""
 
 UPDATES = sa.Table(
     "telegram_updates",
@@ -61,7 +61,7 @@ UPDATES = sa.Table(
     sa.Column("received", sa.Float, nullable=False),  # seconds since 1970
     sa.Column("first", sa.BigInteger),  # first update of the task, possibly this one; NULL while the update waits
     sa.Column("attempt", sa.Integer, nullable=False, default=0),  # number of the current request to the server
-    sa.Column("plan", Json),  # details of the request of this attempt; NULL for the first
+    sa.Column("plan", Json),  # details of the current request to the server; NULL for the first request
     sa.Column("stopped", sa.Boolean, nullable=False, default=False),  # whether the user has stopped the reply
     sa.Column("parts", Json),  # messages of the answer; NULL before they are known, and when all are sent
     sa.Column("sent", sa.Integer, nullable=False, default=0),  # number of parts that Telegram has accepted
@@ -71,19 +71,19 @@ UPDATES = sa.Table(
 )
 
 NOBODY = {"chat": None, "message": None, "thread": None, "kind": None}
-"""Columns that anonymize an update."""
+"""Values of the columns that identify a chat, with which an update is anonymized."""
 
 
 @dataclass(frozen=True)
 class ChatSettings:
-    """A chat and the settings of its replies.
+    """The conversation of a chat, and the settings of its replies.
 
     Args:
-        conversation: conversation id on the server; None before the first turn.
+        conversation: id of the current conversation on the server; None before the first turn and after /reset.
         persona: sentences about the replying side; None uses the server's persona.
-        preset: name of the preset; None uses the server's default preset, "off" none.
+        preset: name of the preset; None uses the server's default preset, and "off" uses no preset.
         options: decoding options that override the preset.
-        settings_sent: whether they were sent to the conversation on the server.
+        settings_sent: whether persona, preset and options were sent to the conversation on the server.
         left: whether the bot is not allowed to write to the chat.
     """
 
@@ -96,10 +96,14 @@ class ChatSettings:
 
 
 class BotState:
-    """The bot's tables in a store.
+    """Access to a bot's tables in a store.
 
-    The operations are functions of a connection in a transaction, the id of the bot, and further arguments; see this
-    module and `task_queue`.
+    The operations are functions of a connection with an open transaction, the id of the bot, and further arguments;
+    they are in this module and in `task_queue`.
+
+    Args:
+        store: the store.
+        bot: Telegram's id of the bot.
     """
 
     def __init__(self, store: Store, *, bot: int) -> None:
@@ -109,23 +113,23 @@ class BotState:
     async def read(
         self, operation: Callable[Concatenate[sa.Connection, int, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run an operation that changes nothing."""
+        """Run a read-only operation, and return its result."""
         return await self.store.aread(lambda connection: operation(connection, self.bot, *args, **kwargs))
 
     async def write(
         self, operation: Callable[Concatenate[sa.Connection, int, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run an operation, and commit it to disk or not at all."""
+        """Run an operation in a transaction that is committed to disk, and return its result."""
         return await self.store.awrite(lambda connection: operation(connection, self.bot, *args, **kwargs))
 
 
 def of_chat(table: sa.Table, bot: int, chat: int) -> sa.ColumnElement[bool]:
-    """Return the condition that selects the rows of a chat."""
+    """Return the SQL condition that selects the rows of a chat in a table."""
     return sa.and_(table.c.bot == bot, table.c.chat == chat)
 
 
 def chat_settings(connection: sa.Connection, bot: int, chat: int) -> ChatSettings:
-    """Return the settings of a chat."""
+    """Return the settings of a chat; the defaults for an unknown chat."""
     row = connection.execute(sa.select(CHATS).where(of_chat(CHATS, bot, chat))).one_or_none()
     if row is None:
         return ChatSettings()
@@ -134,25 +138,28 @@ def chat_settings(connection: sa.Connection, bot: int, chat: int) -> ChatSetting
 
 
 def change_chat(connection: sa.Connection, bot: int, /, chat: int, **values: Any) -> None:
-    """Change some of the `ChatSettings` of a chat."""
+    """Change fields of the `ChatSettings` of a chat."""
     if not connection.execute(sa.update(CHATS).where(of_chat(CHATS, bot, chat)).values(values)).rowcount:
         connection.execute(sa.insert(CHATS).values(bot=bot, chat=chat, **values))
 
 
 def begin_conversation(connection: sa.Connection, bot: int, chat: int, conversation: str) -> None:
-    """Make a conversation, which does not have the chat's settings yet, the current one of the chat."""
+    """Make a new conversation the current conversation of a chat; the chat's settings are not sent to it yet."""
     connection.execute(sa.insert(CONVERSATIONS).values(bot=bot, conversation=conversation, chat=chat))
     change_chat(connection, bot, chat, conversation=conversation, settings_sent=False)
 
 
 def conversations(connection: sa.Connection, bot: int, chat: int) -> list[str]:
-    """Return all conversations of a chat that may exist on the server."""
+    """Return the ids of all conversations of a chat that may exist on the server."""
     query = sa.select(CONVERSATIONS.c.conversation).where(of_chat(CONVERSATIONS, bot, chat))
     return list(connection.scalars(query))
 
 
 def move_chat(connection: sa.Connection, bot: int, chat: int, to: int) -> None:
-    """Change the id of a chat, as Telegram does when a group becomes a supergroup."""
+    """Change the id of a chat; Telegram does this when a group becomes a supergroup.
+
+    If the new id has settings already, they are kept, and the settings of the old id are deleted.
+    """
     old = of_chat(CHATS, bot, chat)
     exists = connection.execute(sa.select(CHATS).where(of_chat(CHATS, bot, to))).one_or_none() is not None
     connection.execute(sa.delete(CHATS).where(old) if exists else sa.update(CHATS).where(old).values(chat=to))
@@ -161,7 +168,7 @@ def move_chat(connection: sa.Connection, bot: int, chat: int, to: int) -> None:
 
 
 def forget_chat(connection: sa.Connection, bot: int, chat: int) -> None:
-    """Delete the data of a chat, except messages that are not answered yet."""
+    """Delete the settings and conversation ids of a chat, and anonymize its finished updates; keep open updates."""
     for table in (CHATS, CONVERSATIONS):
         connection.execute(sa.delete(table).where(of_chat(table, bot, chat)))
     past = sa.and_(of_chat(UPDATES, bot, chat), UPDATES.c.done.is_not(None))

@@ -1,4 +1,4 @@
-"""Persistent queue of the bot's tasks: operations of `BotState` on the table of updates."""
+"""Persistent queue of the bot's tasks: operations for `BotState` on the table of updates."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ from convmodel.serving.telegram.state import (
 from convmodel.serving.telegram.updates import UpdateRequest
 
 KEPT_SECONDS = 3 * 24 * 3600.0
-"""Age at which a finished update is deleted. Telegram repeats an update for at most 24 hours."""
+"""Age in seconds at which a finished update is deleted. Telegram repeats an update for at most 24 hours."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,15 @@ class Task:
     """A message, or several messages of a chat that are answered together.
 
     Args:
-        update: id of the first message's update; identifies the task.
-        text: the texts of all messages, one per line; for a command, its name and arguments.
+        update: id of the update with the first message; identifies the task.
+        chat: id of the chat.
+        kind: type of the messages: "say", "command" or "unreadable".
+        text: the texts of all messages, joined with newlines; for a command, its name and its arguments.
         message: id of the last message.
         thread: id of the topic in the chat; None for a chat without topics.
+        group: whether the chat is a group.
         attempt: number of requests to the server whose reply was cut off.
-        plan: details of the current request; None for the first request.
+        plan: details of the current request to the server; None for the first request.
         parts: messages of the answer; None before they are known.
         sent: number of parts that Telegram has accepted.
     """
@@ -61,16 +64,21 @@ class Task:
 
 
 def next_offset(connection: Connection, bot: int) -> int | None:
-    """Return the offset of the next getUpdates; None before the first."""
+    """Return the offset of the next call of getUpdates; None before the first call."""
     return connection.scalar(select(BOTS.c.next).where(BOTS.c.bot == bot))
 
 
 def take_in(
     connection: Connection, bot: int, received: Sequence[tuple[int, UpdateRequest | None]], *, offset: int
 ) -> list[int]:
-    """Store new updates, by id, and the offset that confirms them; return the chats with new tasks.
+    """Store new updates, and the offset that confirms them to Telegram; skip updates that are stored already.
 
-    Updates that are stored already are skipped.
+    Args:
+        received: pairs of an update's id and its request; None for an update without a request.
+        offset: offset of the next call of getUpdates.
+
+    Returns:
+        The ids of the chats with new tasks.
     """
     where = and_(UPDATES.c.bot == bot, UPDATES.c.update.in_([id for id, _ in received]))
     known = set(connection.scalars(select(UPDATES.c.update).where(where)))
@@ -90,7 +98,7 @@ def take_in(
 
 
 def _apply(connection: Connection, bot: int, request: UpdateRequest) -> None:
-    """Apply an update to stored tasks and chats."""
+    """Apply an edit, a stop, or a change of the chat to the stored tasks and chats."""
     open_updates = update(UPDATES).where(_open(bot, request.chat))
     if request.kind == "edit":  # only messages whose reply has not begun
         edited = and_(UPDATES.c.first.is_(None), UPDATES.c.kind == "say", UPDATES.c.message == request.message)
@@ -113,7 +121,7 @@ def _columns(request: UpdateRequest | None) -> dict[str, Any]:
 
 
 def prune(connection: Connection, bot: int) -> None:
-    """Delete finished updates that Telegram cannot repeat any more."""
+    """Delete finished updates older than `KEPT_SECONDS`, which Telegram does not repeat any more."""
     old = and_(UPDATES.c.bot == bot, UPDATES.c.done < time.time() - KEPT_SECONDS)
     connection.execute(delete(UPDATES).where(old))
 
@@ -122,16 +130,19 @@ def prune(connection: Connection, bot: int) -> None:
 
 
 def chats_to_do(connection: Connection, bot: int) -> list[int]:
-    """Return the chats with open tasks, the longest-waiting first."""
+    """Return the ids of the chats with open tasks, in the order of their oldest open updates."""
     where = and_(UPDATES.c.bot == bot, UPDATES.c.done.is_(None))
     query = select(UPDATES.c.chat).where(where).group_by(UPDATES.c.chat).order_by(func.min(UPDATES.c.number))
     return list(connection.scalars(query))
 
 
 def next_task(connection: Connection, bot: int, chat: int, *, characters: int) -> Task | None:
-    """Return the next task of a chat: the one in progress, or the oldest message and following ones of its kind.
+    """Return the next task of a chat, or None.
 
-    A turn has at most that many characters; longer sequences of messages become several tasks.
+    It is the task in progress. If there is none, the oldest open messages of the same kind become a new task.
+
+    Args:
+        characters: maximum length of a turn; further messages are left for the next task.
     """
     rows = connection.execute(select(UPDATES).where(_open(bot, chat)).order_by(UPDATES.c.number)).all()
     members = [row for row in rows if row.first is not None]
@@ -143,12 +154,12 @@ def next_task(connection: Connection, bot: int, chat: int, *, characters: int) -
 
 
 def _first_group(rows: Sequence[Row[Any]], characters: int) -> list[Row[Any]]:
-    """Return the leading rows that form one task."""
+    """Return the leading rows of open updates that form one task."""
     group: list[Row[Any]] = []
     length = 0
     for row in rows:
         length += len(row.text or "") + 1
-        # In a group chat every message is a task of its own, since the messages come from several people.
+        # In a group chat every message is a separate task, since the messages come from several people.
         alone = row.kind == "command" or row.group
         if group and (alone or row.kind != group[0].kind or length > characters):
             break
@@ -157,7 +168,7 @@ def _first_group(rows: Sequence[Row[Any]], characters: int) -> list[Row[Any]]:
 
 
 def _task(rows: Sequence[Row[Any]]) -> Task:
-    """Return the task of some rows: the first has its identity and its progress, the last its message."""
+    """Convert the rows of a task. The first row has its id and progress, and the last row the message to answer."""
     fields = {name: getattr(rows[0], name) for name in ("update", "chat", "kind", "attempt", "plan", "sent")}
     fields |= {name: getattr(rows[-1], name) for name in ("message", "thread", "group")}
     parts = None if rows[0].parts is None else tuple(rows[0].parts)
@@ -165,7 +176,7 @@ def _task(rows: Sequence[Row[Any]]) -> Task:
 
 
 def is_stopped(connection: Connection, bot: int, task: Task) -> bool:
-    """Return whether the user has stopped the reply."""
+    """Return whether the user has stopped the reply to a task."""
     return any(connection.scalars(select(UPDATES.c.stopped).where(_of_task(bot, task))))
 
 
@@ -176,14 +187,14 @@ def change_task(connection: Connection, bot: int, /, task: Task, **values: Any) 
 
 
 def store_answer(connection: Connection, bot: int, /, task: Task, parts: Iterable[str], **changes: Any) -> None:
-    """Store the messages of an answer, and changes to the `ChatSettings` of the chat."""
+    """Store the messages of the answer to a task, and changes to the `ChatSettings` of its chat."""
     change_task(connection, bot, task, parts=list(parts), sent=0)
     if changes:
         change_chat(connection, bot, task.chat, **changes)
 
 
 def forget(connection: Connection, bot: int, task: Task, parts: Iterable[str]) -> None:
-    """Delete the data of a chat, except messages that are not answered yet, and store `parts` as the answer."""
+    """Delete the data of a task's chat, see `forget_chat`, and store `parts` as the messages of the answer."""
     forget_chat(connection, bot, task.chat)
     store_answer(connection, bot, task, parts)
 

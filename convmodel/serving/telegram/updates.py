@@ -1,4 +1,4 @@
-"""Parse Telegram updates into requests to the bot."""
+"""Parsing of Telegram updates into requests to the bot."""
 
 import contextlib
 import logging
@@ -20,11 +20,15 @@ from convmodel.serving.telegram.sending import TIMEOUT
 LOG = logging.getLogger(__name__)
 
 Kind = Literal["say", "command", "unreadable", "edit", "stop", "left", "back", "moved"]
-"""A turn ("say"), a command, a message without readable text, an edited text, a stop of the reply in progress; or a
-change of the chat: the bot may no longer write to it ("left"), may write again ("back"), or the chat has a new id."""
+"""Type of a request.
+
+Messages: a turn ("say"), a command, a message without readable text, an edited text. Changes of the chat: the bot may
+no longer write to it ("left"), may write to it again ("back"), or the chat has a new id ("moved"). "stop" stops the
+reply in progress.
+"""
 
 KINDS = ["message", "edited_message", "my_chat_member", "stopped_message_generation"]
-"""Types of updates to request from Telegram."""
+"""Telegram's types of updates that the bot requests."""
 
 PRIVACY_HINT = (
     "added to a group while privacy mode is on: the bot receives commands and replies to its messages there, but no "
@@ -39,17 +43,20 @@ _NO_TEXT = {
     *(ContentType.VOICE, ContentType.CHECKLIST, ContentType.CONTACT, ContentType.DICE, ContentType.GAME),
     *(ContentType.POLL, ContentType.VENUE, ContentType.LOCATION, ContentType.RICH_MESSAGE),
 }
-"""Types of messages that a text model cannot read."""
+"""Types of messages without text for the model."""
 
 
 @dataclass(frozen=True)
 class UpdateRequest:
-    """The request of an update to the bot.
+    """The request to the bot in an update.
 
     Args:
-        text: new or edited text; for a command, its name and the rest of the line.
-        message: id of the message; None if there is none.
+        kind: type of the request.
+        chat: id of the chat.
+        text: new or edited text; for a command, its name and its arguments.
+        message: id of the message; None if the update has no message.
         thread: id of the topic in the chat; None for a chat without topics.
+        group: whether the chat is a group.
         moved_to: new id of the chat, for "moved".
     """
 
@@ -68,15 +75,18 @@ class UpdateRequest:
 
     @property
     def is_storable(self) -> bool:
-        """Whether the ids fit into 64 bits."""
+        """Whether all ids fit into the 64-bit integers of the store."""
         ids = (self.chat, self.message, self.thread, self.moved_to)
         return all(id is None or -(2**63) <= id < 2**63 for id in ids)
 
 
 async def parse_update(update: Update, *, bot: Bot, names: bool = False) -> UpdateRequest | None:
-    """Return the request of an update that is bound to the bot; None if the update contains none.
+    """Return the request to the bot in an update; None if the update contains no request.
 
-    With `names`, a turn in a group begins with the first name of its writer.
+    Args:
+        update: an update; it must be bound to the bot, by aiogram's validation context.
+        bot: the bot.
+        names: whether the text of a turn in a group begins with the first name of its writer.
     """
     request = await _parse(update, bot)
     message = update.message or update.edited_message
@@ -86,7 +96,7 @@ async def parse_update(update: Update, *, bot: Bot, names: bool = False) -> Upda
 
 
 def _writer(message: Message) -> str:
-    """Return the first name of a message's writer, or the title of the group or channel that writes."""
+    """Return the first name of a message's writer, or the title of the group or channel that wrote it."""
     title = None if message.sender_chat is None else message.sender_chat.title
     first_name = None if message.from_user is None else message.from_user.first_name
     return " ".join((title or first_name or "").split()) or UNKNOWN
@@ -114,7 +124,11 @@ async def _parse(update: Update, bot: Bot) -> UpdateRequest | None:
 
 
 async def _addressed(message: Message, bot: Bot) -> str | None:
-    """Return the text of a message that addresses the bot: in a private chat always, in a group by mention or reply."""
+    """Return the text of a message without mentions of the bot, or None if the message does not address the bot.
+
+    In a private chat every message addresses the bot. In a group it must mention the bot, reply to a message of the
+    bot, or be a command with the bot's name.
+    """
     sender = message.from_user
     me = await bot.me()
     if message.chat.type == ChatType.CHANNEL or message.is_automatic_forward:
@@ -122,7 +136,7 @@ async def _addressed(message: Message, bot: Bot) -> str | None:
     if sender is None or (sender.is_bot and message.sender_chat is None):
         return None
     text = message.text or ""
-    to_name = re.match(r"/[^/@\s]\w*@(\w+)", text)  # a command with the name of a bot, such as /help@name
+    to_name = re.match(r"/[^/@\s]\w*@(\w+)", text)  # a command that names its bot, such as /help@name
     if to_name is not None and to_name[1].lower() != (me.username or "").lower():
         return None
     if message.chat.type == ChatType.PRIVATE:
@@ -142,7 +156,7 @@ def _is_mention(entity: MessageEntity, text: str, me: int, username: str) -> boo
 
 
 def _remove_mentions(text: str, mentions: list[MessageEntity]) -> str:
-    """Remove mentions of the bot from a text; offsets are in UTF-16 code units."""
+    """Remove mentions of the bot from a text; offsets of mentions are in UTF-16 code units."""
     codec = ("utf-16-le", "surrogatepass")
     raw = text.encode(*codec)
     for entity in sorted(mentions, key=lambda entity: entity.offset, reverse=True):
@@ -167,7 +181,7 @@ def _say(message: Message, text: str) -> UpdateRequest:
     if text.startswith("/") and not text.startswith("//"):
         command = Command.extract_command(text)
         return _request("command", message, f"{command.command.lower()} {command.args or ''}".rstrip())
-    # As in the terminal chat, // escapes a leading slash.
+    # A text that begins with // is a turn that begins with a slash, as in the terminal chat.
     text = text[1:] if text.startswith("//") else text
     return _request("say" if text else "unreadable", message, text)
 
@@ -177,7 +191,7 @@ async def _member(event: ChatMemberUpdated, bot: Bot) -> UpdateRequest | None:
         return None
     left = event.new_chat_member.status in _OUTSIDE
     joined = event.old_chat_member.status in _OUTSIDE and not left
-    # Administrators receive all messages.
+    # Privacy mode does not concern administrators, which receive all messages.
     if (
         joined
         and event.chat.type != ChatType.PRIVATE
@@ -188,7 +202,10 @@ async def _member(event: ChatMemberUpdated, bot: Bot) -> UpdateRequest | None:
 
 
 async def _log_privacy_mode(bot: Bot) -> None:
-    """Log a hint if Telegram keeps the mentions in a group from the bot; the setting is asked for anew."""
+    """Log a hint if privacy mode is on, so that Telegram does not send mentions in groups to the bot.
+
+    The setting is requested from Telegram each time, since it may have been changed.
+    """
     with contextlib.suppress(AiogramError):
         if (await bot.get_me(request_timeout=TIMEOUT)).can_read_all_group_messages is False:
             LOG.warning(PRIVACY_HINT)

@@ -1,4 +1,4 @@
-"""Process the tasks of chats: sequentially within a chat, concurrently across chats."""
+"""Workers that process the tasks of chats: one after another in a chat, concurrently in different chats."""
 
 import asyncio
 import contextlib
@@ -22,11 +22,11 @@ from convmodel.serving.telegram.task_queue import Task
 LOG = logging.getLogger(__name__)
 
 DEFECTS = 3
-"""Maximum number of unexpected failures of a task; then the user gets an error message."""
+"""Number of unexpected failures of a task after which the bot gives up, and the user gets an error message."""
 
 
 class ChatWorkers:
-    """One worker per chat with open tasks."""
+    """The workers of a bot: an asyncio task for each chat with open tasks."""
 
     def __init__(self, context: BotContext) -> None:
         self._context = context
@@ -35,10 +35,10 @@ class ChatWorkers:
         self._stopping: set[asyncio.Task[None]] = set()
         self._closing = False
         self.refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Raises TokenRefused if the Bot API rejects the token."""
+        """A future that never has a result, but raises TokenRefused when the Bot API rejects the token."""
 
     def wake(self, chat: int) -> None:
-        """Make a worker look for the tasks of a chat."""
+        """Make the worker of a chat check for open tasks; start the worker if necessary."""
         self._woken.add(chat)
         if chat not in self._tasks and not self._closing:
             self._tasks[chat] = asyncio.create_task(self._work(chat))
@@ -50,7 +50,7 @@ class ChatWorkers:
         stopping.add_done_callback(self._stopping.discard)
 
     async def close(self, *, grace: float) -> None:
-        """Wait for the tasks in progress, at most `grace` seconds; the rest is done after the next start."""
+        """Wait up to `grace` seconds for the tasks in progress, then cancel them; the next start continues them."""
         self._closing = True
         running = {*self._tasks.values(), *self._stopping}
         if running:
@@ -61,7 +61,11 @@ class ChatWorkers:
         self.refused.cancel()
 
     async def _work(self, chat: int) -> None:
-        """Process the tasks of a chat. Only a rejected token, which concerns all chats, ends this with an error."""
+        """Process the open tasks of a chat.
+
+        After an unexpected error, the task is tried again. A rejected token concerns all chats: it is reported in
+        `refused` and ends the worker.
+        """
         waits = backoff()
         defects = Counter[int]()
         try:
@@ -75,27 +79,27 @@ class ChatWorkers:
                         self.refused.set_exception(error)
                     return
                 except Exception as error:
-                    LOG.error("chat: %s; trying again", _describe(error))
+                    LOG.error("processing a task failed, trying again: %s", _describe(error))
                     self._woken.add(chat)
                     await waits.asleep()
         finally:
-            # There is no await between the last check of `_woken` and this, so that no wake-up is lost.
+            # There must be no await between the last check of `_woken` and this line; a wake-up would be lost.
             del self._tasks[chat]
 
     async def _next(self, chat: int, defects: Counter[int]) -> bool:
-        """Process the next task of a chat; return whether there was one."""
+        """Process the next task of a chat; return whether there was a task."""
         task = await self._context.state.write(task_queue.next_task, chat, characters=self._context.characters)
         if task is None:
             return False
         try:
             await self._do(task)
-        except (TokenRefused, OSError):  # OSError: the store is unavailable; the task is not at fault
+        except (TokenRefused, OSError):  # not caused by the task; OSError: the store is unavailable
             raise
         except Exception as error:
             defects[task.update] += 1
             if defects[task.update] < DEFECTS:
                 raise
-            LOG.error("update %s is given up: %s", task.update, _describe(error))
+            LOG.error("giving up update %s: %s", task.update, _describe(error))
             text = texts.NOT_DONE if task.kind == "command" else texts.FAILED
             await self._deliver(replace(task, parts=(text,), sent=0))
         return True
@@ -116,10 +120,10 @@ class ChatWorkers:
         await self._deliver(task)
 
     async def _deliver(self, task: Task) -> None:
-        """Send the messages that are not sent yet, and store the progress after each.
+        """Send the messages of a task's answer that are not sent yet, and store the progress after each message.
 
-        If the process is killed after Telegram has accepted a message and before that is stored, the message is sent
-        again: a duplicate is better than a loss.
+        If the process is killed after Telegram has accepted a message, but before the progress is stored, the message
+        is sent again: a duplicate is better than a loss.
         """
         parts = task.parts or ()
         state = self._context.state
@@ -157,6 +161,6 @@ class ChatWorkers:
 
 
 def _describe(error: Exception) -> str:
-    """Return the type and place of an error, without its message, which may quote users' texts."""
+    """Return the type of an error, and the file and line that raised it; its message may quote users' texts."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__} in {last.filename}:{last.lineno}"

@@ -1,4 +1,4 @@
-/** What buttons and shortcuts ask for in, done to the conversation on the page, and told when it went wrong. */
+/** The actions of buttons and shortcuts on the conversation on the page; failures are shown to the user. */
 
 import { Problem } from "./api.js";
 import * as conversations from "./conversations.js";
@@ -10,7 +10,7 @@ import { download, importText } from "./transfer.js";
 import { ask, askText } from "./view-ask.js";
 import { toEnd } from "./view-log.js";
 
-/** The entry of a conversation of the list; it need not be open. */
+/** Returns the entry of a conversation in the list, or a new entry if the conversation was not opened. */
 function entryFor(head) {
   return state.entries.get(head.id) ?? entryOf({ ...head, turns: [] });
 }
@@ -21,7 +21,7 @@ function told(text, kind = "info") {
   changed();
 }
 
-/** Does something, and says so when it does not work. */
+/** Calls a function and returns its result; a Problem is shown to the user, and undefined is returned. */
 async function trying(act) {
   try {
     return await act();
@@ -39,7 +39,7 @@ async function trying(act) {
 }
 
 function begin() {
-  // First the focus: what was typed into the panel belongs to the conversation that is left.
+  // Move the focus first: this saves what was typed into the settings panel, which belongs to the old conversation.
   byId("message").focus();
   if (location.hash) location.hash = "";
   else conversations.open(null);
@@ -85,7 +85,7 @@ async function importAll(text) {
   });
 }
 
-// The buttons of what is done here are gone afterwards; the focus must not go with them.
+// The following actions remove the button that started them, so they move the focus to another element.
 
 function retry() {
   if (state.entry.making || state.entry.conversation.turns.at(-1)?.speaker !== "model") return;
@@ -100,7 +100,7 @@ async function choose(candidate) {
   requestAnimationFrame(() => byId("turns").querySelector(`[data-focus="details-${number}"]`)?.focus());
 }
 
-/** Changes settings; what went wrong is for the panel to say, but for a change that came from elsewhere. */
+/** Changes settings; throws errors, which the panel shows. If the conversation was changed elsewhere, reloads it. */
 async function change(changes) {
   const { entry } = state;
   try {
@@ -111,7 +111,7 @@ async function change(changes) {
   }
 }
 
-/** A name for a file from a title. */
+/** Returns a file name made from a title. */
 function fileName(title) {
   const name = (title ?? "").replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-+|-+$/g, "");
   return `${name.slice(0, 50) || "conversation"}.jsonl`;

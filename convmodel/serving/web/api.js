@@ -1,16 +1,16 @@
-/** Paths and values in, the server's answers out; every failure is a Problem. */
+/** HTTP client of the server's API; every failure is thrown as a Problem. */
 
 import { sentence } from "./format.js";
 import { events } from "./stream.js";
 
 const ROOT = new URL(".", document.baseURI);
 
-/** What went wrong with a request. */
+/** Failure of a request. */
 export class Problem extends Error {
   /**
-   * @param {string} message for a person.
-   * @param {{status?: number, code?: string|null, param?: string|null, wait?: number|null}} [about] `status`: 0 when
-   *   no answer came; `wait`: seconds after which to try again.
+   * @param {string} message text for the user.
+   * @param {{status?: number, code?: string|null, param?: string|null, wait?: number|null}} [about] `status`: HTTP
+   *   status, 0 if there was no response; `wait`: seconds after which to try again, from Retry-After.
    */
   constructor(message, { status = 0, code = null, param = null, wait = null } = {}) {
     super(message);
@@ -21,7 +21,7 @@ export class Problem extends Error {
     this.wait = wait;
   }
 
-  /** Whether there is no server at the moment. */
+  /** Whether the server cannot be reached at the moment. */
   get gone() {
     return this.status === 0;
   }
@@ -33,22 +33,24 @@ let key = null;
 let askForKey = null;
 
 /**
- * @param {string|null} value the key that is sent with every request from now on.
+ * Sets the API key.
+ * @param {string|null} value key to send with every request from now on; null sends none.
  */
 export function useKey(value) {
   key = value;
 }
 
 /**
- * @param {(wrong: boolean) => Promise<boolean>} ask is called when the server wants a key; `wrong`: whether one was
- *   sent. Gives whether there is a new one.
+ * Sets the function that is called when the server requires another API key.
+ * @param {(wrong: boolean) => Promise<boolean>} ask gets whether the rejected request had a key; returns whether the
+ *   user has given a new key.
  */
 export function onKeyWanted(ask) {
   askForKey = ask;
 }
 
 /**
- * A key under which the server answers the same request once.
+ * Returns a random idempotency key; the server executes repeated requests with the same key only once.
  * @returns {string}
  */
 export function newIdempotencyKey() {
@@ -56,13 +58,13 @@ export function newIdempotencyKey() {
 }
 
 /**
- * Sends a request and gives the response when it is a good one.
+ * Sends a request and returns the response, if its status is a success.
  * @param {string} method
  * @param {string} path relative to the page.
- * @param {{body?: any, idempotency?: string, signal?: AbortSignal}} [what]
+ * @param {{body?: any, idempotency?: string, signal?: AbortSignal}} [what] `body` is sent as JSON.
  * @returns {Promise<Response>}
  * @throws {Problem}
- * @throws {DOMException} AbortError when the signal says so.
+ * @throws {DOMException} AbortError if `signal` aborts the request.
  */
 export async function send(method, path, { body, idempotency, signal } = {}) {
   for (;;) {
@@ -82,17 +84,18 @@ export async function send(method, path, { body, idempotency, signal } = {}) {
     if (response.ok) return response;
     const problem = await problemOf(response);
     if (response.status !== 401 || !askForKey) throw problem;
-    // Another request may have brought a key meanwhile.
+    // If another request has got a new key meanwhile, repeat this one with it.
     if (used === key && !(await askForKey(Boolean(used)))) throw problem;
   }
 }
 
 /**
+ * Sends a request like `send` and parses the response.
  * @param {string} method
  * @param {string} path
  * @param {any} [body]
  * @param {{idempotency?: string}} [what]
- * @returns {Promise<any>} the answer's JSON; null where it has none.
+ * @returns {Promise<any>} the response's JSON; null for status 204.
  */
 export async function json(method, path, body, what = {}) {
   const response = await send(method, path, { ...what, body });
@@ -100,6 +103,7 @@ export async function json(method, path, body, what = {}) {
 }
 
 /**
+ * Requests the content at a path as a Blob.
  * @param {string} path
  * @returns {Promise<Blob>}
  */
@@ -111,12 +115,12 @@ export async function blob(path) {
 }
 
 /**
- * Sends a request that is answered piece by piece.
+ * Sends a request with a streamed response, and yields its events.
  * @param {string} path
  * @param {any} body
  * @param {{idempotency?: string, signal?: AbortSignal}} [what]
  * @returns {AsyncGenerator<{event: string, data: any}>}
- * @throws {Problem} also for an event that tells of an error.
+ * @throws {Problem} also for an event `error`.
  */
 export async function* stream(path, body, what = {}) {
   const response = await send("POST", path, { ...what, body: { ...body, stream: true } });
@@ -148,9 +152,9 @@ async function problemOf(response) {
   try {
     body = await response.json();
   } catch {
-    // A proxy's page, or nothing.
+    // The body is empty, or a page of a proxy.
   }
-  // 503: it is about to end. A proxy without a server behind it says 502 or 504, and not in our words.
+  // 503: the server is shutting down. 502 or 504 without our error body: a proxy cannot reach the server.
   const closing = response.status === 503 || (!body?.error && [502, 504].includes(response.status));
   const after = Number.parseFloat(response.headers.get("Retry-After") ?? "");
   return problemFrom(body, closing ? 0 : response.status, Number.isFinite(after) ? after : null);

@@ -1,4 +1,4 @@
-/** A server that went away in, a promise that it is back out. */
+/** Waiting for a server that cannot be reached, until it answers again. */
 
 import { Problem, send } from "./api.js";
 import { changed, state } from "./state.js";
@@ -10,7 +10,7 @@ let waiting = null;
 let wake = null;
 
 /**
- * Waits until the server answers again; the banner tells how long. Everybody who asks waits for the same answer.
+ * Waits until the server answers again; concurrent calls share one promise. The banner shows the time to the next try.
  * @returns {Promise<void>}
  */
 export function whenBack() {
@@ -22,18 +22,18 @@ export function whenBack() {
   return waiting;
 }
 
-/** Asks at once instead of at the end of the pause. */
+/** Tries to reach the server now instead of at the end of the pause. */
 export function knockNow() {
   wake?.();
 }
 
 /**
- * Does something as often as it takes until there is a server to do it.
+ * Calls a function, and calls it again after `whenBack` while the server cannot be reached.
  * @template T
  * @param {() => Promise<T>} act
  * @param {AbortSignal} [signal] ends the waiting.
- * @returns {Promise<T>}
- * @throws {DOMException} AbortError when the signal says so.
+ * @returns {Promise<T>} the result of `act`.
+ * @throws {DOMException} AbortError if `signal` aborts the waiting.
  */
 export async function patiently(act, signal) {
   for (;;) {
@@ -54,7 +54,7 @@ function aborted(signal) {
 
 async function knock() {
   for (let pause = FIRST; ; pause = Math.min(LONGEST, pause * 2)) {
-    // Not everybody at the same moment.
+    // A random factor, so that not all pages try at the same moment.
     const length = pause * (0.75 + Math.random() / 2);
     state.gone = { until: Date.now() + length };
     changed();

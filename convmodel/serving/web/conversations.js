@@ -1,4 +1,4 @@
-/** What a person wants done with conversations in, the server's answers in the page's state out. */
+/** Operations on conversations on the server; they update the page's state from the responses. */
 
 import { json, newIdempotencyKey, Problem } from "./api.js";
 import { patiently } from "./connection.js";
@@ -7,7 +7,7 @@ import { changed, inTurn, keep, kept, newEntry, state } from "./state.js";
 const PAGE = 40;
 
 /**
- * The path of a conversation on the server.
+ * Returns the path of a conversation on the server.
  * @param {import("./state.js").Entry} entry
  * @param {string} [rest]
  * @returns {string}
@@ -18,14 +18,14 @@ export function pathOf(entry, rest = "") {
 }
 
 /**
- * Puts a conversation on the page.
- * @param {string|null} id null: a new one.
+ * Shows a conversation on the page.
+ * @param {string|null} id id of the conversation; null for a new conversation.
  */
 export async function open(id) {
   if (id === null) {
     const { conversation, making, wanted } = state.entry;
     if (conversation.id !== null || making || wanted || state.loading) {
-      // The draft that is kept for new ones is that of the message that is still on its way.
+      // While a message creates a conversation, the draft kept for new conversations is that message; do not show it.
       state.entry = Object.assign(newEntry(), { blank: conversation.id === null && making !== null });
     }
     state.loading = false;
@@ -51,14 +51,14 @@ export async function open(id) {
   changed();
 }
 
-/** Asks for the beginning of the list. */
+/** Loads the first page of the list. */
 export async function loadList() {
   state.list = { items: [], next: null, loading: true };
   changed();
   await more();
 }
 
-/** Asks for the next page of the list. */
+/** Loads the next page of the list. */
 export async function more() {
   const { list } = state;
   const before = list.next ? `&before=${encodeURIComponent(list.next)}` : "";
@@ -75,7 +75,7 @@ export async function more() {
   }
 }
 
-/** Puts the newest of a conversation at the head of the list. */
+/** Updates a conversation in the list, and moves it to the top. */
 export function refresh({ conversation }) {
   if (!conversation.id) return;
   const { turns, ...head } = conversation;
@@ -88,14 +88,14 @@ export function refresh({ conversation }) {
 }
 
 /**
- * Asks anew how a conversation stands.
+ * Loads the current state of a conversation from the server.
  * @param {import("./state.js").Entry} entry
  */
 export async function reload(entry) {
   take(entry, await json("GET", pathOf(entry)));
 }
 
-/** Asks anew, unless something is being done, and shows what is new: somebody may have gone on elsewhere. */
+/** Reloads a conversation that may have been continued elsewhere, unless a reply is generated or a turn is edited. */
 export async function look(entry) {
   if (!entry.conversation.id || entry.making || entry.editing) return;
   await inTurn(entry, async () => {
@@ -104,7 +104,7 @@ export async function look(entry) {
 }
 
 /**
- * Makes a conversation of what has been on the page alone.
+ * Creates a new conversation of the page on the server.
  * @param {import("./state.js").Entry} entry
  * @param {string} title
  */
@@ -116,11 +116,11 @@ export async function create(entry, title) {
   if (preset !== null) body.preset = preset;
   if (Object.keys(options).length) body.options = options;
   if (seed !== null) body.seed = seed;
-  // Should the answer be lost, the same is asked for again: it finds what was made the first time.
+  // If the response is lost, the repeated request has the same idempotency key, and returns the existing conversation.
   const text = JSON.stringify(body);
   if (entry.creation?.text !== text) entry.creation = { text, idempotency: newIdempotencyKey() };
   take(entry, await json("POST", "conversations", body, { idempotency: entry.creation.idempotency }));
-  // Meanwhile another new conversation may have been begun, and something typed there.
+  // Clear the draft of new conversations, unless another text was typed into a new conversation meanwhile.
   if (!entry.making || kept("draft.new") === entry.making.said) keep("draft.new", "");
   if (entry.making?.said) keep(`draft.${entry.conversation.id}`, entry.making.said);
   const { id } = entry.conversation;
@@ -129,16 +129,16 @@ export async function create(entry, title) {
   refresh(entry);
 }
 
-/** Takes the last exchange back. */
+/** Removes the last exchange of a conversation. */
 export async function undo(entry) {
   const { conversation } = await json("POST", pathOf(entry, "undo"), { version: entry.conversation.version });
   take(entry, conversation);
 }
 
 /**
- * Makes another candidate the last reply.
+ * Replaces the last reply by another of its candidates.
  * @param {import("./state.js").Entry} entry
- * @param {number} candidate counted from 1.
+ * @param {number} candidate index of the candidate, from 1.
  */
 export function choose(entry, candidate) {
   return inTurn(entry, async () => {
@@ -148,10 +148,10 @@ export function choose(entry, candidate) {
 }
 
 /**
- * Changes title, persona, model, preset, options or seed; of a conversation that is not on the server yet, here.
+ * Changes title, persona, model, preset, options or seed of a conversation, on the server if it exists there.
  * @param {import("./state.js").Entry} entry
- * @param {object|((now: import("./state.js").Conversation) => object)} wanted the changes, or what makes them of how
- *   the conversation stands when it is their turn.
+ * @param {object|((now: import("./state.js").Conversation) => object)} wanted the changes, or a function that returns
+ *   them for the conversation's state after all earlier actions.
  */
 export function change(entry, wanted) {
   return inTurn(entry, async () => {
@@ -169,25 +169,25 @@ export function change(entry, wanted) {
   });
 }
 
-/** An empty persona is as if there had never been one: then the server's own counts. */
+/** Replaces an empty persona by null, with which the server uses its own persona. */
 function personaOf({ persona }) {
   return persona?.length === 0 ? { persona: null } : {};
 }
 
-/** Deletes a conversation. */
+/** Deletes a conversation on the server and on the page. */
 export async function remove(entry) {
   const { id } = entry.conversation;
   try {
     await inTurn(entry, () => json("DELETE", pathOf(entry)));
   } catch (problem) {
-    // Deleted elsewhere is deleted, too.
+    // 404: the conversation was already deleted elsewhere.
     if (!(problem instanceof Problem) || problem.status !== 404) throw problem;
   }
   drop(entry);
   keep(`draft.${id}`, "");
 }
 
-/** Takes a conversation that is no longer on the server out of the list. */
+/** Removes a conversation that is no longer on the server from the page's state. */
 export function drop({ conversation: { id } }) {
   state.entries.delete(id);
   state.list.items = state.list.items.filter((item) => item.id !== id);
@@ -203,7 +203,7 @@ export async function removeAll() {
 }
 
 function take(entry, conversation) {
-  // A turn that is the same stays the same object: it need not be drawn again.
+  // Unchanged turns remain the same objects, so that they are not drawn again.
   const before = entry.conversation.turns;
   const same = (turn, other) => other && JSON.stringify(other) === JSON.stringify(turn);
   const turns = conversation.turns.map((turn, index) => (same(turn, before[index]) ? before[index] : turn));

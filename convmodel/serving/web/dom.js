@@ -1,9 +1,9 @@
-/** Names, attributes and texts in, elements out. Texts become text nodes and nothing else. */
+/** Helpers that create and find elements. Texts only become text nodes, never HTML. */
 
 const SVG = "http://www.w3.org/2000/svg";
 
 /**
- * The element of the page with an id; the page's HTML has it.
+ * Returns the element with an id, which must exist in the page.
  * @param {string} id
  * @returns {HTMLElement}
  */
@@ -12,11 +12,11 @@ export function byId(id) {
 }
 
 /**
- * Makes an element.
+ * Creates an element.
  * @param {string} tag
- * @param {Object<string, any>} attributes `on` holds listeners by event, `data` a dataset; true is an attribute
- *   without value; false, null and undefined leave an attribute out.
- * @param {...(Node|string|null|false)} children strings become text.
+ * @param {Object<string, any>} attributes attributes by name. `on` has event listeners by event type, `data` has the
+ *   dataset; the value true makes an attribute without value; false, null and undefined omit the attribute.
+ * @param {...(Node|string|null|false)} children strings become text nodes; null and false are skipped.
  * @returns {HTMLElement}
  */
 export function h(tag, attributes = {}, ...children) {
@@ -37,7 +37,7 @@ export function h(tag, attributes = {}, ...children) {
 }
 
 /**
- * A picture of the page's own set (symbols in index.html); it says nothing to a screen reader.
+ * Creates an icon (a symbol in index.html), which is hidden from screen readers.
  * @param {string} name
  * @returns {SVGElement}
  */
@@ -52,11 +52,11 @@ export function icon(name) {
 }
 
 /**
- * A button of text, or of a picture with a name.
- * @param {string} label
- * @param {() => void} click
- * @param {{icon?: string, only?: boolean, class?: string, key?: string}} [look] `only`: the picture without the text;
- *   `key`: by which `keepFocus` finds the button again.
+ * Creates a button with a text, an icon, or both.
+ * @param {string} label text of the button; without visible text, its accessible name.
+ * @param {() => void} click listener.
+ * @param {{icon?: string, only?: boolean, class?: string, key?: string}} [look] `icon`: name of the icon; `only`: show
+ *   the icon without the text; `key`: name by which `keepFocus` finds the button again.
  * @returns {HTMLElement}
  */
 export function button(label, click, look = {}) {
@@ -66,9 +66,9 @@ export function button(label, click, look = {}) {
 }
 
 /**
- * Replaces what is in an element and lets the focus stay on the part with the same key (`data-focus`).
+ * Replaces the content of an element, and restores the focus to the descendant with the same key (`data-focus`).
  * @param {HTMLElement} element
- * @param {() => void} replace
+ * @param {() => void} replace function that replaces the content.
  */
 export function keepFocus(element, replace) {
   const active = document.activeElement;
@@ -80,11 +80,11 @@ export function keepFocus(element, replace) {
 }
 
 /**
- * Tells a screen reader something once.
+ * Announces a text to screen readers.
  * @param {string} text
  */
 export function announce(text) {
   const region = byId("announcer");
-  // The same text twice in a row would not be a change.
+  // Setting the same text twice in a row would not be a change that a screen reader announces.
   region.textContent = region.textContent === text ? `${text}\u00a0` : text;
 }

@@ -1,9 +1,10 @@
-/** Numbers, times and values in, what a person reads or types out. */
+/** Formatting of numbers, times and values for the user, and parsing of typed values. */
 
 /**
+ * Formats a number.
  * @param {number|null|undefined} value
- * @param {number} digits after the point.
- * @returns {string} empty where there is no number.
+ * @param {number} digits number of digits after the decimal point.
+ * @returns {string} empty if there is no number.
  */
 export function number(value, digits = 0) {
   if (value === null || value === undefined) return "";
@@ -12,6 +13,7 @@ export function number(value, digits = 0) {
 }
 
 /**
+ * Formats a count with a noun.
  * @param {number} count
  * @param {string} noun in the singular.
  * @returns {string} such as "1 turn", "2 turns".
@@ -21,10 +23,10 @@ export function counted(count, noun) {
 }
 
 /**
- * When something was, as short as it can be said.
+ * Formats a time as briefly as possible.
  * @param {string} iso
  * @param {Date} [now]
- * @returns {string} "2:05 PM" today, "Mar 3" this year, "Mar 3, 2024" before.
+ * @returns {string} such as "2:05 PM" for today, "Mar 3" for this year, "Mar 3, 2024" for earlier years.
  */
 export function when(iso, now = new Date()) {
   const then = new Date(iso);
@@ -37,15 +39,16 @@ export function when(iso, now = new Date()) {
 }
 
 /**
+ * Checks whether a text has visible characters.
  * @param {string} text
- * @returns {boolean} whether there is anything of it to see.
+ * @returns {boolean}
  */
 export function seen(text) {
   return /[^\s\p{Cc}\p{Cf}\u115f\u1160\u2800\u3164\uffa0]/u.test(text);
 }
 
 /**
- * The title that a conversation gets from its first message.
+ * Returns the title of a conversation, made from its first message.
  * @param {string} text
  * @returns {string} one line of at most 60 characters.
  */
@@ -55,9 +58,9 @@ export function titleOf(text) {
 }
 
 /**
- * The value that a person typed: JSON where it is JSON, Python's True, False and None, otherwise a text.
+ * Parses a typed value: JSON, Python's True, False and None, or any other text as a string.
  * @param {string} text
- * @returns {any} undefined where nothing was typed.
+ * @returns {any} undefined for an empty text.
  */
 export function parseValue(text) {
   const typed = text.trim();
@@ -73,7 +76,7 @@ export function parseValue(text) {
 }
 
 /**
- * A value as `parseValue` reads it again.
+ * Formats a value so that `parseValue` returns it again.
  * @param {any} value
  * @returns {string}
  */
@@ -83,7 +86,7 @@ export function showValue(value) {
 }
 
 /**
- * Lines of a text that say something.
+ * Returns the lines of a text that are not blank.
  * @param {string} text
  * @returns {string[]}
  */
@@ -98,16 +101,16 @@ const FINISHES = {
 };
 
 /**
- * Why a reply is over, where that is worth a word.
+ * Returns a note about the reason why a reply ended, if it is unusual.
  * @param {string} finish
- * @returns {string}
+ * @returns {string} empty for a usual end.
  */
 export function finishText(finish) {
   return FINISHES[finish] ?? "";
 }
 
 /**
- * A message of the server as the beginning of a sentence; names of fields stay as they are.
+ * Capitalizes a message of the server, unless it begins with the name of a field.
  * @param {string} text
  * @returns {string}
  */
@@ -115,7 +118,7 @@ export function sentence(text) {
   return /^[a-z]+ /.test(text) ? text[0].toUpperCase() + text.slice(1) : text;
 }
 
-/** What a person is told of a message that alone is too long for the window; nothing of any other. */
+/** Returns a note about a last message that does not fit the model's window by itself; empty if it fits. */
 export function cutText(reply) {
   if (reply.turns_dropped || !reply.tokens_dropped) return "";
   return `${counted(reply.tokens_dropped, "token")} of your message cut`;

@@ -1,4 +1,4 @@
-/** A server that wants a key in, the person's key out; kept for the tab, or, where wished, for the browser. */
+/** The API key: asking the user for it, and keeping it in the tab or, if the user wants, in the browser. */
 
 import { useKey } from "./api.js";
 import { h } from "./dom.js";
@@ -8,15 +8,15 @@ const NAME = "convmodel.key";
 
 let asking = null;
 
-/** Uses the key that was kept. */
+/** Uses the stored key for all requests, if there is one. */
 export function startKey() {
   useKey(read(sessionStorageOrNull()) ?? read(localStorageOrNull()));
 }
 
 /**
- * Asks for a key; everybody who asks meanwhile gets the same answer.
- * @param {boolean} wrong whether there was one, and the server does not take it.
- * @returns {Promise<boolean>} whether there is a new one.
+ * Asks the user for a key; concurrent calls share one dialog.
+ * @param {boolean} wrong whether the server has rejected a key.
+ * @returns {Promise<boolean>} whether the user has given a key.
  */
 export function wantKey(wrong) {
   asking ??= askKey(wrong).finally(() => {
@@ -25,13 +25,13 @@ export function wantKey(wrong) {
   return asking;
 }
 
-/** Forgets the key, here and in the browser. */
+/** Deletes the key on the page and in the browser's storage. */
 export function forgetKey() {
   for (const storage of [sessionStorageOrNull(), localStorageOrNull()]) storage?.removeItem(NAME);
   useKey(null);
 }
 
-/** Whether a key is kept. */
+/** Returns whether a key is stored. */
 export function hasKey() {
   return (read(sessionStorageOrNull()) ?? read(localStorageOrNull())) !== null;
 }
@@ -53,7 +53,7 @@ async function askKey(wrong) {
   try {
     (box.checked ? localStorage : sessionStorage).setItem(NAME, key);
   } catch {
-    // Storage may be forbidden; then the key lives as long as the page.
+    // Storage may be disabled; then the key is kept until the page is closed.
   }
   useKey(key);
   return true;

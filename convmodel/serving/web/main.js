@@ -1,4 +1,4 @@
-/** The page's HTML in, a page that talks out: brings the parts together. */
+/** Entry point of the page: starts its parts and connects them. */
 
 import { json, onKeyWanted } from "./api.js";
 import { acts } from "./acts.js";
@@ -17,7 +17,7 @@ import { startNotices } from "./view-notice.js";
 import { startSettings } from "./view-settings.js";
 import { importButton, keyButton, shortcutsButton, themeButton } from "./view-tools.js";
 
-/** The conversation that the address names; null for a new one. */
+/** Returns the id of the conversation in the page's URL; null for a new conversation. */
 function addressed() {
   const found = /^#\/(.+)$/.exec(location.hash);
   try {
@@ -70,7 +70,7 @@ async function start() {
   startKey();
   onKeyWanted(wantKey);
   byId("skip").addEventListener("click", (event) => {
-    // The address names the conversation, so the link must not change it.
+    // The URL's fragment is the id of the conversation, so the link must not change it.
     event.preventDefault();
     byId(event.currentTarget.hash.slice(1)).focus();
   });

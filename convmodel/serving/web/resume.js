@@ -1,11 +1,12 @@
-/** A conversation as it stands now and what was to be done with it in, what is left to do out. */
+/** Continuation of a job whose response was lost. */
 
 /**
- * Finds out how far a request came whose answer was lost.
- * @param {import("./state.js").Conversation} conversation newly asked for.
- * @param {import("./talk.js").Job} job with the `version` and the number of `turns` before it.
- * @returns {import("./talk.js").Job|"conflict"|null} null: nothing, it is all there; "conflict": somebody else has
- *   changed the conversation.
+ * Returns the remaining job after a request whose response was lost.
+ * @param {import("./state.js").Conversation} conversation the conversation, loaded after the request.
+ * @param {import("./talk.js").Job} job the job of the request, with the conversation's version and number of turns
+ *   before it.
+ * @returns {import("./talk.js").Job|"conflict"|null} null: the job is complete; "conflict": the conversation was
+ *   changed elsewhere.
  */
 export function whatIsLeft(conversation, job) {
   if (job.version === undefined || conversation.version === job.version) return job;
@@ -14,7 +15,7 @@ export function whatIsLeft(conversation, job) {
 }
 
 function isSaid(turns, job) {
-  // A joined message is at the end of the turn that waited; another one is the turn after those of before.
+  // A joined message is the end of the turn that had no reply; any other message is the first new turn.
   const turn = turns[job.join ? job.turns - 1 : job.turns];
   if (turn?.speaker !== "user") return false;
   return job.join ? turn.text.endsWith(job.said) : turn.text === job.said;

@@ -1,4 +1,4 @@
-/** Keys in, what the buttons do out. */
+/** Keyboard shortcuts of the buttons. */
 
 import { acts } from "./acts.js";
 import { byId } from "./dom.js";
@@ -17,10 +17,10 @@ const WITH_ALT = {
   KeyK: showShortcuts,
 };
 
-/** Listens to the keys of the whole page. */
+/** Adds the listener for the shortcuts of the page. */
 export function startShortcuts() {
   document.addEventListener("keydown", (event) => {
-    // A question is answered before anything else is done.
+    // While a dialog is open, shortcuts are off.
     if (event.isComposing || byId("ask").open) return;
     if (event.key === "Escape") {
       if (escape(event.target)) event.preventDefault();
@@ -33,7 +33,7 @@ export function startShortcuts() {
   });
 }
 
-/** The nearest thing that can be ended. */
+/** Closes a panel, stops the reply, or ends editing, whichever comes first; returns whether it did any of these. */
 function escape(target) {
   if (byId("side").classList.contains("open")) showSide(false);
   else if (byId("settings").contains(target)) return !byId("settings").matches(":modal") && hideSettings();

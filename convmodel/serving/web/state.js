@@ -1,19 +1,23 @@
-/** What the page knows, and who wants to hear of changes. */
+/** The state of the page, and its change listeners. */
 
 /**
- * A conversation as the server tells it; `id` is null until it is there.
+ * A conversation as the server returns it; `id` is null until it is created on the server.
  * @typedef {{id: string|null, title: string|null, version: number, persona: string[], model: string|null,
  *   preset: string|null, options: Object<string, any>, seed: number|null, waiting: boolean, turns: Turn[]}} Conversation
  * @typedef {{number: number, speaker: "user"|"model", text: string, reply: any, chosen: number, blocked: boolean}} Turn
  *
- * A reply that is being made. `phase`: "sending" until the server has the message, "writing", "paused" until `until`
- * (milliseconds) because the server is busy, "gone" while there is none, "stopping", "done" when the reply is a turn.
+ * A reply in progress. `said`: the user's message until the server has stored it, then null; `text`: the text so far.
+ * `phase`: "sending" until the server has stored the message; "writing"; "paused" until the time `until` (milliseconds
+ * since 1970) because the server is busy; "gone" while the server cannot be reached; "stopping"; "done" when the reply
+ * has become a turn. `wake`: function that ends the waiting in a pause.
  * @typedef {{said: string|null, text: string, phase: string, until: number, controller: AbortController,
  *   stopped: boolean, wake: (() => void)|null}} Making
  *
- * A conversation on the page. `notice`: what the person is to know; `editing`: the last message is in the text field;
- * `before`: what stood there before; `blank`: no kept draft belongs to it; `last`: the promise of what is done last,
- * after which the next thing is done; `creation`: the request that makes it on the server, until it is there.
+ * An opened conversation. `making`: the reply in progress; `notice`: a message to the user; `editing`: whether the last
+ * message is being edited in the text field; `draft`: the content of the text field; `before`: the draft before
+ * editing; `blank`: whether to ignore a kept draft; `last`: promise of the last action, which the next action waits
+ * for; `opened`: numbers of the turns whose candidates are shown; `creation`: the request that creates the conversation
+ * on the server.
  * @typedef {{conversation: Conversation, making: Making|null, notice: Notice|null, editing: boolean, draft: string,
  *   before: string, blank: boolean, last: Promise<any>, opened: Set<number>,
  *   creation?: {text: string, idempotency: string}}} Entry
@@ -21,7 +25,7 @@
  */
 
 /**
- * A conversation that nobody has said anything in.
+ * Returns the entry of a new conversation without turns.
  * @returns {Entry}
  */
 export function newEntry() {
@@ -41,6 +45,7 @@ export function newEntry() {
 }
 
 /**
+ * Returns a new entry for a conversation.
  * @param {Conversation} conversation
  * @returns {Entry}
  */
@@ -59,17 +64,17 @@ export function entryOf(conversation) {
 }
 
 export const state = {
-  /** What the server says of itself; null until it did. */
+  /** The server's description of itself (GET /about); null until it is loaded. */
   about: null,
   /** The conversation on the page. @type {Entry} */
   entry: newEntry(),
-  /** Conversations that were opened, by id; replies go on being made in those that are out of sight. */
+  /** The entries of opened conversations, by id; replies continue in those that are not shown. */
   entries: new Map(),
-  /** The side bar: heads of conversations, newest first; `next` is where to go on. */
+  /** The side bar: conversations without their turns, newest first; `next` is the cursor of the next page. */
   list: { items: [], next: null, loading: true },
-  /** Whether the conversation on the page is still on its way. */
+  /** Whether the conversation on the page is being loaded. */
   loading: false,
-  /** Until when there is a pause before the server is asked again; null while it is there. */
+  /** `until`: time (milliseconds since 1970) of the next attempt to reach the server; null if it can be reached. */
   gone: null,
 };
 
@@ -77,17 +82,18 @@ const listeners = [];
 let asked = false;
 
 /**
- * @param {() => void} listener is called before the next picture, once for all changes until then.
+ * Adds a change listener.
+ * @param {() => void} listener called before the next frame, once for all changes until then.
  */
 export function onChange(listener) {
   listeners.push(listener);
 }
 
-/** Says that something of the state is new. */
+/** Notifies the listeners that the state has changed. */
 export function changed() {
   if (asked) return;
   asked = true;
-  // A page in the background gets no frames, but should be right when it is looked at.
+  // A page in the background gets no animation frames, but must be up to date when the user returns to it.
   const later = document.visibilityState === "visible" ? requestAnimationFrame : queueMicrotask;
   later(() => {
     asked = false;
@@ -96,7 +102,7 @@ export function changed() {
 }
 
 /**
- * Does things with a conversation one after the other: each knows the version that the one before has left.
+ * Calls a function after all earlier actions on a conversation have ended, so that it uses the newest version.
  * @template T
  * @param {Entry} entry
  * @param {() => Promise<T>} act
@@ -111,9 +117,9 @@ export function inTurn(entry, act) {
 const memory = new Map();
 
 /**
- * A text that is to survive a reload of this tab.
+ * Stores a text, such as a draft, so that it survives a reload of the tab.
  * @param {string} name
- * @param {string} text empty forgets it.
+ * @param {string} text an empty text deletes the stored text.
  */
 export function keep(name, text) {
   memory.set(name, text);
@@ -121,13 +127,14 @@ export function keep(name, text) {
     if (text) sessionStorage.setItem(`convmodel.${name}`, text);
     else sessionStorage.removeItem(`convmodel.${name}`);
   } catch {
-    // Storage may be full or forbidden; then the text lives as long as the page.
+    // Storage may be full or disabled; then the text is kept until the page is closed.
   }
 }
 
 /**
+ * Returns a text that `keep` has stored.
  * @param {string} name
- * @returns {string} what `keep` was given.
+ * @returns {string} empty if there is no text.
  */
 export function kept(name) {
   try {

@@ -1,7 +1,7 @@
-/** A text/event-stream response in, its events out. */
+/** Parsing of server-sent events (text/event-stream). */
 
 /**
- * Takes text as it comes and gives the events that are complete.
+ * Creates a parser; its `push` takes the next part of the text and returns the events that are complete.
  * @returns {{push: (text: string) => {event: string, data: string}[]}}
  */
 export function eventParser() {
@@ -28,7 +28,7 @@ export function eventParser() {
     push(text) {
       const found = [];
       rest += text;
-      // A carriage return at the very end may be half of a line break.
+      // A carriage return at the end of the text may be the first half of a CRLF line break.
       const end = rest.endsWith("\r") ? rest.length - 1 : rest.length;
       const parts = rest.slice(0, end).split(/\r\n|\r|\n/);
       rest = parts.pop() + rest.slice(end);
@@ -39,12 +39,12 @@ export function eventParser() {
 }
 
 /**
- * The events of a response, with their JSON read.
+ * Yields the events of a response with their parsed JSON.
  * @param {Response} response
- * @param {{stall?: number}} [patience] `stall`: milliseconds without a byte after which the server counts as gone; it
- *   says something every 15 seconds, even when there is nothing to say.
+ * @param {{stall?: number}} [patience] `stall`: milliseconds without data after which the connection counts as broken;
+ *   the server sends a comment every 15 seconds, also without events.
  * @returns {AsyncGenerator<{event: string, data: any}>}
- * @throws {TypeError} when the connection breaks or falls silent, as `fetch` does.
+ * @throws {TypeError} if the connection breaks or stalls, like `fetch`.
  */
 export async function* events(response, { stall = 50_000 } = {}) {
   const reader = response.body.getReader();

@@ -1,4 +1,4 @@
-/** A message in, the reply streamed into the conversation out, whatever happens to the server meanwhile. */
+/** Sending of messages and streaming of replies into the conversation, with recovery from failures of the server. */
 
 import { newIdempotencyKey, Problem, send, stream } from "./api.js";
 import { create, drop, pathOf, refresh, reload, undo } from "./conversations.js";
@@ -9,7 +9,7 @@ import { whenBack } from "./connection.js";
 import { changed, inTurn, keep, state } from "./state.js";
 
 /**
- * Says something; a message that waits for its reply becomes longer.
+ * Sends a message; if the last message has no reply yet, the new one is appended to it.
  * @param {import("./state.js").Entry} entry
  * @param {string} text
  */
@@ -19,18 +19,18 @@ export function say(entry, text) {
   return run(entry, { kind: "say", said: text, edits });
 }
 
-/** Makes the reply to a message that waits for one. */
+/** Requests the reply to the last message, which has no reply yet. */
 export function reply(entry) {
   return run(entry, { kind: "reply", said: null });
 }
 
-/** Makes the last reply anew. */
+/** Requests another reply, which replaces the last one. */
 export function retry(entry) {
   return run(entry, { kind: "retry", said: null });
 }
 
 /**
- * Ends the reply that is being made; what is there of it stays.
+ * Stops the reply in progress; the text generated so far is kept.
  * @param {import("./state.js").Entry} entry
  */
 export async function stop(entry) {
@@ -45,7 +45,7 @@ export async function stop(entry) {
     making.controller.abort();
     return;
   }
-  // The stream ends by itself when the server has stored what there is. If not, leaving has the same effect.
+  // The stream ends when the server has stored the text so far. If it does not end, disconnecting has the same effect.
   const late = setTimeout(() => making.controller.abort(), 5000);
   making.controller.signal.addEventListener("abort", () => clearTimeout(late));
   try {
@@ -57,8 +57,9 @@ export async function stop(entry) {
 
 /**
  * @typedef {{kind: "say"|"reply"|"retry", said: string|null, edits?: boolean, join?: boolean, version?: number,
- *   turns?: number, idempotency?: string}} Job `version` and `turns`: those of the conversation before; `edits`: the
- *   last message is taken back first.
+ *   turns?: number, idempotency?: string}} Job a request for a reply. `said`: the user's message; `edits`: whether it
+ *   replaces the last message, which is removed first; `join`: whether it is appended to the last message; `version`
+ *   and `turns`: version and number of turns of the conversation before the request.
  */
 
 function run(entry, job) {
@@ -86,7 +87,7 @@ async function follow(entry, job) {
     entry.making = null;
     changed();
   }
-  // One that was deleted meanwhile does not come back.
+  // A conversation that was deleted meanwhile must not return to the list.
   if (state.entries.get(entry.conversation.id) === entry) refresh(entry);
 }
 
@@ -117,7 +118,7 @@ async function attempt(entry, job) {
     changed();
   }
   if (!answer && !making.stopped) throw new Problem("The stream of the reply broke off.");
-  // Nothing was written, or not all of it is kept: how the conversation stands now, the server knows.
+  // The reply is empty or blocked; only the server knows which turns it has stored.
   if (!answer?.turn || answer.reply.blocked) await reload(entry);
   const unkept = answer?.reply.blocked && answer.turn && entry.conversation.turns.length < answer.turn.number;
   if (unkept) entry.notice = { kind: "info", text: answer.turn.text };
@@ -146,13 +147,13 @@ function answered(entry, { said, turn, version, waiting }) {
   if (entry === state.entry) announce(`Reply: ${turn.text}`);
 }
 
-/** What is to be done after something went wrong: the same, the rest of it, or null: nothing. */
+/** Returns the job to try after a failure: the same job, its remaining part, or null for none. */
 async function recover(entry, job, problem) {
   const { making } = entry;
   if (making.stopped || problem?.name === "AbortError") return givenUp(entry, job);
   if (!(problem instanceof Problem)) throw problem;
   if (problem.status === 429) return pause(entry, job, problem.wait ?? 3);
-  // What we asked for before we lost sight of the server is still being made there.
+  // The server still generates the reply to the request whose connection was lost.
   if (["running", "idempotency"].includes(problem.code)) return pause(entry, job, 1);
   if (problem.gone) {
     making.phase = "gone";
@@ -198,7 +199,7 @@ async function left(entry, job) {
 async function givenUp(entry, job) {
   const untold = entry.making.said;
   if (entry.conversation.id) {
-    // The server notices that nobody listens any more, and stores what it has, a moment later.
+    // Wait until the server has noticed the disconnection and stored the text so far.
     await new Promise((resolve) => setTimeout(resolve, 300));
     await reload(entry).catch(() => {});
   }
@@ -230,7 +231,7 @@ function again(entry) {
   return reply(entry);
 }
 
-/** Puts a message that was not taken back into the text field. */
+/** Puts a message that the server has not stored back into the text field. */
 function giveBack(entry, text) {
   entry.draft = entry.draft.trim() ? `${text}\n${entry.draft}` : text;
   keep(`draft.${entry.conversation.id ?? "new"}`, entry.draft);

@@ -1,4 +1,4 @@
-/* What was chosen last in, the page's colours out. A plain script in the head, so that nothing flashes. */
+/* Applies the stored colour theme. A blocking script in the head, so that the page is never shown in other colours. */
 "use strict";
 
 (() => {
@@ -7,7 +7,7 @@
   try {
     theme = localStorage.getItem("convmodel.theme") ?? "auto";
   } catch {
-    // Storage may be forbidden; then the system decides.
+    // Storage may be disabled; then the system's setting applies.
   }
   document.documentElement.dataset.theme = NAMES.includes(theme) ? theme : "auto";
 })();

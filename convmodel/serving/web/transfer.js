@@ -1,12 +1,12 @@
-/** Conversations in, a file of JSON Lines out, and back. */
+/** Export of conversations to a file of JSON Lines, and import from such a file. */
 
 import { blob, json, Problem } from "./api.js";
 import { titleOf } from "./format.js";
 
 /**
- * Lets the browser keep an export as a file.
- * @param {string} path on the server.
- * @param {string} name of the file.
+ * Downloads an export as a file.
+ * @param {string} path path of the export on the server.
+ * @param {string} name name of the file.
  */
 export async function download(path, name) {
   const url = URL.createObjectURL(await blob(path));
@@ -18,10 +18,11 @@ export async function download(path, name) {
 }
 
 /**
- * What a line of a file of conversations says.
+ * Parses a line of a file of conversations.
  * @param {string} line
- * @returns {{turns: string[], persona?: string[], meta?: object, title: string}} what the server takes.
- * @throws {Error} when it is no conversation; says why.
+ * @returns {{turns: string[], persona?: string[], meta?: object, title: string}} body of the request that creates the
+ *   conversation.
+ * @throws {Error} if the line is not a conversation; the message gives the reason.
  */
 export function conversationOf(line) {
   let value;
@@ -41,12 +42,12 @@ export function conversationOf(line) {
 }
 
 /**
- * Gives the conversations of a file to the server, one after the other.
- * @param {string} text of the file.
- * @param {(done: number, all: number) => void} progress
- * @returns {Promise<{ids: string[], problems: string[]}>} those that are there now; the lines that could not be read
- *   or were not taken.
- * @throws {Problem} when the server is gone.
+ * Creates the conversations of a file on the server, one after another.
+ * @param {string} text content of the file.
+ * @param {(done: number, all: number) => void} progress called before each conversation.
+ * @returns {Promise<{ids: string[], problems: string[]}>} ids of the created conversations, and a message for each line
+ *   that could not be parsed or was rejected.
+ * @throws {Problem} if the server cannot be reached, or requires a key.
  */
 export async function importText(text, progress) {
   const lines = text.replace(/^\ufeff/, "").split(/\r?\n/);
@@ -72,7 +73,7 @@ export async function importText(text, progress) {
   return { ids, problems };
 }
 
-/** Does something again after the pause that a busy server asks for. */
+/** Calls a function, and calls it again after the pause that a busy server requests (status 429). */
 async function atItsTime(act) {
   for (;;) {
     try {

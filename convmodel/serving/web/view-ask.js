@@ -1,16 +1,17 @@
-/** A question to the person in, the answer out: yes or no, a line of text, a key. */
+/** Dialogs that ask the user for a confirmation, a line of text or a key. */
 
 import { byId, h } from "./dom.js";
 
 /**
- * Asks in a dialog. The focus comes back to where it was.
- * @param {{title: string, text?: string, yes: string, no?: string, danger?: boolean, parts?: Node[]}} question `parts`
- *   stand between the text and the buttons; `danger`: "no" has the focus, not "yes".
- * @returns {Promise<boolean>} whether it was "yes".
+ * Asks a question in a dialog. When the dialog closes, the focus returns to the element that had it before.
+ * @param {{title: string, text?: string, yes: string, no?: string, danger?: boolean, parts?: Node[]}} question `yes`
+ *   and `no`: labels of the buttons, an empty `no` omits the button; `parts`: elements between the text and the
+ *   buttons; `danger`: whether the button "no" has the focus at first, and not "yes".
+ * @returns {Promise<boolean>} whether the answer was "yes".
  */
 export function ask({ title, text, yes, no = "Cancel", danger = false, parts = [] }) {
   const dialog = byId("ask");
-  // Only one question at a time: the one before is answered with no.
+  // Only one question at a time: an open question is answered with "no".
   if (dialog.open) dialog.close("no");
   return new Promise((resolve) => {
     const agree = h("button", { type: "submit", class: danger ? "danger" : "primary", value: "yes", autofocus: !danger && !parts.length }, yes);
@@ -24,7 +25,7 @@ export function ask({ title, text, yes, no = "Cancel", danger = false, parts = [
       h("div", { class: "answers" }, refuse, agree),
     );
     form.addEventListener("submit", (event) => {
-      // The page's policy sends no forms anywhere.
+      // The page's Content-Security-Policy forbids form submissions.
       event.preventDefault();
       dialog.close("yes");
     });
@@ -32,7 +33,7 @@ export function ask({ title, text, yes, no = "Cancel", danger = false, parts = [
     dialog.replaceChildren(form);
     dialog.addEventListener("close", function closed() {
       const replaced = !dialog.contains(form);
-      // That the question before was closed is told a moment later, when this one is open.
+      // The event for closing the earlier question arrives only after this one is open.
       if (dialog.open && !replaced) return;
       dialog.removeEventListener("close", closed);
       resolve(!replaced && dialog.returnValue === "yes");
@@ -44,7 +45,7 @@ export function ask({ title, text, yes, no = "Cancel", danger = false, parts = [
 /**
  * Asks for a line of text.
  * @param {{title: string, label: string, value: string, yes: string}} question
- * @returns {Promise<string|null>} null when the person would rather not.
+ * @returns {Promise<string|null>} null if the user cancels or leaves the field empty.
  */
 export async function askText({ title, label, value, yes }) {
   const field = h("input", { type: "text", id: "ask-field", value, dir: "auto", autofocus: true, autocomplete: "off", maxlength: 200 });
@@ -54,7 +55,7 @@ export async function askText({ title, label, value, yes }) {
 }
 
 /**
- * Shows something that needs no answer.
+ * Shows elements in a dialog that has only a button to close it.
  * @param {string} title
  * @param {...Node} parts
  */

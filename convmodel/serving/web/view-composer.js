@@ -1,4 +1,4 @@
-/** What a person types in, messages to say out. */
+/** The text field for the next message, and the button that sends it. */
 
 import { byId, button, h } from "./dom.js";
 import { number } from "./format.js";
@@ -9,8 +9,9 @@ const TOUCH = matchMedia("(hover: none) and (pointer: coarse)");
 let shown = null;
 
 /**
+ * Starts the text field.
  * @param {{say: (text: string) => void, stop: () => void}} acts
- * @returns {() => void} draws it.
+ * @returns {() => void} function that draws it.
  */
 export function startComposer(acts) {
   const field = byId("message");
@@ -24,7 +25,7 @@ export function startComposer(acts) {
     if (event.key === "ArrowUp" && field.value === "" && !state.entry.making && !state.entry.editing) {
       if (beginEdit(state.entry)) event.preventDefault();
     }
-    // While a word is being put together, Enter belongs to the keyboard; Safari says so by the code alone.
+    // While an input method composes a word, Enter confirms the word; Safari reports this only by the key code 229.
     const composing = event.isComposing || event.keyCode === 229;
     if (event.key !== "Enter" || event.shiftKey || composing || TOUCH.matches) return;
     event.preventDefault();
@@ -41,9 +42,9 @@ export function startComposer(acts) {
 }
 
 /**
- * Puts the last message of the person into the text field.
+ * Begins to edit the user's last message in the text field.
  * @param {import("./state.js").Entry} entry
- * @returns {boolean} whether there was one.
+ * @returns {boolean} whether there is a message to edit.
  */
 export function beginEdit(entry) {
   const last = entry.conversation.turns.findLast((turn) => turn.speaker === "user");
@@ -58,7 +59,7 @@ export function beginEdit(entry) {
   return true;
 }
 
-/** Leaves the last message as it is. */
+/** Ends editing without changing the last message. */
 export function endEdit(entry) {
   Object.assign(entry, { editing: false, draft: entry.before });
   shown = null;
@@ -66,7 +67,7 @@ export function endEdit(entry) {
   byId("message").focus();
 }
 
-/** Characters of a text as the server counts them. */
+/** Returns the length of a text in code points, as the server counts it. */
 export function lengthOf(text) {
   return [...text].length;
 }
@@ -76,7 +77,7 @@ function submit(acts) {
   const text = entry.draft;
   if (!text.trim() || entry.making || state.loading || tooLong(text)) return;
   entry.draft = "";
-  // Kept until the server has it: a reload of the page would bring it back.
+  // The message is kept as a draft until the server has stored it, so that a reload of the page restores it.
   keep(nameOf(entry), text);
   acts.say(text);
 }

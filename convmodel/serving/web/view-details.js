@@ -1,4 +1,4 @@
-/** A reply in, its candidates with scores and provenance and the numbers of its making out. */
+/** The details of a reply: its candidates with their scores and sources, its token counts and times. */
 
 import { button, h } from "./dom.js";
 import { counted, cutText, finishText, number, showValue } from "./format.js";
@@ -7,8 +7,9 @@ const STAGES = { written: "writer", chosen: "search" };
 const SOURCES = { written: "written", chosen: "chosen", both: "written and chosen" };
 
 /**
- * @param {import("./state.js").Turn} turn with a reply.
- * @param {{last: boolean, free: boolean}} how another candidate can be chosen of the last reply.
+ * Creates the element with the details of a reply.
+ * @param {import("./state.js").Turn} turn a turn with a reply.
+ * @param {{last: boolean, free: boolean}} how if both are true, the user can choose another candidate.
  * @param {{choose: (candidate: number) => void}} acts
  * @returns {HTMLElement}
  */
@@ -45,9 +46,9 @@ function candidateView(turn, candidate, index, how, acts) {
 }
 
 /**
- * Where a candidate came from.
+ * Returns short notes about a candidate: its source, index, scores, tokens, end and metadata.
  * @param {object} candidate
- * @returns {string[]} a few words each.
+ * @returns {string[]}
  */
 export function provenance(candidate) {
   const facts = [SOURCES[candidate.source] ?? candidate.source];

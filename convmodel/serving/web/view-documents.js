@@ -1,4 +1,4 @@
-/** A prompt, a meta and options in, documents streamed onto the page out: for a server that writes documents only. */
+/** The page of a server that only writes documents: a form for prompt, metadata and options, and the documents. */
 
 import { Problem, stream } from "./api.js";
 import { patiently } from "./connection.js";
@@ -83,7 +83,7 @@ async function make(body, { write, results }) {
 async function follow(body, text, signal) {
   text.data = "";
   for await (const { event, data } of stream("documents", body, { signal })) {
-    // Of several documents the first is shown while they are being written.
+    // The stream has only the text of the first document; the others are shown at the end.
     if (event === "piece") text.appendData(data.text);
     if (event === "documents") return data;
   }

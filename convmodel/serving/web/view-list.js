@@ -1,4 +1,4 @@
-/** The heads of conversations in, the side bar out. */
+/** The side bar with the list of conversations. */
 
 import { button, byId, h, icon, keepFocus } from "./dom.js";
 import { when } from "./format.js";
@@ -12,19 +12,19 @@ let back = null;
 /**
  * @param {{rename: (head: object) => void, remove: (head: object) => void, save: (head: object) => void,
  *   more: () => void}} acts
- * @returns {() => void} draws it.
+ * @returns {() => void} function that draws it.
  */
 export function startList(acts) {
   byId("open-side").addEventListener("click", () => showSide(true));
   byId("close-side").addEventListener("click", () => showSide(false));
   byId("veil").addEventListener("click", () => showSide(false));
-  // Beside the conversation it covers nothing, and must hold nothing back.
+  // When the side bar fits beside the conversation, it covers nothing, and the conversation must not be inert.
   ROOM.addEventListener("change", () => ROOM.matches && showSide(false));
   return () => draw(acts);
 }
 
 /**
- * Shows or hides the side bar where there is no room for it beside the conversation.
+ * Shows or hides the side bar if there is no room for it beside the conversation.
  * @param {boolean} open
  */
 export function showSide(open) {

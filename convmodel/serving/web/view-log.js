@@ -1,4 +1,4 @@
-/** The conversation on the page in, its turns on the screen out; what has not changed is not drawn again. */
+/** The turns of the conversation on the page; unchanged turns are not drawn again. */
 
 import { byId, h, keepFocus } from "./dom.js";
 import { changed, state } from "./state.js";
@@ -12,7 +12,9 @@ let making = null;
 let pinned = true;
 
 /**
- * @param {Partial<import("./view-turn.js").Acts>} acts
+ * Starts the list of turns.
+ * @param {Partial<import("./view-turn.js").Acts>} acts `toggle` is added.
+ * @returns {() => void} function that draws it.
  */
 export function startLog(acts) {
   const scroller = byId("scroller");
@@ -20,7 +22,7 @@ export function startLog(acts) {
     const { opened } = state.entry;
     if (opened.delete(turn.number)) return changed();
     opened.add(turn.number);
-    // The reply stays in sight, and what opens under it as far as there is room.
+    // Scroll such that the reply stays visible, and as much of the opened details as there is room for.
     pinned = false;
     changed();
     requestAnimationFrame(() => showWhole(turn.number));
@@ -38,14 +40,14 @@ export function startLog(acts) {
   return () => draw(acts);
 }
 
-/** Scrolls as little as it takes to show a turn; one that is too high is shown from its beginning. */
+/** Scrolls as little as possible to show a turn; a turn higher than the view is shown from its beginning. */
 function showWhole(number) {
   const element = byId("turns").querySelector(`[data-number="${number}"]`);
   const high = element && element.offsetHeight > byId("scroller").clientHeight;
   element?.scrollIntoView({ block: high ? "start" : "nearest" });
 }
 
-/** Goes to the newest message. */
+/** Scrolls to the newest message. */
 export function toEnd() {
   const scroller = byId("scroller");
   scroller.scrollTop = scroller.scrollHeight;
@@ -88,7 +90,7 @@ function drawTurns(list, entry, acts) {
   });
 }
 
-/** The turns, without those that are just being replaced. */
+/** Returns the turns to show, without those that the reply in progress replaces. */
 function visible({ conversation: { turns }, making }) {
   if (making?.phase === "done") return turns;
   if (making?.kind === "retry" && turns.at(-1)?.speaker === "model") return turns.slice(0, -1);

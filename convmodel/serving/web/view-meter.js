@@ -1,4 +1,4 @@
-/** The last reply in, how much of the model's window it took and what was dropped out. */
+/** The meter of the model's window: the tokens that the last reply used, and the turns that were dropped. */
 
 import { byId, h } from "./dom.js";
 import { counted, cutText, number } from "./format.js";

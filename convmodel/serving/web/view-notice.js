@@ -1,4 +1,4 @@
-/** What the person is to know in, a line above the text field and a banner when the server is gone out. */
+/** Notices to the user: a line above the text field, and a banner while the server cannot be reached. */
 
 import { announce, button, byId, h } from "./dom.js";
 import { knockNow } from "./connection.js";
@@ -9,7 +9,7 @@ let gone = false;
 let countdown = null;
 let told = null;
 
-/** @returns {() => void} draws both. */
+/** @returns {() => void} function that draws the line and the banner. */
 export function startNotices() {
   const drawAbove = startBanner();
   return () => {
@@ -19,7 +19,7 @@ export function startNotices() {
   };
 }
 
-/** @returns {() => void} draws the banner alone. */
+/** @returns {() => void} function that draws only the banner. */
 export function startBanner() {
   countdown = h("span", { class: "countdown", "aria-hidden": "true" });
   setInterval(tick, 500);
@@ -54,7 +54,7 @@ function drawNotice() {
   if (!now) place.replaceChildren();
   else if (paused) place.replaceChildren(busy());
   else place.replaceChildren(noticeView(now));
-  // A message may have to wait several times; once is enough to know.
+  // A message may have to wait several times; announce this only once.
   if (!paused || told === state.entry.making) return;
   told = state.entry.making;
   announce("The server is busy; your message is sent again by itself.");

@@ -1,4 +1,4 @@
-/** Options that are set, those in effect, and what is allowed in, a form that says what shall be set out. */
+/** The form for options: their set values, the values in effect, and the allowed values. */
 
 import { h } from "./dom.js";
 import { parseValue, showValue } from "./format.js";
@@ -6,12 +6,12 @@ import { parseValue, showValue } from "./format.js";
 const FIRST = ["temperature", "top_p", "top_k", "num_return_sequences", "max_new_tokens"];
 
 /**
- * A form with a field for each option; an empty field leaves the option to the preset, or to the server.
- * @param {object} about of the server.
- * @param {(name: string, value: any) => Promise<void>} change sets one, or takes it back: undefined; when it fails,
- *   the reason is shown beside the field.
- * @returns {{element: HTMLElement, show: (set: Object<string, any>, preset: string|null, anew?: boolean) => void}} `anew`:
- *   what was typed before, and was not taken, goes.
+ * Creates a form with a field for each option; with an empty field, the preset or the server sets the option.
+ * @param {object} about the server's description of itself.
+ * @param {(name: string, value: any) => Promise<void>} change sets an option, or unsets it if the value is undefined;
+ *   if it fails, the reason is shown beside the field.
+ * @returns {{element: HTMLElement, show: (set: Object<string, any>, preset: string|null, anew?: boolean) => void}}
+ *   `show` updates the fields; `anew` also clears typed values that the server has rejected.
  */
 export function optionsForm(about, change) {
   const names = [...new Set([...Object.keys(about.option_help), ...Object.keys(about.options)])];
@@ -78,8 +78,8 @@ function optionRow(name, about, change) {
 }
 
 /**
- * The choices of a preset: the server's own, each by its name, and none where the server has one.
- * @param {object} about
+ * Creates the choices of a preset: the server's default, all presets, and no preset if the server has a default preset.
+ * @param {object} about the server's description of itself.
  * @returns {HTMLElement[]}
  */
 export function presetChoices({ preset, presets }) {
@@ -90,10 +90,10 @@ export function presetChoices({ preset, presets }) {
 }
 
 /**
- * Options with one of them set, or taken back.
+ * Returns a copy of options in which one option is set or unset.
  * @param {Object<string, any>} options
  * @param {string} name
- * @param {any} value undefined takes it back.
+ * @param {any} value undefined unsets the option.
  * @returns {Object<string, any>}
  */
 export function withOption(options, name, value) {

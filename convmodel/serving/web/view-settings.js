@@ -1,4 +1,4 @@
-/** The conversation on the page in, a panel for its persona, model, preset, options and seed out. */
+/** The panel for the persona, model, preset, options and seed of the conversation on the page. */
 
 import { announce, byId, button, h } from "./dom.js";
 import { lines, showValue } from "./format.js";
@@ -12,20 +12,21 @@ let shown = "";
 let of = null;
 
 /**
+ * Starts the panel.
  * @param {{change: (changes: object|Function) => Promise<void>}} acts
- * @returns {() => void} draws it.
+ * @returns {() => void} function that draws it.
  */
 export function startSettings(acts) {
   const panel = byId("settings");
   byId("open-settings").addEventListener("click", () => (panel.open ? hide() : showSettings()));
   panel.addEventListener("close", closed);
   panel.addEventListener("click", (event) => event.target === panel && hide());
-  // Beside the conversation it is no dialog any more, and the other way round.
+  // The panel is a modal dialog only if there is no room beside the conversation; close it when this changes.
   ROOM.addEventListener("change", () => panel.open && hide());
   return () => draw(acts);
 }
 
-/** Opens the panel: beside the conversation where there is room, else in front of it. */
+/** Opens the panel: beside the conversation if there is room, otherwise in front of it. */
 export function showSettings() {
   const panel = byId("settings");
   if (panel.open) return;
@@ -39,7 +40,7 @@ export function showSettings() {
   byId("settings-title").focus();
 }
 
-/** Whether it was open and is closed now. */
+/** Closes the panel; returns whether it was open. */
 export function hideSettings() {
   const { open } = byId("settings");
   if (open) hide();
@@ -63,7 +64,7 @@ function draw(acts) {
   const now = JSON.stringify([persona, model, preset, options, seed]);
   if (now === shown && of === state.entry) return;
   shown = now;
-  // What is being typed is not replaced, unless it is that of another conversation.
+  // A field in which the user types is not overwritten, unless another conversation is shown.
   const other = of !== state.entry;
   const typing = other ? null : document.activeElement;
   of = state.entry;

@@ -1,4 +1,4 @@
-/** Buttons for what concerns the whole page: files, colours, keys, shortcuts. */
+/** Buttons for the whole page: import and export, colours, the API key, shortcuts. */
 
 import { forgetKey, hasKey } from "./key.js";
 import { button, h, icon } from "./dom.js";
@@ -7,7 +7,7 @@ import { tell } from "./view-ask.js";
 const THEMES = ["auto", "light", "dark"];
 const THEME_NAMES = { auto: "as the system", light: "light", dark: "dark" };
 
-/** Whether Alt by itself types letters: on a Mac Control is held with it. */
+/** Whether Alt alone types characters, as on a Mac; then shortcuts also need Control. */
 export const ALT_TYPES = /Mac|iPhone|iPad/.test(navigator.platform);
 
 const ALT = ALT_TYPES ? "Ctrl ⌥" : "Alt";
@@ -26,7 +26,7 @@ const SHORTCUTS = [
 ];
 
 /**
- * The button that goes through the colours.
+ * Creates the button that switches between the colour themes.
  * @returns {HTMLElement}
  */
 export function themeButton() {
@@ -36,7 +36,7 @@ export function themeButton() {
     try {
       localStorage.setItem("convmodel.theme", root.dataset.theme);
     } catch {
-      // Storage may be forbidden; then the choice lives as long as the page.
+      // Storage may be disabled; then the choice is kept until the page is closed.
     }
     show();
   });
@@ -50,7 +50,7 @@ export function themeButton() {
   return toggle;
 }
 
-/** Shows the shortcuts. */
+/** Shows the list of shortcuts in a dialog. */
 export function showShortcuts() {
   const rows = SHORTCUTS.map(([keys, what]) => {
     const caps = keys.split(" ").map((key) => h("kbd", {}, key));
@@ -59,12 +59,12 @@ export function showShortcuts() {
   return tell("Shortcuts", h("dl", { class: "shortcuts" }, ...rows.flat()));
 }
 
-/** The button that shows them. */
+/** Creates the button that shows the list of shortcuts. */
 export function shortcutsButton() {
   return button("Shortcuts", showShortcuts, { icon: "keyboard", only: true });
 }
 
-/** The button that forgets the key, where there is one. */
+/** Creates the button that deletes the API key; null if no key is stored. */
 export function keyButton() {
   if (!hasKey()) return null;
   return button("Forget the key", () => {
@@ -74,8 +74,8 @@ export function keyButton() {
 }
 
 /**
- * A button that lets a person choose a file.
- * @param {(text: string) => void} read is given its text.
+ * Creates a button with which the user chooses a file to import.
+ * @param {(text: string) => void} read called with the content of the file.
  */
 export function importButton(read) {
   const file = h("input", { type: "file", accept: ".jsonl,.ndjson,.json,application/x-ndjson", hidden: true });

@@ -1,19 +1,21 @@
-/** A turn of a conversation in, the list item that shows it out. */
+/** List items that show the turns of a conversation. */
 
 import { announce, button, h, icon } from "./dom.js";
 import { counted, finishText, seen } from "./format.js";
 import { details } from "./view-details.js";
 
 /**
- * What can be done with a turn.
+ * The actions of the buttons of a turn.
  * @typedef {{edit: () => void, retry: () => void, reply: () => void, choose: (candidate: number) => void,
  *   toggle: (turn: object) => void}} Acts
  */
 
 /**
+ * Creates the list item of a turn.
  * @param {import("./state.js").Turn} turn
- * @param {{last: boolean, editable: boolean, free: boolean, open: boolean}} how `last`: nothing comes after it;
- *   `editable`: the last one that the person said; `free`: nothing is being done; `open`: its candidates are shown.
+ * @param {{last: boolean, editable: boolean, free: boolean, open: boolean}} how `last`: whether it is the last turn;
+ *   `editable`: whether it is the user's last message; `free`: whether no reply is in progress; `open`: whether its
+ *   details are shown.
  * @param {Acts} acts
  * @returns {HTMLElement}
  */
@@ -31,9 +33,9 @@ export function turnView(turn, how, acts) {
 }
 
 /**
- * A message that the server does not have yet.
+ * Creates the list item of a message that the server has not stored yet.
  * @param {string} text
- * @param {string} note why it is still here.
+ * @param {string} note the reason for the delay; may be empty.
  * @returns {HTMLElement}
  */
 export function pendingView(text, note) {
@@ -47,7 +49,7 @@ export function pendingView(text, note) {
 }
 
 /**
- * A reply that is being made; `write` shows what there is of it so far.
+ * Creates the list item of a reply in progress; its `write` shows the text generated so far.
  * @returns {{element: HTMLElement, write: (text: string) => void}}
  */
 export function makingView() {
@@ -108,7 +110,7 @@ async function copyText(text, copy) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    // Without a secure address there is no clipboard; the text can still be marked.
+    // The clipboard is available only in secure contexts (HTTPS or localhost); the text can still be selected.
     copy.title = "The browser does not let this page copy";
     announce(copy.title);
     return;

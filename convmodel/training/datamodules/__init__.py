@@ -1,1 +1,1 @@
-"""Lightning data modules: one for conversations, one for documents, one for response selection."""
+"""Lightning data modules for conversations, documents and response selection."""

@@ -1,4 +1,4 @@
-"""Base of the data modules: reads files by split, learns vocabularies, and caches tokens on disk."""
+"""Base of the data modules, which reads the files of each split, learns vocabularies and caches tokens on disk."""
 
 import os
 from abc import abstractmethod
@@ -29,10 +29,10 @@ SetT = TypeVar("SetT")
 BatchT = TypeVar("BatchT")
 
 NO_TOKENIZER = "there is no tokenizer yet; call convmodel.training.connect(module, data) first"
-"""Error of a module or a data module that was not connected."""
+"""Error message of a module or data module that was used before `connect`."""
 
 SPLITS_BY_COMMAND = {"fit": ("train", "valid"), "validate": ("valid",), "test": ("test",)}
-"""Splits that each command reads; only fit works without its second one."""
+"""Splits that each command reads. All of them are required, except the validation split of `fit`."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,10 @@ class ModelInputs:
     """Maximum numbers of tokens that a model reads, and the turns that it learns to predict.
 
     Args:
-        reads: Data module whose examples the model reads, by its class name.
+        reads: Class name of the data module whose examples the model reads.
         max_length: Maximum number of tokens of a window, or of a selector's context.
+        train_on: Turns that the model learns to predict.
+        max_meta_length: Maximum number of tokens of a document's meta.
         max_body_length: Maximum number of body tokens in a document's window; None for as many as fit.
         default_length: Maximum number of tokens of a window if `data.max_length` is null; None for `max_length`.
     """
@@ -61,16 +63,17 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
         train_file: Training files: a path, a folder, a glob in quotes, hub://... or a list of them.
         valid_file: Validation files; their loss selects the best model.
         test_file: Files for `test`.
-        format: Format of the files; recognised if null.
-        columns: Names of columns or keys by role, such as context=question,response=answer, if they are not known.
+        format: Format of the files; detected if null.
+        columns: Columns or keys of files with unusual names, by role, such as context=question,response=answer.
         encoding: Encoding of files without a byte order mark; utf-8 if null.
-        on_error: What to do with a line that cannot be read: "stop" (if null), or "skip" and count it.
-        max_line_bytes: The longest allowed line, row or value in bytes; 16 MiB if null.
-        me: In chat exports, the person as whom the model replies.
-        gap: In chat exports, the silence that ends a conversation, such as 90m or 2d; 6h if null.
-        name_speakers: In chat exports, whether names are put before the messages of the others.
-        mask: In chat exports, whether phone numbers, mail addresses, links and account numbers are replaced.
-        keep_speakers: In chat exports and lists of utterances, whether conversations name who speaks.
+        on_error: Action for a line that cannot be read: "stop" raises an error, "skip" counts the line and continues;
+            "stop" if null.
+        max_line_bytes: Maximum number of bytes of a line, row or value; 16 MiB if null.
+        me: For chat exports: the person in whose name the model replies.
+        gap: For chat exports: the pause after which a new conversation begins, such as 90m or 2d; 6h if null.
+        name_speakers: For chat exports: whether the names of the others are put before their messages.
+        mask: For chat exports: whether phone numbers, mail addresses, links and account numbers are replaced.
+        keep_speakers: For chat exports and lists of utterances: whether the speakers of turns keep their names.
         cache_dir: Folder for cached tokens; `~/.cache/convmodel` (or $CONVMODEL_CACHE) if null.
     """
 
@@ -78,7 +81,7 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
     """Plural name of the examples, for error messages."""
 
     to_segments: Callable[[Any], Segments] = staticmethod(to_segments)
-    """Texts of an example, as a store holds them."""
+    """Function that returns the texts of an example in the form in which a token store keeps them."""
 
     def __init__(
         self,
@@ -98,7 +101,7 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
         cache_dir: str | None = None,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters()  # those of the derived class
+        self.save_hyperparameters()  # the arguments of the derived class
         self._files = {"train": train_file, "valid": valid_file, "test": test_file}
         with option_style("data"):
             options = (format, columns, encoding, on_error, max_line_bytes, me, gap, name_speakers, mask, keep_speakers)
@@ -111,27 +114,28 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
 
     @abstractmethod
     def _build_set(self, store: TokenStore, file: str) -> tuple[SetT, list[str]]:
-        """Build a dataset, and return it with notes that describe it; `file` names the files in messages."""
+        """Build the dataset of a store, and return it with notes for the log. `file` names the files in messages."""
 
     def corpus_stats(self, split: Split) -> CorpusStats | None:
-        """Return the counts of a split after `setup`; None if no perplexity is computed from it."""
+        """Return the numbers of examples and units of a split after `setup`; None for data without perplexity."""
         return None
 
     def examples(self, split: Split) -> Iterator[Any]:
-        """Read the examples of a split from its file; yield nothing if there is no file."""
+        """Return an iterator over the examples of a split, which is empty if the split has no file."""
         file = self._files[split]
         return iter(()) if file is None else iter(self._reader(file))
 
     @abstractmethod
     def _loader(self, split: str, *, shuffle: bool) -> ResumableDataLoader[BatchT]:
-        """Return the batches of a split: in a new order each epoch, or always the same."""
+        """Return the loader of a split; with `shuffle`, each epoch has another order."""
 
     # Before Lightning's hooks: see `convmodel.training.tokenizer.connect`
 
     def accept(self, tokenizer: TextTokenizer, inputs: ModelInputs) -> ModelInputs:
-        """Take the model's tokenizer and lengths, and return the lengths that the examples will have.
+        """Take the model's tokenizer and limits, and return the limits that the examples will have.
 
-        Raises ValueError if the model reads the examples of another data module.
+        They may be lower than the model's, by options of the data module. Raises ValueError if the model reads the
+        examples of another data module.
         """
         if inputs.reads not in [base.__name__ for base in type(self).__mro__]:
             raise ValueError(
@@ -142,7 +146,10 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
         return inputs
 
     def learn_tokenizer(self, tokenizer_class: type[AnyTokenizer], vocab_size: int, **options: Any) -> AnyTokenizer:
-        """Learn a vocabulary from the training file, or load the one learned earlier from the same bytes."""
+        """Learn a vocabulary from the training file, or load it from the cache.
+
+        Raises ValueError without a training file.
+        """
         file = self._files["train"]
         if file is None:
             reads = f"fit reads its {self.noun}, and a model from scratch learns its vocabulary there"
@@ -153,7 +160,7 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
     # Lightning's hooks
 
     def prepare_data(self) -> None:
-        """Tokenise every file that is not in the cache."""
+        """Tokenise the files whose tokens are not in the cache."""
         for split in self._splits:
             self._store(self._files[split])
 
@@ -226,14 +233,17 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
 
 
 def window_length(max_length: int | None, inputs: ModelInputs) -> int:
-    """Return the maximum number of tokens of a window: `max_length`, which must not exceed the model's own limit."""
+    """Return the maximum number of tokens of a window: `max_length`, or the default if it is None.
+
+    Raises ValueError if `max_length` exceeds the limit of the model.
+    """
     if max_length is not None and max_length > inputs.max_length:
         raise ValueError(f"data.max_length={max_length}, but the model reads {inputs.max_length} tokens at most")
     return max_length or inputs.default_length or inputs.max_length
 
 
 def tell_default_length(max_length: int | None, inputs: ModelInputs) -> None:
-    """Log the length of windows where it is below the model's own limit and was not chosen by the user."""
+    """Log the default length of windows if it is below the limit of the model and the user gave no length."""
     length = window_length(max_length, inputs)
     if max_length is None and length < inputs.max_length:
         rank_zero_info(
@@ -242,7 +252,14 @@ def tell_default_length(max_length: int | None, inputs: ModelInputs) -> None:
 
 
 def long_persona_message(file: str | None, index: int, limit: int, option: str) -> str:
-    """Return the error message for a conversation, by its index from 0, whose persona leaves no room for a turn."""
+    """Return the error message for a conversation whose persona leaves no room for a turn.
+
+    Args:
+        file: Name of the file.
+        index: Index of the conversation, counted from 0.
+        limit: Maximum number of tokens.
+        option: Name of the option that sets the limit.
+    """
     return (
         f"{file}: conversation {index + 1} has a persona that leaves no room for a turn in {limit} tokens; "
         f"shorten it, use a larger {option}, or data.on_error=skip"
@@ -250,7 +267,7 @@ def long_persona_message(file: str | None, index: int, limit: int, option: str) 
 
 
 def pinned(read: Callable[[Any], Batch]) -> Callable[[Any], Batch]:
-    """Return `read`, or with a GPU a function that copies its batches to pinned memory, which a GPU reads faster."""
+    """Return `read`; with CUDA, a function that also copies its batches to pinned memory, which a GPU reads faster."""
     if best_device().type != "cuda":
         return read
     return lambda indices: {name: values.pin_memory() for name, values in read(indices).items()}

@@ -28,7 +28,7 @@ from convmodel.training.metrics import CorpusStats
 class ConversationDataModule(FilesDataModule[WindowSet, Batch]):
     """Conversations for a model that writes replies.
 
-    Files are JSON Lines (lists, objects or messages), ParlAI text or CSV, optionally gzipped; `hub://...` is a dataset
+    Files are JSON Lines (lists, objects or messages), ParlAI text or CSV, optionally gzipped. `hub://...` is a dataset
     of the Hugging Face Hub. See docs/conversation-files.md. Tokens are cached on disk between runs.
 
     Args:
@@ -39,10 +39,10 @@ class ConversationDataModule(FilesDataModule[WindowSet, Batch]):
             batched together.
         max_length: Maximum number of tokens of a window. If null, the model's own limit, but at most 1,024 for a
             pretrained model. A longer conversation is split into windows of whole turns.
-        window_context: For conversations longer than a window, the share of each further window that is reserved for
-            turns of the previous ones. At 1.0 every turn has all the context that fits, and training takes longest.
-        mix: Files of other conversations, and the share of an epoch's tokens that comes from each, such as
-            `{general.jsonl: 0.1}`, so that a fine-tuned model does not forget them. Every epoch reads all of
+        window_context: Share of a window that is reserved for turns of the previous window, as context, when a
+            conversation is split. With 1.0 every turn has all the context that fits, and training takes longest.
+        mix: Files of other conversations that are mixed into training, each with its share of an epoch's tokens, such
+            as `{general.jsonl: 0.1}`, so that a fine-tuned model does not forget them. Every epoch reads all of
             `train_file` and another sample of each mixed file.
     """
 
@@ -71,7 +71,7 @@ class ConversationDataModule(FilesDataModule[WindowSet, Batch]):
         return accepted
 
     def prepare_data(self) -> None:
-        """Tokenise every file that is not in the cache."""
+        """Tokenise the files whose tokens are not in the cache."""
         super().prepare_data()
         for file in self._mixed_files:
             self._store(file)

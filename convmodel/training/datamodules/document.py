@@ -25,14 +25,20 @@ from convmodel.training.metrics import CorpusStats
 
 LENGTH_STEP = 1.01
 MAX_PADDING = 0.02
-"""Maximum share of padding among all tokens of an epoch, before any meta is dropped."""
+"""Maximum share of padding in all tokens of an epoch, counted before metas are dropped."""
 
 
 @dataclass(frozen=True)
 class MetaDropout:
-    """Batch sampler that drops the meta of random windows, each with the same probability.
+    """Batch sampler that marks random windows to be read without their meta.
 
-    A draw depends on the seed, the epoch and the window alone, so that a resumed run repeats it.
+    A draw depends only on the seed, the epoch and the window, so that a resumed run repeats it.
+
+    Args:
+        batches: Sampler of the batches.
+        windows: Number of windows of the dataset.
+        probability: Probability of each window to lose its meta.
+        seed: Seed of the draws.
     """
 
     batches: BatchSampler
@@ -44,8 +50,8 @@ class MetaDropout:
         return len(self.batches)
 
     def epoch(self, index: int) -> list[WindowSelection]:
-        """Return the batches of an epoch, counted from 0."""
-        # The last number keeps these draws independent of the order's, whose seed is the first two.
+        """Return the batches of an epoch; `index` is counted from 0."""
+        # The third number makes these draws independent of the order of batches, whose seed is the first two.
         dropped = np.random.default_rng([self.seed, index, 1]).random(self.windows) < self.probability
         return [WindowSelection(indices, dropped[indices]) for indices in self.batches.epoch(index)]
 
@@ -54,7 +60,7 @@ class DocumentDataModule(FilesDataModule[DocumentWindows[StoredDocuments], Batch
     """Documents for a model that writes documents.
 
     Files are JSON Lines `{"body": ..., "meta": ...}`, the same objects in Python syntax, or plain text, optionally
-    gzipped; `hub://...` is a dataset of the Hugging Face Hub. See docs/document-files.md. Tokens are cached on disk
+    gzipped. `hub://...` is a dataset of the Hugging Face Hub. See docs/document-files.md. Tokens are cached on disk
     between runs.
 
     Args:
@@ -64,17 +70,17 @@ class DocumentDataModule(FilesDataModule[DocumentWindows[StoredDocuments], Batch
         format: Format of the files: jsonl, python, text (blank lines between documents), file (one document per file)
             or hub; detected if null.
         tokens_per_batch: Maximum number of tokens of a batch, padding included. Documents of similar length are batched
-            together, and batches are smaller if more than 2 % of all tokens would be padding.
+            together. Batches are made smaller if more than 2 % of all tokens would be padding.
         max_length: Maximum number of tokens of a window. If null, the model's own limit, but at most 1,024 for a
             pretrained model. A longer document is split into windows.
-        max_meta_length: Maximum number of tokens of a document's meta; the rest is cut from its end. If null, the limit
-            of the document model that is fine-tuned, else 64, but no more than a quarter of the window.
-        max_body_length: Maximum number of body tokens in a window. If null, the limit of the document model that is
-            fine-tuned, else as many as fit beside the meta; a number beyond the window also means as many as fit.
-        overlap: Number of body tokens that each further window of a document repeats from the previous one, as context
-            alone.
-        ignore_meta_prob: Probability that a document is read without its meta in training, so that the model also
-            learns to write without one.
+        max_meta_length: Maximum number of tokens of a document's meta; the end of a longer meta is cut. If null, the
+            limit of the fine-tuned document model. For another model 64, but at most a quarter of the window.
+        max_body_length: Maximum number of body tokens in a window. If null, the limit of the fine-tuned document model.
+            For another model, or if the number exceeds the window, as many as fit beside the meta.
+        overlap: Number of body tokens that each further window of a document repeats from the previous window. They are
+            context, and are not predicted again.
+        ignore_meta_prob: Probability that a window is read without its meta in training, so that the model also learns
+            to write without a meta.
     """
 
     noun = "documents"
@@ -111,7 +117,7 @@ class DocumentDataModule(FilesDataModule[DocumentWindows[StoredDocuments], Batch
 
     @property
     def limits(self) -> DocumentLimits:
-        """Lengths of window, meta and body, given or the model's. Raises ValueError if they do not fit."""
+        """Maximum lengths of window, meta and body: the user's, or else the model's. ValueError if they do not fit."""
         meta = self._max_meta_length
         body = self._max_body_length
         return DocumentLimits(

@@ -1,4 +1,4 @@
-"""Other conversations that are mixed into the epochs of a training file: option, samples and batches."""
+"""Option `mix`: samples of other conversation files that are mixed into each epoch of the training file."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,9 +11,12 @@ from convmodel.tokens.mixing import MixedSampler, StratifiedSample, largest_shar
 
 
 class Mix:
-    """The sets of windows that are mixed into a training set, each with its share of an epoch's tokens.
+    """Sets of windows that are mixed into a training set.
 
-    Raises ValueError for shares that are not between 0 and 1, or leave nothing for the training file.
+    Raises ValueError for a share that is not between 0 and 1, and for shares whose sum is not below 1.
+
+    Args:
+        shares: Share of an epoch's tokens of each mixed file, by its name.
     """
 
     def __init__(self, shares: Mapping[str, float]) -> None:
@@ -31,7 +34,11 @@ class Mix:
             )
 
     def add(self, file: str, windows: WindowSet, *, tokens: int, seed: int) -> None:
-        """Add the windows of a file to a training set of `tokens` tokens; ValueError if they are too few."""
+        """Add the windows of a mixed file.
+
+        `tokens` is the number of tokens of the training set. Raises ValueError if the file has fewer tokens than its
+        share of an epoch.
+        """
         available = int(windows.lengths.sum())
         wanted = tokens_of_shares(tokens, self.shares)[file]
         if wanted > available:
@@ -44,13 +51,13 @@ class Mix:
         self.sets[file] = windows
 
     def describe(self, file: str) -> str:
-        """Return what an epoch reads of a file that was added."""
+        """Return a description of the tokens and windows that an epoch reads of a mixed file."""
         number = [*self.sets].index(file)
         counts = f"{len(self._samples[number]):,} of {len(self.sets[file]):,} windows"
         return f"{100 * self.shares[file]:g} % of the tokens of an epoch, {counts}"
 
     def batches(self, windows: WindowSet, **options: Any) -> tuple[MixedSampler, Callable[[np.ndarray], Batch]]:
-        """Return a sampler of mixed batches of a training set, and the function that reads them."""
+        """Return a sampler of batches of a training set and the mixed sets, and a function that reads its batches."""
         sets = [windows, *self.sets.values()]
         offsets = np.cumsum([0, *map(len, sets)])
 

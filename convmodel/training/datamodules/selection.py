@@ -1,4 +1,4 @@
-"""Lightning data module of contexts and responses, for models that select replies."""
+"""Lightning data module of contexts and responses, for response selection."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,9 +18,11 @@ from convmodel.training.datamodules.base import Files, FilesDataModule, long_per
 
 @dataclass(frozen=True)
 class SelectionBatch:
-    """A batch of B selection examples, of which other processes may have one more.
+    """Batch of selection examples.
 
-    In validation, each response is ranked among `pool` candidates, itself included; 0 in training.
+    Args:
+        examples: The examples of this process. Another process may have one more.
+        pool: Number of candidates among which each response is ranked in validation, including itself; 0 in training.
     """
 
     examples: Sequence[TokenisedChoice]
@@ -31,21 +33,21 @@ class SelectionDataModule(FilesDataModule[SelectionDataset, SelectionBatch]):
     """Contexts and responses for a model that selects replies.
 
     Any conversation file works: each turn is a response to the turns before it, and the other responses of its batch
-    are the negatives. Files with candidates add negatives of their own: `{"context", "response", "distractors"}`,
-    `{"persona", "turns", "candidates"}` with the gold one last, ParlAI and ConvAI2 text, Ubuntu V2 CSV. See
-    docs/selection.md. Tokens are cached on disk between runs.
+    are the negatives. Files with candidates add negatives: JSON Lines with the keys `context`, `response` and
+    `distractors`, or `persona`, `turns` and `candidates` (the response last), text of ParlAI and ConvAI2, and CSV of
+    Ubuntu V2. See docs/selection.md. Tokens are cached on disk between runs.
 
     Args:
         train_file: Training conversations or examples.
         valid_file: Validation conversations or examples, by which the best model is selected.
         test_file: Conversations or examples for `test`.
-        batch_size: Number of examples of a batch: each response is a negative of all other contexts. Larger batches
-            train better models; with `model.cached_gradients` they need no more memory.
-        distractors: Number of the file's own candidates that are read with each example in training. They are
-            candidates for the whole batch.
-        pool: Number of candidates that each response is ranked among in validation and test: the first ones of the
-            file, or responses of other examples.
-        max_turns: Maximum number of turns of a context, newest first; as many as fit if null.
+        batch_size: Number of examples of a batch. Each response is a negative of all other contexts of its batch.
+            Larger batches train better models; with `model.cached_gradients` they need no more memory.
+        distractors: Number of distractors that are read from the file with each example in training. They are
+            negatives of all contexts of the batch.
+        pool: Number of candidates among which each response is ranked in validation and test, including itself. The
+            others are the first distractors of the file, or responses of other examples.
+        max_turns: Maximum number of turns of a context; older turns are dropped. If null, as many as fit.
     """
 
     def __init__(
@@ -83,7 +85,7 @@ class SelectionDataModule(FilesDataModule[SelectionDataset, SelectionBatch]):
         if len(dataset.dropped) and self._on_error == "stop":
             raise ValueError(long_persona_message(file, dataset.dropped[0], limit, "model.max_context"))
         if not len(dataset):
-            raise ValueError(f"{file}: no conversation has a second turn, so there is no response in it")
+            raise ValueError(f"{file}: no conversation has a second turn, so the file has no response")
         skipped = f"{len(dataset.dropped):,} skipped for their long persona" if len(dataset.dropped) else ""
         return dataset, [f"{len(dataset):,} responses", skipped]
 
@@ -97,7 +99,7 @@ class SelectionDataModule(FilesDataModule[SelectionDataset, SelectionBatch]):
             return ResumableDataLoader(
                 batches, lambda indices: SelectionBatch(dataset.read(indices, distractors=self._distractors))
             )
-        # Shuffled once: neighbours in a file come from one conversation, and would be hard to tell apart.
+        # Shuffled once: neighbours in a file come from one conversation, and would be unusually hard distractors.
         size = max(1, self._batch_size // self._pool) * self._pool  # a multiple of the pool's size
         batches = RandomBatchSampler(examples=len(dataset), batch_size=size, seed=0, shard=shard, redraw=False)
         return ResumableDataLoader(batches, lambda indices: self._read_ranking_batch(dataset, indices))
@@ -112,9 +114,10 @@ class SelectionDataModule(FilesDataModule[SelectionDataset, SelectionBatch]):
 
 
 def _with_distractors(examples: Sequence[TokenisedChoice], spare: list[Ids], pool: int) -> Iterator[TokenisedChoice]:
-    """Yield the examples with distractors: their own, else the responses of their group, then spare ones.
+    """Yield each example with at most `pool` - 1 distractors.
 
-    A response that two examples of a group share is not a distractor of either.
+    An example keeps its own distractors. Without them, it gets the other responses of its group of `pool` examples,
+    then responses of `spare`, except those that equal its own response.
     """
     for index, example in enumerate(examples):
         start = max(0, min(index // pool * pool, len(examples) - pool))

@@ -1,4 +1,4 @@
-"""Vocabularies and tokens of files, cached on disk between runs."""
+"""Cache of learned vocabularies and tokenised files, on disk between runs."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -20,12 +20,12 @@ from convmodel.tokens.text_tokenizer import AnyTokenizer, TextTokenizer
 
 
 class TokenCache:
-    """Learn vocabularies and tokenise files; what was done for the same bytes and options is loaded.
+    """Cache of vocabularies and tokens. Results for the same file contents and options are loaded instead of computed.
 
     Args:
         folder: Folder of the cache; `~/.cache/convmodel` (or $CONVMODEL_CACHE) if None.
-        on_error: What readers do with an invalid line.
-        to_segments: Texts of an example, as a store holds them.
+        on_error: Action of readers for an invalid line.
+        to_segments: Function that returns the texts of an example in the form in which a token store keeps them.
     """
 
     def __init__(self, folder: str | None, on_error: OnError, to_segments: Callable[[Any], Segments]) -> None:
@@ -36,8 +36,8 @@ class TokenCache:
     def learn_tokenizer(
         self, reader: Reader[Any, Any, Any], tokenizer_class: type[AnyTokenizer], vocab_size: int, **options: Any
     ) -> AnyTokenizer:
-        """Learn a vocabulary from files; `options` are those of the tokenizer's `learn`."""
-        # Readers of other kinds take other texts from the same file.
+        """Learn a vocabulary from files, or load it. `options` are those of the tokenizer's `learn`."""
+        # The noun distinguishes readers of other kinds, which take other texts from the same file.
         kind = "" if reader.noun == ConversationReader.noun else f"-{reader.noun}"
         kind += "" if tokenizer_class is ConversationTokenizer else f"-{tokenizer_class.__name__}"
         kind += "".join(f"-{name}-{value}" for name, value in options.items())
@@ -63,9 +63,9 @@ class TokenCache:
             raise OSError(f"{error} (data.cache_dir, or $CONVMODEL_CACHE)") from None
 
     def _vocabulary_texts(self, reader: Reader[Any, Any, Any], *, sides: bool) -> Iterator[str]:
-        """Yield the texts from which a vocabulary is learned: distractors are left out.
+        """Yield the texts from which a vocabulary is learned, without distractors.
 
-        With `sides`, they hold the names that a layout of two sides writes.
+        With `sides`, turns of named speakers include the names that a layout of two sides writes before them.
         """
         for example in reader:
             prefix, turns, candidates = self._to_segments(example)
@@ -74,7 +74,7 @@ class TokenCache:
             yield from (*prefix, *said, *candidates[:1])
 
     def tokenise(self, reader: Reader[Any, Any, Any], tokenizer: TextTokenizer) -> TokenStore:
-        """Return the token store of files."""
+        """Return the token store of files; tokenise them if it is not in the cache."""
         named = {"named": True} if isinstance(reader, ConversationReader) and reader.named else {}
         key = store_key(reader.fingerprint(), tokenizer, on_error=self._on_error, of=reader.noun, **named)
         folder = self._folder / "tokens" / key
@@ -89,6 +89,6 @@ class TokenCache:
 
 
 def _with_names(turns: Sequence[str], names: Sequence[str]) -> Iterator[str]:
-    """Yield the texts of the sides of named speakers, with all names."""
+    """Yield the texts of conversations read as two sides, in which names precede the texts of the others."""
     for side in make_sides(turns, names, names[-1]):
         yield "".join(words + text for words, text in side.parts)

@@ -9,6 +9,7 @@ from convmodel.__main__ import main
 from convmodel.models.conversation_model import ConversationModel
 
 
+@pytest.mark.slow
 def test_a_folder_is_converted_and_the_next_step_is_told(
     model: ConversationModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -168,19 +168,19 @@ def test_a_note_says_that_the_file_has_no_candidates(here: Path, capsys: pytest.
     assert main(["evaluate", "--model", "one", "--data", "plain.jsonl", "--pool", "5", *SELECTOR_QUICK]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "30 replies chosen among 5 candidates in 30 conversations." in out
-    assert "note: The file gives no candidates: each reply stands among 4 replies of other conversations" in out
+    assert "note: The file gives no candidates: each reply is ranked among 4 replies of other conversations" in out
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--option", "top_p=0.9"], "the options of decoding, {'top_p': 0.9}, mean nothing for a model for choosing"),
+        (["--option", "top_p=0.9"], "the options of decoding, {'top_p': 0.9}, have no effect on a model for choosing"),
         (["--preset", "careful"], "the options of decoding, "),
-        (["--perplexity_on", "last"], "perplexity_on='last' means nothing for a model for choosing"),
-        (["--pool", "9"], "given.jsonl: pool=9 means nothing here, as the file says which replies stand among"),
+        (["--perplexity_on", "last"], "perplexity_on='last' has no effect on a model for choosing"),
+        (["--pool", "9"], "given.jsonl: pool=9 has no effect, because the file has its own candidates"),
         (["--pool", "1"], "pool=1; it must be at least 2"),
-        (["--turns", "all"], "given.jsonl: turns=all means nothing here"),
-        (["--model", "model", "--pool", "9"], "pool=9 means nothing for a model for writing"),
+        (["--turns", "all"], "given.jsonl: turns=all has no effect, because the file"),
+        (["--model", "model", "--pool", "9"], "pool=9 has no effect on a model for writing"),
         (["--data", "broken.jsonl"], "broken.jsonl:2: response 1 is empty"),
         (["--data", "alone.jsonl"], "alone.jsonl: there are no candidates in it, and no other conversations"),
         (["--data", "nowhere.jsonl"], "nowhere.jsonl: there is no such file"),

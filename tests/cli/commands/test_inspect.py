@@ -109,6 +109,7 @@ def test_missing_libraries_are_reported_with_the_install_command(
     )
 
 
+@pytest.mark.slow
 def test_the_documented_commands_run(
     tmp_path: Path, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -68,6 +68,7 @@ def test_invalid_input_is_reported_in_one_line(
     assert message in err and "sec" not in err
 
 
+@pytest.mark.slow
 def test_a_bot_with_a_model_in_the_same_process_answers_until_a_signal(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -62,5 +62,5 @@ def test_another_encoding_and_a_broken_line_are_told(folder: Path) -> None:
     with pytest.raises(ConversationFileError, match=r"movie_lines.txt:1: not UTF-8: byte 0xe9"):
         list(ConversationReader(folder))
     (folder / "movie_lines.txt").write_text(LINES + "L5 +++$+++ u0\n", encoding="utf-8")
-    with pytest.raises(ConversationFileError, match=r"movie_lines.txt:5: the line has not five fields; remove it"):
+    with pytest.raises(ConversationFileError, match=r"movie_lines.txt:5: the line needs five fields; remove it"):
         list(ConversationReader(folder))

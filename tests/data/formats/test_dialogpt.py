@@ -21,4 +21,4 @@ def test_replies_of_weight_zero_are_left_out_and_counted(reader: Any) -> None:
 def test_a_line_of_another_form_is_told(reader: Any, line: str) -> None:
     made = reader(f"1.0 a\t1.0 b\n{line}\n", format="dialogpt", on_error="skip")
     assert len(list(made)) == 1
-    assert ":2: it is not turns, a tab, a weight and a reply" in made.report.problems[0]
+    assert ":2: the line does not consist of turns, a tab, a weight and a reply" in made.report.problems[0]

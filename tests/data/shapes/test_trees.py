@@ -83,8 +83,8 @@ def test_deleted_messages_and_their_replies_are_left_out(reader: Any) -> None:
         ([("1", None), ("2", "9")], "the parent of message '2' is not in its tree; sort the file by tree"),
         ([("1", None), ("2", None)], "the tree has 2 first messages"),
         ([("1", "2"), ("2", "1")], "the tree has 0 first messages"),
-        ([("1", None), ("1", "1")], "has no id, or that of another one"),
-        ([("1", None), (None, "1")], "has no id, or that of another one"),
+        ([("1", None), ("1", "1")], "has no id, or the id of another message"),
+        ([("1", None), (None, "1")], "has no id, or the id of another message"),
         ([(str(number), str(number - 1) if number else None) for number in range(9)], "more than 5 messages; split it"),
     ],
 )

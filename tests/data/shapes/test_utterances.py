@@ -63,6 +63,6 @@ def test_a_conversation_that_goes_on_after_another_is_told(reader: Any) -> None:
     rows = "".join(f"{key},{name},{name}{key}\n" for key in (1, 2, 1) for name in "ab")
     made = reader("conversation_id,speaker,text\n" + rows, name="x.csv")
     assert [each.turns for each in made] == [("a1", "b1"), ("a2", "b2"), ("a1", "b1")]
-    assert "torn apart: sort the rows by 'conversation_id'" in made.report.summary()
+    assert "were split: sort the rows by 'conversation_id'" in made.report.summary()
     made = reader("conversation_id,speaker,text\n" + rows[: len(rows) * 2 // 3], name="x.csv")
     assert len(list(made)) == 2 and "torn" not in made.report.summary()

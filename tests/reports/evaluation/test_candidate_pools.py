@@ -83,7 +83,7 @@ def test_a_note_counts_examples_left_out_for_want_of_a_distractor(write: Write) 
 
 @pytest.mark.parametrize("options", [EvaluationOptions(turns="all"), EvaluationOptions(pool=10)])
 def test_sampling_options_are_rejected_for_files_with_candidates(write: Write, options: EvaluationOptions) -> None:
-    with pytest.raises(ValueError, match=r"data: (turns=all|pool=10) means nothing here"):
+    with pytest.raises(ValueError, match=r"data: (turns=all|pool=10) has no effect, because the file"):
         read_pools(write(GIVEN), options)
 
 
@@ -117,7 +117,7 @@ def test_distractors_are_replies_of_other_conversations(talks: str) -> None:
         replies = {text for index, others in enumerate(turns, 1) if index != pool.conversation for text in others[1:]}
         assert set(example.distractors) <= replies
     assert pools.examples[-1].example.persona == ("I am Ann.",)
-    assert "stands among 7 replies of other conversations" in pools.notes[0] and len(pools.notes) == 1
+    assert "is ranked among 7 replies of other conversations" in pools.notes[0] and len(pools.notes) == 1
 
 
 def test_samples_depend_on_the_seed_alone(talks: str) -> None:

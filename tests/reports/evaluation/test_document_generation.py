@@ -49,7 +49,7 @@ def test_beginnings_are_continued_greedily_beside_the_gold_continuation(
     assert any(line.gold_ends for line in lines) and not all(line.gold_ends for line in lines)
     assert documents_report.report.used["decoding"]["do_sample"] is False
     assert documents_report.report.notes == [
-        "Not continued, for nothing follows their first 4 words (--prompt_words): 2 of 13 documents."
+        "Not continued, because nothing follows their first 4 words (--prompt_words): 2 of 13 documents."
     ]
 
 
@@ -82,7 +82,7 @@ def test_a_plain_gpt2_can_be_evaluated_on_documents(documents_folder: Path, docu
     assert "not comparable" not in verdicts.values()
     note = evaluate(plain, data, kind="documents", options=DOCUMENT_OPTIONS, device="cpu").report.notes[-1]
     assert note.startswith("The model has no document.json") and "--no_meta" in note
-    with pytest.raises(ValueError, match=r"a model for documents \(document.json\), which cannot be measured as one"):
+    with pytest.raises(ValueError, match=r"a model for documents \(document.json\), which cannot be evaluated as one"):
         task_of(documents_folder / "model", "writing")
     with pytest.raises(ValueError, match="there is no kind 'poems'; allowed are choosing, documents, writing"):
         task_of(plain, "poems")
@@ -118,9 +118,9 @@ def _saved(documents_report: Evaluation, documents_folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"turns": "all"}, "turns='all' means nothing for a model for documents; leave it out. Such a model follows"),
-        ({"bleu_tokenize": "char"}, "bleu_tokenize='char' means nothing"),
-        ({"pool": 5}, "pool=5 means nothing"),
+        ({"turns": "all"}, "turns='all' has no effect on a model for documents; leave it out. Such a model follows"),
+        ({"bleu_tokenize": "char"}, "bleu_tokenize='char' has no effect"),
+        ({"pool": 5}, "pool=5 has no effect"),
         ({"prompt_words": 500}, "no document is longer than 500 words.* use --prompt_words below"),
         ({"prompt_words": -1}, "prompt_words=-1; it must be at least 0"),
         (
@@ -142,5 +142,5 @@ def test_options_without_effect_are_rejected(documents_folder: Path, options: di
 
 
 def test_document_options_are_rejected_for_replies(folder: Path) -> None:
-    with pytest.raises(ValueError, match="prompt_words=3 means nothing for a model for writing"):
+    with pytest.raises(ValueError, match="prompt_words=3 has no effect on a model for writing"):
         evaluate(folder / "model", folder / "talks.jsonl", options=EvaluationOptions(prompt_words=3), device="cpu")

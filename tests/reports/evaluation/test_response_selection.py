@@ -218,9 +218,9 @@ def test_other_candidates_and_other_kinds_are_rejected(models: Path, folder: Pat
     [
         (
             EvaluationOptions(decoding={"top_p": 0.5}),
-            r"the options of decoding, {'top_p': 0.5}, mean nothing for a model for ch",
+            r"the options of decoding, {'top_p': 0.5}, have no effect on a model for ch",
         ),
-        (EvaluationOptions(bleu_tokenize="char"), "bleu_tokenize='char' means nothing for a model for choosing"),
+        (EvaluationOptions(bleu_tokenize="char"), "bleu_tokenize='char' has no effect on a model for choosing"),
         (
             EvaluationOptions(perplexity_on="last"),
             "leave it out. Such a model follows turns, limit, pool, seed, resamples, conf",
@@ -233,7 +233,7 @@ def test_options_without_effect_are_rejected(models: Path, options: EvaluationOp
 
 
 def test_pools_are_rejected_for_a_model_that_writes(folder: Path) -> None:
-    with pytest.raises(ValueError, match="pool=10 means nothing for a model for writing"):
+    with pytest.raises(ValueError, match="pool=10 has no effect on a model for writing"):
         evaluate(folder / "model", folder / "talks.jsonl", options=EvaluationOptions(pool=10), device="cpu")
 
 

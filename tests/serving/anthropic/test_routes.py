@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import anthropic
 import pytest
@@ -32,8 +32,11 @@ def fake() -> PenalisedResponder:
 
 @pytest.fixture
 def client(fake: FakeResponder) -> Iterator[anthropic.Anthropic]:
-    with served(service_of(fake, new_tokens=50)) as address:
-        yield anthropic.Anthropic(base_url=address, api_key="any", max_retries=0)
+    with (
+        served(service_of(fake, new_tokens=50)) as address,
+        anthropic.Anthropic(base_url=address, api_key="any", max_retries=0) as client,
+    ):
+        yield client
 
 
 def test_the_official_client_gets_the_reply_and_its_usage(client: anthropic.Anthropic, fake: FakeResponder) -> None:
@@ -125,10 +128,15 @@ def test_the_official_client_raises_the_matching_errors(client: anthropic.Anthro
 def test_the_key_is_read_from_the_header_of_anthropics_clients() -> None:
     keys = Keys(lambda: {digest("cm-key"): "anna"})
     with served(Service(PenalisedResponder(), keys=keys)) as address:
-        anthropic.Anthropic(base_url=address, api_key="cm-key", max_retries=0).messages.create(**BODY)
-        anthropic.Anthropic(base_url=address, auth_token="cm-key", max_retries=0).messages.create(**BODY)
-        with pytest.raises(anthropic.AuthenticationError) as error:
-            anthropic.Anthropic(base_url=address, api_key="wrong", max_retries=0).messages.create(**BODY)
+        given: list[dict[str, str]] = [{"api_key": "cm-key"}, {"auth_token": "cm-key"}]
+        for key in given:
+            with anthropic.Anthropic(base_url=address, max_retries=0, **cast(Any, key)) as client:
+                client.messages.create(**BODY)
+        with (
+            anthropic.Anthropic(base_url=address, api_key="wrong", max_retries=0) as client,
+            pytest.raises(anthropic.AuthenticationError) as error,
+        ):
+            client.messages.create(**BODY)
     assert error.value.type == "authentication_error"
 
 
@@ -146,8 +154,11 @@ def test_ends_of_replies_become_stop_reasons() -> None:
 
 
 def test_the_official_client_counts_tokens(make_model: MakeModel) -> None:
-    with Writer(make_model()) as writer, served(Service(writer)) as address:
-        client = anthropic.Anthropic(base_url=address, api_key="any", max_retries=0)
+    with (
+        Writer(make_model()) as writer,
+        served(Service(writer)) as address,
+        anthropic.Anthropic(base_url=address, api_key="any", max_retries=0) as client,
+    ):
         counted = client.messages.count_tokens(model="model", system="I am old.\nI like tea.", messages=HELLO)
         used = client.messages.create(**BODY, system="I am old.\nI like tea.").usage
         assert (
@@ -176,8 +187,10 @@ def test_a_server_that_does_not_reply_says_how_to_start_one() -> None:
 def test_a_stream_that_is_left_frees_its_place() -> None:
     fake = PenalisedResponder(hold=1)
     service = service_of(fake)
-    with served(service) as address:
-        client = anthropic.Anthropic(base_url=address, api_key="any", max_retries=0)
+    with (
+        served(service) as address,
+        anthropic.Anthropic(base_url=address, api_key="any", max_retries=0) as client,
+    ):
         with client.messages.stream(**BODY) as stream:
             next(iter(stream.text_stream))
         until(lambda: service.jobs.limit.open == 0)

@@ -278,8 +278,10 @@ def test_a_request_of_a_known_client_gets_a_reply(name: str) -> None:
 def test_the_official_client_sees_the_header_and_other_fields_reach_the_sampler() -> None:
     fake = Anything()
     extra = {"top_k": 7, "min_p": 0.1, "repetition_penalty": 1.2, "seed": -1, "chat_id": "1"}
-    with served(service_of(fake)) as address:
-        client = openai.OpenAI(base_url=f"{address}/v1//", api_key="any", max_retries=0)
+    with (
+        served(service_of(fake)) as address,
+        openai.OpenAI(base_url=f"{address}/v1//", api_key="any", max_retries=0) as client,
+    ):
         raw = client.chat.completions.with_raw_response.create(model="model", messages=HELLO, extra_body=extra)
         assert [model.id for model in client.models.list().data] == ["model"]
     assert raw.headers[HEADER] == "chat_id" and raw.parse().choices[0].message.content

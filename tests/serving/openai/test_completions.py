@@ -30,8 +30,11 @@ def writer() -> Iterator[DocumentWriter]:
 
 @pytest.fixture
 def documents(writer: DocumentWriter) -> Iterator[openai.OpenAI]:
-    with served(Service(writer=writer)) as address:
-        yield openai.OpenAI(base_url=f"{address}/v1", api_key="any", max_retries=0)
+    with (
+        served(Service(writer=writer)) as address,
+        openai.OpenAI(base_url=f"{address}/v1", api_key="any", max_retries=0) as client,
+    ):
+        yield client
 
 
 @pytest.fixture
@@ -41,8 +44,11 @@ def fake() -> PenalisedResponder:
 
 @pytest.fixture
 def client(fake: FakeResponder) -> Iterator[openai.OpenAI]:
-    with served(service_of(fake, new_tokens=50)) as address:
-        yield openai.OpenAI(base_url=f"{address}/v1", api_key="any", max_retries=0)
+    with (
+        served(service_of(fake, new_tokens=50)) as address,
+        openai.OpenAI(base_url=f"{address}/v1", api_key="any", max_retries=0) as client,
+    ):
+        yield client
 
 
 @pytest.mark.parametrize("prompt", ["", " ", ["a", "\n"]])

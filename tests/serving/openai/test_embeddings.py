@@ -32,8 +32,11 @@ def selector(request: pytest.FixtureRequest, make_selector: MakeSelector) -> Any
 
 @pytest.fixture
 def client(selector: Any) -> Iterator[openai.OpenAI]:
-    with served(Service(selector=SelectorWorker(selector))) as address:
-        yield openai.OpenAI(base_url=f"{address}/v1", api_key="any", max_retries=0)
+    with (
+        served(Service(selector=SelectorWorker(selector))) as address,
+        openai.OpenAI(base_url=f"{address}/v1", api_key="any", max_retries=0) as client,
+    ):
+        yield client
 
 
 def test_the_official_client_gets_the_vectors_of_the_selector(client: openai.OpenAI, selector: Any) -> None:

@@ -132,8 +132,7 @@ def test_several_replies_are_started_all_or_none() -> None:
 def test_open_replies_are_counted_for_each_user_of_a_key() -> None:
     fake = FakeResponder(hold=0)
     service = service_of(fake, open_per_user=2, deadline=0.5)
-    with served(service) as address:
-        held = openai.OpenAI(base_url=f"{address}/v1", api_key="any", max_retries=0)
+    with served(service) as address, openai.OpenAI(base_url=f"{address}/v1", api_key="any", max_retries=0) as held:
         stream = held.chat.completions.create(model="model", messages=HELLO, user="anna", n=2, stream=True)
         with pytest.raises(openai.RateLimitError) as error:
             held.chat.completions.create(model="model", messages=HELLO, user="anna")
