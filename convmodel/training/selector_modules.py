@@ -31,8 +31,9 @@ class EncoderOptions:
 
     Args:
         new_encoder: Sizes of a new encoder, if no pretrained one is given.
-        pooling: Tokens whose states give the vector of a text: "first", "last", or "mean" or "max" of all. If null, that
-            of a fine-tuned selector or model of sentence-transformers; else "last" for decoders, "first" for encoders.
+        pooling: Tokens whose states give the vector of a text: "first", "last", or "mean" or "max" of all. If null,
+            that of a fine-tuned selector or model of sentence-transformers; else "last" for decoders, "first" for
+            encoders.
         max_context: Maximum number of tokens of a context. The oldest turns of a longer context are dropped. If
             null, 360, or what a model of sentence-transformers reads.
         max_candidate: Maximum number of tokens of a candidate. If null, 72, or what a model of sentence-transformers
