@@ -105,7 +105,9 @@ class CrossEncoder(EncoderSelector):
 
     @classmethod
     def _supported(cls, known: dict[str, Any], encoder: TokenEncoder) -> dict[str, Any]:
-        return {name: value for name, value in known.items() if name in ("pooling", "speaker_types")}
+        own = {name: value for name, value in known.items() if name in ("pooling", "speaker_types")}
+        # An encoder that was trained by cosines scores pairs well before any training where the head compares.
+        return own | ({"compare_pooled": True} if known.get("cosine_scale") else {})
 
     def options(self) -> dict[str, Any]:
         return super().options() | {"compare_pooled": self.network.compare_pooled}
