@@ -24,7 +24,9 @@ from convmodel.training.selection_objectives import (
 
 
 class Teacher:
-    """A trained cross-encoder, loaded at its first use and never trained; it is no part of a checkpoint.
+    """A trained cross-encoder that scores pairs for a student. It is loaded when scores are first needed.
+
+    Its weights are never changed, and checkpoints do not contain them.
 
     Args:
         folder: folder of a cross-encoder with the tokenizer of the student.

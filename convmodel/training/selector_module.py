@@ -16,7 +16,6 @@ from torch import Tensor
 from convmodel.metrics.ranking import ranks_of
 from convmodel.models.card import ModelCard
 from convmodel.models.lora import LORA_RATE, Lora, describe_parameters
-from convmodel.models.selection.encoder_lora import add_lora, merged_selector
 from convmodel.models.selection.losses import pool_losses
 from convmodel.models.selection.selector import Selector
 from convmodel.models.selection.selector_files import SELECTOR
@@ -24,6 +23,7 @@ from convmodel.tokens.selection_dataset import TokenisedChoice
 from convmodel.tokens.text_tokenizer import TextTokenizer
 from convmodel.training.datamodules.base import ModelInputs
 from convmodel.training.datamodules.selection import SelectionBatch
+from convmodel.training.encoder_lora import add_lora, merged_selector
 from convmodel.training.metrics import RankingSums, sum_over_processes
 from convmodel.training.samples import show
 from convmodel.training.selection_objectives import LossOptions, SelectionObjective, pad_pools

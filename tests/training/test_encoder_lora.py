@@ -10,8 +10,8 @@ pytest.importorskip("peft")
 from convmodel.models.lora import Lora
 from convmodel.models.selection.bi_encoder import BiEncoder
 from convmodel.models.selection.cross_encoder import CrossEncoder
-from convmodel.models.selection.encoder_lora import add_lora, merged_selector
 from convmodel.models.selection.poly_encoder import PolyEncoder
+from convmodel.training.encoder_lora import add_lora, merged_selector
 from tests.models.selection.conftest import MakeSelector
 
 pytestmark = pytest.mark.machine
