@@ -161,7 +161,7 @@ def test_a_selector_is_recognised_evaluated_and_compared(here: Path, capsys: pyt
     saved = json.loads((report / "comparison.json").read_text(encoding="utf-8"))
     assert [row["name"] for row in saved["differences"]] == names
     page = (report / "report.html").read_text(encoding="utf-8")
-    assert page.count("<svg") == 4 and "The gold reply found most clearly" in page
+    assert page.count("<svg") == 5 and "The gold reply found most clearly" in page
 
 
 def test_a_note_says_that_the_file_has_no_candidates(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
