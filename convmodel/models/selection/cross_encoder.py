@@ -106,7 +106,7 @@ class CrossEncoder(EncoderSelector):
     @classmethod
     def _supported(cls, known: dict[str, Any], encoder: TokenEncoder) -> dict[str, Any]:
         own = {name: value for name, value in known.items() if name in ("pooling", "speaker_types")}
-        # An encoder that was trained by cosines scores pairs well before any training where the head compares.
+        # For an encoder that was trained by cosines, the first scores are then a multiple of a cosine.
         return own | ({"compare_pooled": True} if known.get("cosine_scale") else {})
 
     def options(self) -> dict[str, Any]:
