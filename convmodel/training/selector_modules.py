@@ -147,16 +147,14 @@ class CrossEncoderModule(EncoderOptions, SelectorModule):
         compare_pooled: Whether the score compares a pooled vector of the context with a pooled vector of the candidate,
             after both were encoded as one sequence. If false, one vector of the pair is scored, as in the paper. true
             learns several times faster from scratch.
-            If null, it does where the fine-tuned model was trained by cosines.
         options: See `EncoderOptions`.
     """
 
     kind = CrossEncoder
 
-    def __init__(self, negatives: int = 15, compare_pooled: bool | None = None, **options: Any) -> None:
+    def __init__(self, negatives: int = 15, compare_pooled: bool = False, **options: Any) -> None:
         super().__init__(**options)
-        if compare_pooled is not None:
-            self._selector_options["compare_pooled"] = compare_pooled
+        self._selector_options |= {"compare_pooled": compare_pooled}
         if negatives < 1:
             raise ValueError(f"model.negatives={negatives}; it must be at least 1")
         self.objective = SampledNegatives(self.loss_options, num_negatives=negatives)

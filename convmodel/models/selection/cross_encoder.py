@@ -105,9 +105,7 @@ class CrossEncoder(EncoderSelector):
 
     @classmethod
     def _supported(cls, known: dict[str, Any], encoder: TokenEncoder) -> dict[str, Any]:
-        own = {name: value for name, value in known.items() if name in ("pooling", "speaker_types")}
-        # For an encoder that was trained by cosines, the first scores are then a multiple of a cosine.
-        return own | ({"compare_pooled": True} if known.get("cosine_scale") else {})
+        return {name: value for name, value in known.items() if name in ("pooling", "speaker_types")}
 
     def options(self) -> dict[str, Any]:
         return super().options() | {"compare_pooled": self.network.compare_pooled}
