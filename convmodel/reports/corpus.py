@@ -62,6 +62,7 @@ def write_page(report: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
     item = next(iter(report))
     conversations = report["conversations"]
     kept = sum(conversations[name] for name in SPLITS)
+    options = tuple((name, str(value or "none")) for name, value in report["options"].items())
     page = render_page(
         "corpus.html",
         title="Corpus",
