@@ -1,10 +1,11 @@
 """Exceptions of the package, and reporting of errors as one line on the command line."""
 
 import contextlib
+import difflib
 import os
 import sys
 import traceback
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
 PACKAGE = str(Path(__file__).parent) + os.sep
@@ -62,6 +63,12 @@ def require_extra(extra: str, libraries: Container[str], *, needing: str) -> Ite
             raise
         print(f'error: {needing} {error.name}; pip install "convmodel[{extra}]"', file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def suggest(name: str, known: Iterable[str], otherwise: str) -> str:
+    """Return "did you mean X?" with the known name that is most similar to a name, or `otherwise` if none is."""
+    similar = difflib.get_close_matches(name, list(known), 1)
+    return f"did you mean {similar[0]}?" if similar else otherwise
 
 
 def _with_causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -83,3 +83,8 @@ def test_an_error_of_the_package_wrapped_by_a_library_is_reported(capsys: pytest
             raise ValueError("a parser says: does not validate") from error
     assert exit.value.code == 2
     assert capsys.readouterr().err == "error: there are no turns; give at least one\n"
+
+
+def test_the_most_similar_name_is_suggested() -> None:
+    assert errors.suggest("chatter", ["serve", "chat"], "none") == "did you mean chat?"
+    assert errors.suggest("zzz", ["serve", "chat"], "none") == "none"

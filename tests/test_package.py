@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import convmodel
-from convmodel.__main__ import main
+from convmodel.__main__ import COMMANDS, main
 from convmodel.trainer import main as trainer
 
 ROOT = Path(__file__).parents[1]
@@ -129,7 +129,7 @@ def test_rooms_without_torch_do_not_import_it() -> None:
 def test_imported_finds_the_imports_of_a_file() -> None:
     assert {"data", "tokens"} == rooms(ROOT / "convmodel/tokens/conversation_tokenizer.py")
     assert "convmodel.data.messages" in imported(ROOT / "convmodel/data/shapes/base.py")
-    assert {"cli", "errors", "trainer"} == rooms(ROOT / "convmodel/__main__.py")  # some within functions
+    assert {"__version__", "cli", "errors", "trainer"} == rooms(ROOT / "convmodel/__main__.py")  # some within functions
 
 
 # Docstrings
@@ -314,13 +314,33 @@ def test_loaded_finds_imported_modules() -> None:
 # Commands
 
 
-def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        main(["--help"])
-    assert end.value.code == 0
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_without_a_command_all_of_them_are_listed(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 0
     out = capsys.readouterr().out
     assert out.startswith("usage: python -m convmodel ")
-    assert "train " in out and "convert " in out
+    for name in ("train", *(command.name for command in COMMANDS)):
+        assert re.search(rf"^  {name} +\w", out, re.MULTILINE)
+    assert out.count("\n  python -m convmodel ") == 2  # examples
+
+
+def test_every_command_is_in_a_group() -> None:
+    modules = {path.stem for path in (ROOT / "convmodel/cli/commands").glob("[a-z]*.py")}
+    assert {command.name.replace("-", "_") for command in COMMANDS} == modules
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == f"convmodel {convmodel.__version__}\n"
+
+
+def test_an_unknown_command_is_an_error_with_the_most_similar_one(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["chatter"])
+    assert end.value.code == 2
+    assert capsys.readouterr().err == "error: chatter: there is no such command; did you mean chat?\n"
 
 
 def test_the_help_of_the_trainer_shows_its_commands_and_options(capsys: pytest.CaptureFixture[str]) -> None:
@@ -332,7 +352,7 @@ def test_the_help_of_the_trainer_shows_its_commands_and_options(capsys: pytest.C
         assert word in out
 
 
-@pytest.mark.parametrize("arguments", [[], ["chatter"], ["convert"], ["convert", "one"]])
+@pytest.mark.parametrize("arguments", [["convert"], ["convert", "one"]])
 def test_an_invalid_command_line_prints_the_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(arguments)
