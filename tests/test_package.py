@@ -16,6 +16,7 @@ import pytest
 
 import convmodel
 from convmodel.__main__ import COMMANDS, main
+from convmodel.errors import install_command
 from convmodel.trainer import main as trainer
 
 ROOT = Path(__file__).parents[1]
@@ -431,4 +432,13 @@ def test_training_without_its_libraries_is_an_error_with_the_remedy(
     with pytest.raises(SystemExit) as end:
         trainer(["fit"])
     assert end.value.code == 2
-    assert capsys.readouterr().err == 'error: training needs pytorch_lightning; pip install "convmodel[train]"\n'
+    assert capsys.readouterr().err == f"error: training needs pytorch_lightning; {install_command('train')}\n"
+
+
+def test_nobody_is_sent_to_the_other_project_of_this_name_on_the_index() -> None:
+    """`convmodel[extra]` is complete only with the source behind it: `convmodel[extra] @ git+https://...`."""
+    folders = [ROOT / name for name in ("convmodel", "docs", "examples", "benchmarks")]
+    files = [path for folder in folders for path in folder.rglob("*") if path.suffix in (".py", ".md", ".yaml", ".sh")]
+    for path in (*files, ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
+        wrong = re.search(r"pip install (-\S+ )*[\"']?convmodel\b(?!\S* @ )", path.read_text(encoding="utf-8"))
+        assert wrong is None, f"{path.relative_to(ROOT)}: {wrong}"

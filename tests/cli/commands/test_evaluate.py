@@ -13,6 +13,7 @@ import convmodel.metrics.bleu
 import convmodel.reports
 from convmodel.__main__ import main
 from convmodel.cli.commands.evaluate import TURNS, parse_decoding
+from convmodel.errors import install_command
 from convmodel.generation.options import PRESETS
 from convmodel.reports.evaluation import Evaluation
 from convmodel.tokens.turn_windows import target_turns
@@ -134,7 +135,7 @@ def test_missing_libraries_are_reported_with_the_install_command(
             assert main(["evaluate", "--model", "m", "--data", "d"]) == 2
         captured = capsys.readouterr()
         assert captured.out == ""
-        assert captured.err == f'error: evaluation needs {missing}; pip install "convmodel[evaluate]"\n'
+        assert captured.err == f"error: evaluation needs {missing}; {install_command('evaluate')}\n"
 
 
 # Selectors

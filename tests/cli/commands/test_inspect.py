@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from convmodel.__main__ import main
+from convmodel.errors import install_command
 from tests.conftest import MakeModel
 from tests.reports.inspection.helpers import write_lines
 from tests.test_package import ROOT
@@ -105,7 +106,7 @@ def test_missing_libraries_are_reported_with_the_install_command(
         main(["inspect", write_lines(tmp_path / "a", [["a", "b"]]), "--html", "page.html"])
     assert end.value.code == 2
     assert re.fullmatch(
-        rf'error: inspect needs {library}[.a-z]*; pip install "convmodel\[inspect\]"\n', capsys.readouterr().err
+        rf"error: inspect needs {library}[.a-z]*; {re.escape(install_command('inspect'))}\n", capsys.readouterr().err
     )
 
 
