@@ -372,7 +372,7 @@ def test_convert_reads_any_format_and_writes_json_lines(tmp_path: Path) -> None:
 
 def test_convert_skips_invalid_lines_with_on_error_skip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "in").write_text('["a", "b"]\n["alone"]\n')
-    assert main(["convert", str(tmp_path / "in"), str(tmp_path / "out"), "--on_error", "skip"]) == 0
+    assert main(["convert", str(tmp_path / "in"), str(tmp_path / "out"), "--on-error", "skip"]) == 0
     assert "1 conversation; 1 line skipped: first" in capsys.readouterr().out
     assert json.loads((tmp_path / "out").read_text()) == {"turns": ["a", "b"]}
 

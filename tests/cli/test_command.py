@@ -1,11 +1,13 @@
-"""Numbers on the command line."""
+"""Numbers and names of options on the command line."""
 
+import re
 from argparse import ArgumentTypeError
+from pathlib import Path
 
 import pytest
 
-from convmodel.__main__ import main
-from convmodel.cli.command import number_parser, positive_int
+from convmodel.__main__ import COMMANDS, main
+from convmodel.cli.command import Command, number_parser, positive_int
 
 
 def test_a_number_in_range_is_parsed() -> None:
@@ -19,7 +21,20 @@ def test_anything_else_is_an_error_that_says_what_is_allowed(text: str) -> None:
         positive_int(text)
 
 
+@pytest.mark.parametrize("flag", ["--on-error", "--on_error"])
+def test_an_option_is_read_with_dashes_and_with_underscores(flag: str, tmp_path: Path) -> None:
+    (tmp_path / "in").write_text('["a", "b"]\n["alone"]\n')
+    assert main(["convert", str(tmp_path / "in"), str(tmp_path / "out"), flag, "skip"]) == 0
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: str(command.name))
+def test_the_help_writes_options_with_dashes(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([command.name, "--help"])
+    assert re.search(r"--\w+_", capsys.readouterr().out) is None
+
+
 def test_an_option_must_be_written_in_full(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["convert", "a", "b", "--on_err", "skip"])
-    assert capsys.readouterr().err == "error: --on_err: there is no such option; did you mean --on_error?\n"
+    assert capsys.readouterr().err == "error: --on_err: there is no such option; did you mean --on-error?\n"

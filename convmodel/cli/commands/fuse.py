@@ -52,7 +52,7 @@ def _run(options: Namespace) -> int:
     examples = learned.fusion.learned_on["examples"]
     print(f"together the real response is first in {learned.fused_recall:.1%} of these {examples:,} examples")
     print_choices(options, "encoding", dtype="float32")
-    print(f"{folder / FUSION}: written; whatever loads this selector uses it, except with --no_fusion")
+    print(f"{folder / FUSION}: written; whatever loads this selector uses it, except with --no-fusion")
     return 0
 
 

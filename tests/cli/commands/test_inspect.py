@@ -42,7 +42,7 @@ def test_strict_fails_for_problems_but_not_for_remarks(
     [
         (["missing"], "error: missing: there is no such file"),
         (["good", "--near", "2"], "error: near=2.0; allowed are 0.5"),
-        (["good", "--max_length", "2"], "error: max_length=2; a window needs at least 8"),
+        (["good", "--max-length", "2"], "error: max_length=2; a window needs at least 8"),
         (["good", "./good"], "error: ./good: is given twice"),
         (["empty"], "error: empty: there are no conversations in it"),
         (["good", "--model", "./nowhere"], "error: ./nowhere: no such folder"),
@@ -135,5 +135,5 @@ def test_unreadable_lines_are_reported_or_end_the_inspection(
     assert main(["inspect", str(file)]) == 0
     assert "that cannot be read" in capsys.readouterr().out
     with pytest.raises(SystemExit):
-        main(["inspect", str(file), "--on_error", "stop"])
+        main(["inspect", str(file), "--on-error", "stop"])
     assert f"{file}:2" in capsys.readouterr().err
