@@ -6,8 +6,7 @@ import re
 import time
 from pathlib import Path
 
-from huggingface_hub import constants, is_offline_mode, try_to_load_from_cache
-from huggingface_hub.utils import get_session
+from huggingface_hub import constants, get_session, is_offline_mode, try_to_load_from_cache
 
 logger = logging.getLogger(__name__)
 
