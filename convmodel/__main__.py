@@ -78,7 +78,10 @@ def make_parser() -> CommandParser:
     parser.add_argument("--version", action="version", version=f"convmodel {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:
-        command.add_options(commands.add_parser(command.name, help=command.help, description=command.description))
+        inner = commands.add_parser(
+            command.name, help=command.help, description=command.description, examples=command.examples
+        )
+        command.add_options(inner)
     return parser
 
 

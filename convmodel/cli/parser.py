@@ -12,11 +12,18 @@ from convmodel.errors import suggest
 class CommandParser(ArgumentParser):
     """A parser whose options are declared with dashes (`--num-replies`) and read with underscores too.
 
-    Options must be written in full. An unknown option is an error of one line that names the most similar one.
+    The help ends with the examples, which are arguments of the program. Options must be written in full. An unknown
+    option is an error of one line that names the most similar one.
     """
 
-    def __init__(self, **arguments: Any) -> None:
+    def __init__(self, *, examples: Sequence[str] = (), **arguments: Any) -> None:
         super().__init__(allow_abbrev=False, **arguments)
+        self._examples = examples
+
+    def format_help(self) -> str:
+        """Return the help with the examples at its end."""
+        lines = "".join(f"  {self.prog} {example}\n" for example in self._examples)
+        return f"{super().format_help()}\nexamples:\n{lines}" if lines else super().format_help()
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Namespace | None = None

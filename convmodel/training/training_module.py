@@ -91,7 +91,7 @@ class TrainingModule(LightningModule):
     higher_is_better: bool
 
     next_step: str
-    """What to do with the exported model: a sentence with a command, in which `{folder}` stands for its folder."""
+    """Advice on the exported model: a sentence with a command, in which `{folder}` stands for its folder."""
 
     # Model and tokenizer
 

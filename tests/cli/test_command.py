@@ -1,12 +1,13 @@
 """Numbers and names of options on the command line."""
 
 import re
+import shlex
 from argparse import ArgumentTypeError
 from pathlib import Path
 
 import pytest
 
-from convmodel.__main__ import COMMANDS, main
+from convmodel.__main__ import COMMANDS, main, make_parser
 from convmodel.cli.command import Command, number_parser, positive_int
 
 
@@ -32,6 +33,20 @@ def test_the_help_writes_options_with_dashes(command: Command, capsys: pytest.Ca
     with pytest.raises(SystemExit):
         main([command.name, "--help"])
     assert re.search(r"--\w+_", capsys.readouterr().out) is None
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: str(command.name))
+def test_the_help_ends_with_examples_that_the_command_accepts(
+    command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([command.name, "--help"])
+    examples = capsys.readouterr().out.partition("\nexamples:\n")[2].splitlines()
+    assert len(examples) == len(command.examples) >= 1
+    for example in examples:
+        words = shlex.split(example, comments=True)
+        assert words[:4] == ["python", "-m", "convmodel", command.name]
+        assert make_parser().parse_args(words[3:]).command == command.name
 
 
 def test_an_option_must_be_written_in_full(capsys: pytest.CaptureFixture[str]) -> None:

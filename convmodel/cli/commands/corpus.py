@@ -170,4 +170,5 @@ COMMAND = Command(
     "valid and test. An interrupted run continues with the same command. See docs/cluster.md.",
     add_options=_add_options,
     run=_run,
+    examples=["reddit --input 'RC_*.zst' --output corpus --language en"],
 )

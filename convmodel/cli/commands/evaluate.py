@@ -153,4 +153,8 @@ COMMAND = Command(
     ),
     add_options=_add_options,
     run=_run,
+    examples=[
+        "--model model --data test.jsonl",
+        "--model model --data test.jsonl --set temperature=0.7 --compare evaluation/other/report.json",
+    ],
 )

@@ -63,4 +63,5 @@ COMMAND = Command(
     "examples that are held out, and writes fusion.json into the selector's folder. See docs/selection.md.",
     add_options=_add_options,
     run=_run,
+    examples=["--model selector --data valid.jsonl"],
 )

@@ -127,4 +127,5 @@ COMMAND = Command(
     "per line. After an interruption the same command continues.",
     add_options=_add_options,
     run=_run,
+    examples=["--model model --input test.jsonl --last --output replies.jsonl"],
 )

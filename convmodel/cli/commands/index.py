@@ -191,4 +191,8 @@ COMMAND = Command(
     "docs/candidate-index.md.",
     add_options=_add_options,
     run=_run,
+    examples=[
+        "--model selector --candidates replies.txt --output index",
+        "--model selector --output index --search 'How are you?'",
+    ],
 )

@@ -88,4 +88,5 @@ COMMAND = Command(
     description="Counts, lengths, duplicates, broken and suspicious text, scripts, padding. See docs/inspect.md.",
     add_options=_add_options,
     run=_run,
+    examples=["train.jsonl", "train.jsonl --fix clean.jsonl"],
 )

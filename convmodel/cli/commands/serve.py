@@ -199,5 +199,6 @@ COMMAND = Command(
     "and ranks texts.",
     add_options=_add_options,
     run=_run,
+    examples=["--model model", "--model model --host 0.0.0.0 --port 8080   # after: python -m convmodel keys add NAME"],
     options_of="index",
 )

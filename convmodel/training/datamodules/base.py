@@ -40,8 +40,8 @@ FEW_TOKENS_MEAN = (
 )
 
 NO_VALIDATION_MEANS = (
-    "valid: data.valid_file is not given, so nothing measures whether the model gets worse on other texts, and the last "
-    "model is exported, not the best; give --data.valid_file with texts that are not in the training file"
+    "valid: data.valid_file is not given, so nothing measures whether the model gets worse on other texts, and the "
+    "last model is exported, not the best; give --data.valid_file with texts that are not in the training file"
 )
 
 SPLITS_BY_COMMAND = {"fit": ("train", "valid"), "validate": ("valid",), "test": ("test",)}
