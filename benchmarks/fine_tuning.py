@@ -174,7 +174,8 @@ def four_ways_report(runs: Runs) -> tuple[Found, str]:
 
 def transcripts_report(runs: Runs) -> tuple[Found, str]:
     """Talk to the models from scratch, zero-shot and fine-tuned."""
-    folders = {LABELS[name]: runs.contender(name)[0] for name in ("scratch", "zero", "ours")}
+    names = [name for name in ("scratch", "zero", "ours") if name in runs.options.only]
+    folders = {LABELS[name]: runs.contender(name)[0] for name in names}
     return transcripts(folders, smoke=runs.smoke)
 
 
