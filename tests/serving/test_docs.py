@@ -48,7 +48,7 @@ def test_every_option_in_the_docs_exists() -> None:
     there = {name for action in parser._actions for name in action.option_strings}
     ours = re.sub(r"^python -m convmodel\.trainer .*?(?<!\\)$", "", DOCS, flags=re.DOTALL | re.MULTILINE)
     ours = ours.replace("`index --lexical`", "")
-    assert set(re.findall(r"--\w+", ours)) <= there
+    assert set(re.findall(r"--\w[\w-]*", ours)) <= there
 
 
 def test_every_supported_field_is_in_the_docs() -> None:
