@@ -19,7 +19,7 @@ from convmodel.tokens.text_tokenizer import TextTokenizer
 
 
 class DualEncoder(nn.Module):
-    """The encoders of contexts and of candidates; None shares the encoder of contexts."""
+    """The encoders of contexts and of candidates; if `candidates` is None, one encoder encodes both."""
 
     def __init__(self, contexts: TokenEncoder, candidates: TokenEncoder | None = None) -> None:
         super().__init__()

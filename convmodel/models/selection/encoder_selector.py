@@ -1,4 +1,4 @@
-"""The base of selectors around transformers encoders, and loading a pretrained encoder with its tokenizer."""
+"""Base class of selectors with transformers encoders, and loading a pretrained encoder with its tokenizer."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from convmodel.tokens.text_tokenizer import TextTokenizer
 
 
 class EncoderSelector(Selector):
-    """A selector whose rows are encoded by transformers.
+    """A selector that encodes rows of token ids with transformers models.
 
     Args:
         encoder: the encoder of contexts, a part of `network`. Embeddings of all encoders in the network are extended
