@@ -25,13 +25,16 @@ DAMAGE = (
     *(ValueError, TypeError, LookupError, AttributeError, RuntimeError, ArithmeticError, ImportError),
     *(SafetensorError, StrictDataclassError),
 )
-"""Errors that transformers raises for the contents of files; ImportError for a library that quantised weights need."""
+"""Errors that transformers raises for damaged or unsupported files.
+
+They include ImportError, for quantized weights that need another library.
+"""
 
 DOCUMENT_FILE = "document.json"
-"""File beside those of transformers that marks a document model, as opposed to a conversation model."""
+"""File of this package in a model's folder, which distinguishes a document model from a conversation model."""
 
 CONVERSATION_FILE = "conversation.json"
-"""File beside those of transformers with the layout of a conversation model."""
+"""File of this package in a model's folder, with the layout of a conversation model."""
 
 MODEL_FILES = re.compile(
     r"(adapter_)?config\.json|(selector|fusion|document|conversation|generation_config)\.json|tokenizer.*\.(json|model)"
@@ -43,20 +46,23 @@ HUB_NAME = re.compile(
     r"|(albert|bert|camembert|distilbert|distilroberta|roberta|t5|xlm|xlnet)-[\w.-]+",
     re.ASCII,
 )
-"""Names of models on the Hub: those without an owner are of its first years."""
+"""Names of models on the Hub: OWNER/NAME, or one of the old names without an owner."""
 
 PICKLES = re.compile(r".*\.(bin|pt|pth|pkl|ckpt)")
 
 
 def checked_source(name_or_path: str | os.PathLike[str], *, needs: str = "config.json", weights: bool = True) -> str:
-    """Return the folder or Hub name after checking that a folder exists and has safetensors, not pickles.
+    """Check a folder or Hub name of a model, and return it as a string.
+
+    A folder must have safetensors, not pickles. The Hub is not queried.
 
     Args:
+        name_or_path: the folder or Hub name.
         needs: a file that a folder must have.
         weights: whether to check for safetensors; see `check_weights`.
 
     Raises:
-        FileNotFoundError: when a path does not exist.
+        FileNotFoundError: when there is no such folder, and the name cannot be a Hub name.
         ValueError: when a folder lacks `needs` or has no safetensors.
     """
     name = os.fspath(name_or_path)
@@ -81,7 +87,7 @@ def checked_source(name_or_path: str | os.PathLike[str], *, needs: str = "config
 
 @functools.cache
 def _tell_of_hub(name: str) -> None:
-    """Log once that the Hub is queried, which can take a while; say nothing if the model is in the cache."""
+    """Log once that the Hub will be queried, which can take a while, unless the model is in the cache."""
     is_known = any(try_to_load_from_cache(name, file) is not None for file in ("config.json", "selector.json"))
     if not is_known and not is_offline_mode():
         logger.warning("%s: no such folder here; asking the Hugging Face Hub", name)
@@ -94,7 +100,7 @@ def may_be_on_hub(name: str) -> bool:
 
 
 def local_folder(source: str) -> Path:
-    """Return the local folder of a source that is checked, downloaded from the Hub if necessary, without pickles.
+    """Return the local folder of a checked folder or Hub name; if necessary, download it from the Hub, without pickles.
 
     Raises:
         FileNotFoundError: when the Hub has no such name or cannot be reached.
@@ -118,9 +124,11 @@ def named_in_errors(source: str, *errors: type[Exception]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def naming_pickles(source: str, loader: str) -> Iterator[None]:
-    """Turn transformers' error inside the block for a Hub name with pickles alone into one with the remedy.
+    """Turn transformers' error for a Hub model that has only pickles into a ValueError with a remedy.
 
-    `loader` is the name of the class that loads the model.
+    Args:
+        source: the Hub name.
+        loader: name of the transformers class that loads the model, for the remedy.
     """
     try:
         yield
@@ -139,7 +147,7 @@ def naming_pickles(source: str, loader: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def naming(source: str) -> Iterator[None]:
-    """Turn an error for the contents of a file inside the block into a ValueError of one line that names the source."""
+    """Turn errors inside the block that are due to a file's contents into a ValueError of one line with its name."""
     try:
         yield
     except DAMAGE as error:
@@ -159,7 +167,10 @@ def has_file(source: str | os.PathLike[str], name: str) -> bool:
 
 
 def local_file(source: str | os.PathLike[str], name: str) -> Path | None:
-    """Return the path of a file, downloaded from the Hub if necessary; None where `has_file` is False."""
+    """Return the path of a file of a folder or Hub name; if necessary, download it.
+
+    The result is None if there is no such file or the Hub cannot be reached.
+    """
     if Path(source).is_dir():
         file = Path(source) / name
         return file if file.is_file() else None
@@ -173,7 +184,7 @@ def local_file(source: str | os.PathLike[str], name: str) -> Path | None:
 
 
 WEIGHTS = {"adapter_config.json": "adapter_model.safetensors"}
-"""The file of the weights beside a configuration, where it is not model.safetensors."""
+"""The weight file that belongs to a configuration file, if it is not model.safetensors."""
 
 
 def _check_folder(folder: Path, needs: str) -> None:
@@ -187,7 +198,7 @@ def _check_folder(folder: Path, needs: str) -> None:
 
 
 def check_weights(folder: Path, weights: str = "model.safetensors") -> None:
-    """Raise a ValueError when a folder has no safetensors of this name, with another remedy for pickles."""
+    """Raise a ValueError when a folder does not have the weight file `weights` or its index, with a fitting remedy."""
     names = sorted(file.name for file in folder.iterdir())
     if weights in names or f"{weights}.index.json" in names:
         return
@@ -219,11 +230,16 @@ def _describe_contents(names: list[str], needs: str) -> str:
 def check_replaceable(
     folder: str | os.PathLike[str], *, what: str = "a model", belongs: Callable[[str], object] = MODEL_FILES.fullmatch
 ) -> None:
-    """Check that replacing a folder, which need not exist, would remove only files whose names belong there.
+    """Check that replacing a folder would remove only files of a model. The folder need not exist.
+
+    Args:
+        folder: the folder.
+        what: the thing that will be saved, for errors.
+        belongs: a function that returns whether a file of this name may be removed.
 
     Raises:
-        FileExistsError: when the folder is a file or contains other files.
-        PermissionError: when it cannot be written.
+        FileExistsError: when the path is a file, or the folder contains other files.
+        PermissionError: when the folder cannot be written.
     """
     check_folder_writable(folder, replaced=True)
     target = Path(folder)
@@ -257,9 +273,13 @@ def quiet_progress() -> Iterator[None]:
 
 
 def weights_digest(described: object, weights: Mapping[str, Tensor]) -> str:
-    """Return a digest of weights by name and of the other values, by their `repr`, that a model's outputs depend on.
+    """Return a digest of everything that a model's outputs depend on.
 
-    Half-precision weights are widened first, so that the digest does not depend on the type that they are stored in.
+    Half-precision weights are converted to float32 first, so that equal values have equal digests in all types.
+
+    Args:
+        described: all values other than weights; their `repr` is digested.
+        weights: the weights by name.
     """
     digest = hashlib.blake2b(repr(described).encode(), digest_size=16)
     for name, tensor in sorted(weights.items()):
