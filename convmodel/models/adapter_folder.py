@@ -25,7 +25,7 @@ PREFIX = "base_model.model."
 """Prefix of the names of peft's weights; the name of the layer in the model follows."""
 
 DOWN, UP = ".lora_A.weight", ".lora_B.weight"
-"""Endings of the names of the two factors of a low-rank product: to the rank's width, and from it."""
+"""Endings of the names of a low-rank product's two factors, which are applied to the inputs in this order."""
 
 ALONE = "serve its merged model alone (--model FOLDER), or leave it out"
 

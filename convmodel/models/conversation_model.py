@@ -66,7 +66,7 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
 
     @classmethod
     def read_extra_config(cls, source: str) -> dict[str, Any]:
-        """Return the options of the layout; see `LanguageModel.read_extra_config`. Empty without conversation.json."""
+        """See `LanguageModel.read_extra_config`. The options of the layout are empty without conversation.json."""
         if has_file(source, DOCUMENT_FILE):
             raise ValueError(
                 f"{source}: holds a model that writes documents, not one that replies; load it with "

@@ -18,7 +18,7 @@ PAUSE_SOFT = 1
 """The constant omp_pause_soft of OpenMP: threads are ended, settings are kept."""
 
 Work = Literal["training", "validation", "evaluation", "encoding", "replying"]
-"""Kinds of work whose number type is chosen.
+"""Kinds of work, on which the automatic choice of the number type depends.
 
 - training: a training step, under automatic mixed precision; weights stay in float32.
 - validation: `validate`, `test` and the validation of a run.

@@ -98,7 +98,7 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
 
     @classmethod
     def read_extra_config(cls, source: str) -> dict[str, Any]:
-        """See `LanguageModel.read_extra_config`; empty for a folder without document.json."""
+        """See `LanguageModel.read_extra_config`. The result is empty for a folder without document.json."""
         file = local_file(source, DOCUMENT_FILE)
         return {} if file is None else _read_limits(file)
 

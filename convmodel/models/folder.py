@@ -147,7 +147,7 @@ def naming_pickles(source: str, loader: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def naming(source: str) -> Iterator[None]:
-    """Turn errors inside the block that are due to a file's contents into a ValueError of one line with its name."""
+    """Turn errors inside the block that are due to a file's contents into a ValueError of one line with `source`."""
     try:
         yield
     except DAMAGE as error:

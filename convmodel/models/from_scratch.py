@@ -17,7 +17,7 @@ class FromScratch:
 
     Args:
         model_type: Architecture: gpt2, or llama (rotary positions, RMSNorm, SwiGLU, grouped-query attention). The inner
-            width of a llama is chosen so that it has the parameters of a GPT-2 of the same sizes.
+            width of a llama is chosen so that it has as many parameters as a GPT-2 of the same sizes.
         n_layer: Number of transformer blocks.
         n_head: Number of attention heads; must divide `n_embd`.
         n_embd: Width of the hidden states.

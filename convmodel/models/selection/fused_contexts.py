@@ -79,7 +79,7 @@ class FusedContexts:
         return len(self.words)
 
     def cpu(self) -> "FusedContexts":
-        """Return the contexts with vectors on the CPU, where those of an index are too."""
+        """Return a copy of the contexts with vectors on the CPU, because the vectors of an index are on the CPU."""
         terms = {name: replace(term, contexts=term.contexts.cpu()) for name, term in self.terms.items()}
         return replace(self, terms=terms)
 
@@ -109,7 +109,7 @@ class FusedContexts:
         return self.fusion.parts(self.values(row, table))
 
     def parts_of(self, row: int, table: CandidateTable) -> Parts:
-        """Return the contributions of `parts`, candidate by candidate."""
+        """Return the contributions of `parts` as one dictionary for each candidate."""
         parts = self.parts(row, table)
         return [{name: float(values[number]) for name, values in parts.items()} for number in range(len(table))]
 

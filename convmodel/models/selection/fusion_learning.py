@@ -140,7 +140,7 @@ def _recall(scores: Sequence[np.ndarray], gold: Sequence[int]) -> float:
 
 
 def file_digests(source: Source) -> dict[str, str]:
-    """Return the digests of a source's files by file name; names that are not files (of the Hub) are left out."""
+    """Return the digests of a source's files by file name; names of data on the Hub are left out."""
     names = [source] if isinstance(source, str | os.PathLike) else list(source)
     paths = [Path(name) for name in names if Path(name).is_file()]
     return {path.name: hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest() for path in paths}

@@ -20,7 +20,7 @@ B = 0.75
 """Parameter b of BM25: influence of a candidate's length, from 0 to 1."""
 
 ROW = np.dtype([("word", "<i8"), ("count", "<i4")])
-"""A distinct word of a candidate: its id and its number of occurrences."""
+"""The type of a row in a `WordTable`: a distinct word of a text, as its id and its number of occurrences."""
 
 
 _pack_row = Struct("<qi").pack
@@ -74,7 +74,7 @@ class WordTable:
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Self:
-        """Return the table of texts."""
+        """Return the word table of some texts."""
         encoded = [encode_words(text) for text in texts]
         ends = np.cumsum([len(data) // ROW.itemsize for data in encoded], dtype=np.int64)
         return cls(np.frombuffer(b"".join(encoded), dtype=ROW), ends)
@@ -132,7 +132,7 @@ class WordStatistics:
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Self:
-        """Return the statistics of texts."""
+        """Return the statistics of some texts."""
         count = total = 0
         frequencies: Counter[str] = Counter()
         for text in texts:

@@ -83,7 +83,7 @@ class PolyContext(nn.Module):
 
 
 def bi_scores(contexts: Tensor, candidates: Tensor) -> Tensor:
-    """Return (B, C) dot products of (B, D) contexts with (C, D) shared or (B, C, D) separate candidates."""
+    """Return (B, C) dot products of (B, D) contexts with (C, D) candidates for all, or (B, C, D) for each context."""
     if candidates.dim() == 2:
         return contexts @ candidates.T
     return (candidates @ contexts[..., None])[..., 0]

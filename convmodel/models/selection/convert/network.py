@@ -182,7 +182,7 @@ class Reduction(nn.Module):
 
 
 class Side(nn.Module):
-    """The last layers of contexts or of responses, not shared: residual dense layers with norms, and a projection."""
+    """The last layers of either contexts or responses: residual dense layers with norms, then a projection."""
 
     def __init__(self, sizes: ConvertSizes) -> None:
         super().__init__()

@@ -75,7 +75,7 @@ def rescore_pairs(
         ids: (P,) candidate indices of the pairs; removed candidates are skipped.
 
     Returns:
-        None if a context has fewer than k pairs.
+        The candidates; None if a context has fewer than k pairs.
     """
     if candidates.removed is not None:
         kept = ~candidates.removed[ids]
