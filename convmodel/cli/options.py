@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convmodel.cli.command import add_repeatable, number_parser, positive_int
-from convmodel.responders.protocol import MAX_RUNNING, MAX_WAITING
+from convmodel.responders.protocol import FALLBACK, MAX_RUNNING, MAX_WAITING
 from convmodel.responders.typed_input import parse_setting
 from convmodel.serving.safety.policy import SAY, SIDES, STORES, Policy
 from convmodel.serving.safety.word_list import WordList
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from convmodel.responders.writer import Writer
 
 
-PARTS = ("base", "selector", "index", "candidates", "reranker", "device", "dtype", "reasoning", "fusion")
+CHOICE = ("selector", "index", "candidates", "reranker", "fusion", "min_score", "fallback")
+PARTS = ("base", "device", "dtype", "reasoning", *CHOICE)
 
 
 def add_responder_options(
@@ -42,6 +43,13 @@ def add_responder_options(
     text = "ranks all replies: selector (default if there is one), likelihood, or the folder of another selector"
     add("--reranker", metavar="NAME", help=text)
     add_fusion_option(model)
+    text = (
+        "choose only a reply that is right with this probability, from 0 to 1, or auto: the threshold that convmodel "
+        "fuse proposed (default: always choose)"
+    )
+    add("--min_score", metavar="P", type=_parse_min_score, help=text)
+    text = f"the reply below --min_score; with a generative model, it replies instead (default: {FALLBACK})"
+    add("--fallback", metavar="TEXT", help=text)
     add("--device", help="cuda, cpu, ... (default: an accelerator if there is one)")
     add("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "int8"), help="default: auto")
     text = "let a model with a chat template reason before it replies; the reasoning is kept out of the reply"
@@ -60,6 +68,11 @@ def add_responder_options(
     add("--num_candidates", type=positive_int, metavar="N", help=text)
     add_repeatable(decoding, "--persona", "TEXT", "a sentence about the replying side")
     return model
+
+
+def _parse_min_score(text: str) -> float | str:
+    """Return a probability, or auto."""
+    return text if text == "auto" else _share(text)
 
 
 def add_speaker_option(parser: ArgumentParser) -> None:
@@ -183,6 +196,7 @@ def _parse_setting(text: str) -> tuple[str, Any]:
 NEED_A_CHECK = ("flag_labels", "flag_threshold", "policy_sides", "policy_say", "policy_store")
 """Names of options that have an effect only with a word list or a classifier."""
 
+_share = number_parser(float, lambda number: 0 <= number <= 1, "a number from 0 to 1, or auto")
 _probability = number_parser(float, lambda number: 0 < number <= 1, "a number above 0 and at most 1")
 
 

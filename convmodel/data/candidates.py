@@ -10,7 +10,7 @@ from convmodel.data.formats.candidates import CANDIDATES, CandidateRecord
 from convmodel.data.options import TALK_OPTIONS, OptionValues, ReadOptions
 from convmodel.data.reader import Reader, Report, Source, format_count
 
-__all__ = ["CandidateReader", "CandidateText", "distinct_candidates", "read_candidates"]
+__all__ = ["CandidateReader", "CandidateText", "distinct_candidates", "questions_of", "read_candidates"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,3 +104,12 @@ def distinct_candidates(source: Source) -> list[CandidateText]:
     if reader.report.skipped:  # commands that take a list of candidates have no option to skip lines
         raise DataFileError(reader.report.problems[0])
     return [CandidateText(text, candidate.metadata) for text, candidate in first.items()]
+
+
+def questions_of(metadata: Mapping[str, Any] | None) -> list[str]:
+    """Return the questions that a candidate answers: the text, or the texts, of the key "question" of its metadata."""
+    for name, value in (metadata or {}).items():
+        if name.strip().lower() == "question":
+            texts = value if isinstance(value, list) else [value]
+            return [text for text in texts if isinstance(text, str) and text.strip()]
+    return []

@@ -12,6 +12,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
+from convmodel.data.remote import open_binary
+
 CONTAINER_SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 ZIP_MARKS = (b"PK\x03\x04", b"PK\x05\x06")
@@ -103,8 +105,9 @@ class ByteStream:
 
     def _open(self, file: InputFile) -> Any:
         if file.member is None:
-            return self._stack.enter_context(open(file.path, "rb"))
-        archive = self._stack.enter_context(zipfile.ZipFile(file.path))
+            return self._stack.enter_context(open_binary(file.path))
+        packed = self._stack.enter_context(open_binary(file.path))
+        archive = self._stack.enter_context(zipfile.ZipFile(packed))
         return self._stack.enter_context(archive.open(file.member))
 
     def _unpack(self, raw: Any) -> Any:

@@ -17,6 +17,7 @@ from convmodel.data.formats.hub import SCHEME, hub_fingerprint
 from convmodel.data.formats.registry import FormatRegistry
 from convmodel.data.inputs import Input, InputFinder
 from convmodel.data.options import CHAT_OPTIONS, OnError, OptionValues, ReadOptions, name_option
+from convmodel.data.remote import is_remote, remote_digest
 from convmodel.data.sources import Source, list_sources, source_name
 
 __all__ = ["OnError", "Reader", "Report", "Source", "file_digest", "format_count", "source_name"]
@@ -245,7 +246,9 @@ def text_digest(text: str) -> str:
 
 
 def file_digest(path: str) -> str:
-    """Return a digest of a file's bytes."""
+    """Return a digest of a file's bytes; of a remote file, of what identifies them."""
+    if is_remote(path):
+        return remote_digest(path)
     with open(path, "rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 

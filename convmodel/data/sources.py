@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from convmodel.data.containers import DAMAGE, ZIP_MARKS, InputFile, name_suffix
+from convmodel.data.remote import is_remote, list_remote, open_binary
 
 _OFFICE = "[Content_Types].xml"
 
@@ -42,8 +43,8 @@ def list_files(source: str, *, noun: str, suffixes: Collection[str]) -> SourceFi
     """Return the files of a source in a fixed order.
 
     Args:
-        source: a path, a glob, or a folder, of which all files with known suffixes are returned. A zip archive is
-            replaced with the files in it.
+        source: a path, a glob, or a folder, of which all files with known suffixes are returned; or an address of
+            fsspec, such as s3://bucket/*.jsonl. A zip archive is replaced with the files in it.
         noun: the name of the items in error messages.
         suffixes: the known suffixes, in lower case.
 
@@ -52,7 +53,9 @@ def list_files(source: str, *, noun: str, suffixes: Collection[str]) -> SourceFi
             an IsADirectoryError, an archive without files a ValueError.
     """
     others: list[str] = []
-    if not os.path.lexists(source) and glob.has_magic(source):
+    if is_remote(source):
+        paths = list_remote(source, lambda name: _is_known(name, suffixes), others)
+    elif not os.path.lexists(source) and glob.has_magic(source):
         paths = sorted(path for path in glob.glob(source, recursive=True) if os.path.isfile(path))
         if not paths:
             raise FileNotFoundError(f"{source}: no file matches this pattern{_looked_in(source)}; check it")
@@ -126,12 +129,12 @@ def _members(path: str, suffixes: Collection[str], others: list[str]) -> Iterato
     If some files of the archive have a known suffix, the other ones, such as the pictures of a chat, are added to
     `others` instead. A damaged archive is yielded itself, so that reading it reports the damage.
     """
-    with open(path, "rb") as opened:
+    with open_binary(path) as opened:
         if opened.read(4) not in ZIP_MARKS:
             yield InputFile(path)
             return
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_binary(path) as opened, zipfile.ZipFile(opened) as archive:
             names = [info.filename for info in archive.infolist() if not info.is_dir()]
     except DAMAGE:
         yield InputFile(path)

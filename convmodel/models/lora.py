@@ -21,6 +21,9 @@ from convmodel.models.quantization import quantize_layers
 ALL_LINEAR = "all-linear"
 """Value of `target_modules` for all linear layers except the output layer."""
 
+LORA_RATE = 2e-4
+"""Peak learning rate of adapters by default."""
+
 ADAPTER = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
@@ -51,8 +54,8 @@ class Lora:
             return None
         return [self.target_modules] if isinstance(self.target_modules, str) else self.target_modules
 
-    def check(self) -> None:
-        """Raise ValueError for values out of range, and ImportError without peft."""
+    def check(self, pretrained: str | None) -> None:
+        """Raise ValueError for values out of range or without a pretrained model, and ImportError without peft."""
         if self.r < 1:
             raise ValueError(f"model.lora.r={self.r}; it must be at least 1")
         if self.alpha <= 0:
@@ -61,6 +64,11 @@ class Lora:
             raise ValueError(f"model.lora.dropout={self.dropout}; it must be at least 0.0 and below 1.0")
         if importlib.util.find_spec("peft") is None:
             raise ImportError('model.lora needs peft: pip install "convmodel[train]"')
+        if pretrained is None:
+            raise ValueError(
+                "model.lora adapts a trained model: give its name or folder as model.pretrained_model_name_or_path, or "
+                "leave model.lora out"
+            )
 
 
 class Adapter:

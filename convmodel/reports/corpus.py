@@ -62,13 +62,16 @@ def write_page(report: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
     item = next(iter(report))
     conversations = report["conversations"]
     kept = sum(conversations[name] for name in SPLITS)
+    options = tuple((name, str(value or "none")) for name, value in report["options"].items())
     page = render_page(
         "corpus.html",
         title="Corpus",
         sentence=f"{report[item]['read']:,} {item} became {kept:,} conversations.",
         sections=[(noun.capitalize(), _counts_table(report[noun])) for noun in (item, "conversations")],
         plots=list(_plots(report["histograms"])),
-        options=Table(("option", "value"), tuple((name, str(value)) for name, value in report["options"].items())),
+        options=Table(
+            ("option", "value"), tuple((name, str(value or "none")) for name, value in report["options"].items())
+        ),
     )
     with atomic_file(path) as fresh:
         fresh.write_text(page, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Histograms as inline SVG, whose colours are variables of the page's light or dark style sheet."""
+"""Histograms and curves as inline SVG, whose colours are variables of the page's light or dark style sheet."""
 
 import html
 import io
@@ -49,6 +49,21 @@ class Histogram:
     bins: int | None = 25
 
 
+@dataclass(frozen=True)
+class Curve:
+    """Lines through points, all of whose coordinates are shares from 0 to 1.
+
+    Args:
+        title: title of the figure.
+        labels: labels of the horizontal and the vertical axis.
+        series: points from left to right, by the name of the series.
+    """
+
+    title: str
+    labels: tuple[str, str]
+    series: Mapping[str, Sequence[tuple[float, float]]]
+
+
 def length_histogram(label: str, texts: Sequence[str], gold: Sequence[str]) -> Histogram:
     """Return a histogram of the numbers of words of the model's texts and of the gold texts."""
     series = {"model": [len(words(text)) for text in texts], "gold": [len(words(text)) for text in gold]}
@@ -63,6 +78,20 @@ def histogram_svg(histogram: Histogram) -> str:
         finite = [value for value in values if math.isfinite(value)]
         shares[name] = np.histogram(finite, edges)[0] / max(len(finite), 1)
     return shares_svg(histogram.title, edges, shares, label=histogram.label, integers=histogram.bins is None)
+
+
+def curve_svg(curve: Curve) -> str:
+    """Draw a curve, and return it as an `<svg>` element; see `shares_svg`."""
+    with rc_context(STYLE):
+        figure = Figure(figsize=(4.2, 2.5), layout="constrained")
+        axes = figure.subplots()
+        for index, (name, points) in enumerate(curve.series.items()):
+            axes.plot(*zip(*points, strict=True), color=SERIES[index % len(SERIES)], linewidth=1.6, label=name)
+        axes.set(xlabel=curve.labels[0], ylabel=curve.labels[1], xlim=(0, 1.01), ylim=(0, 1.03))
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(_percent)
+        axes.legend(frameon=False, loc="best")
+        return _svg(figure, curve.title)
 
 
 def bin_edges(series: Mapping[str, Sequence[float]], bins: int | None) -> np.ndarray:
@@ -105,9 +134,17 @@ def shares_svg(
         _draw(axes, edges, series, mark)
         axes.set_xlabel(label)
         axes.locator_params(axis="x", integer=integers)
-        document = io.StringIO()
-        figure.savefig(document, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        return _svg(figure, title)
+
+
+def _svg(figure: Figure, title: str) -> str:
+    document = io.StringIO()
+    figure.savefig(document, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return _inline(document.getvalue(), title)
+
+
+def _percent(share: float, _: object) -> str:
+    return f"{100 * share:.3g} %"
 
 
 def _draw(
@@ -127,7 +164,7 @@ def _draw(
             axes.stairs(shares, edges, linewidth=1.6, linestyle=dashes, **style)
     if mark is not None:
         axes.axvline(mark[1], color=INK, linestyle="dotted", label=mark[0])
-    axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.3g} %")
+    axes.yaxis.set_major_formatter(_percent)
     axes.locator_params(axis="y", nbins=4)
     if len(series) > 1 or mark is not None:
         axes.legend(frameon=False)

@@ -6,18 +6,27 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import Any, ClassVar, Unpack
+from typing import Any, ClassVar, Literal, Unpack
 
 import torch
 
 from convmodel.data.conversation import check_turns
 from convmodel.generation.request import SEEDS
 from convmodel.models.rerankers import SelectorScorer
+from convmodel.models.selection.calibration import COMPETITORS
+from convmodel.models.selection.fused_selector import FusedSelector
 from convmodel.models.selection.selector import Selector
 from convmodel.responders.candidate_pool import EncodedCandidates, Pool, ScoredNumbers, make_pool
 from convmodel.responders.handles import ReplyFuture
-from convmodel.responders.protocol import MAX_WAITING, Candidate, ClosesOnExit, Load, Names, Reply, Session
-from convmodel.responders.ranking import DEFAULTS, SELECTION_TEMPERATURE, check_options, drop_none, rank_or_sample
+from convmodel.responders.protocol import FALLBACK, MAX_WAITING, Candidate, ClosesOnExit, Load, Names, Reply, Session
+from convmodel.responders.ranking import (
+    DEFAULTS,
+    MIN_SCORE,
+    SELECTION_TEMPERATURE,
+    check_options,
+    drop_none,
+    rank_or_sample,
+)
 from convmodel.responders.worker_thread import SingleWorker
 from convmodel.tokens.speakers import sides_of
 
@@ -27,15 +36,21 @@ class Chooser(ClosesOnExit):
 
     Its options are `num_candidates`, `allow_repeats` and `selection_temperature`. A reply has the `num_candidates`
     (default 10) best candidates. A text of the conversation is not selected again unless `allow_repeats` is true
-    (default false) or all candidates were used. With a `selection_temperature` of 0 (default), the best candidate is
+    or all candidates were used. It is true by default only for a selector that reads the last turn alone, as one that
+    was fused on questions and answers does. With a `selection_temperature` of 0 (default), the best candidate is
     the reply. Above 0, the reply is sampled among the `num_candidates` with the probabilities
     softmax(score / selection_temperature).
+
+    With the option `min_score`, the chooser replies only if the best candidate is right with at least this probability;
+    "auto" is the threshold that was proposed when the selector was calibrated (`python -m convmodel fuse`). Otherwise,
+    the reply is `fallback`, followed by the candidates.
 
     Args:
         selector: the selector that scores the candidates.
         candidates: an index or a set of candidates encoded by this selector; or texts. Texts are encoded now, or read
             together with each context if the selector does so.
         options: default options of a request.
+        fallback: reply if no candidate reaches `min_score`.
         max_waiting: maximum number of open requests; None for no limit.
 
     Raises:
@@ -56,9 +71,14 @@ class Chooser(ClosesOnExit):
         candidates: EncodedCandidates | Pool | Sequence[str],
         *,
         options: Mapping[str, Any] | None = None,
+        fallback: str = FALLBACK,
         max_waiting: int | None = MAX_WAITING,
     ) -> None:
-        self.options: Mapping[str, Any] = MappingProxyType({**DEFAULTS, **drop_none(options or {})})
+        [self.fallback] = check_turns([fallback], what="fallback")
+        fusion = selector.fusion if isinstance(selector, FusedSelector) else None
+        self._calibration = None if fusion is None else fusion.calibration
+        defaults = {**DEFAULTS, "allow_repeats": fusion is not None and fusion.last_turn_only}
+        self.options: Mapping[str, Any] = MappingProxyType({**defaults, **drop_none(options or {})})
         self.check_options(self.options)
         self.scorer = SelectorScorer(selector)
         """Scorer of any texts with the selector."""
@@ -89,6 +109,11 @@ class Chooser(ClosesOnExit):
 
     def check_options(self, options: Mapping[str, Any]) -> None:
         check_options(options)
+        if options.get(MIN_SCORE) and self._calibration is None:
+            raise ValueError(
+                f"min_score={options[MIN_SCORE]!r}: the selector has no calibration, or was loaded without its "
+                "fusion.json; make one (python -m convmodel fuse --model DIR --data FILE), or leave min_score out"
+            )
 
     def start(
         self,
@@ -113,7 +138,7 @@ class Chooser(ClosesOnExit):
 
     def search(self, context: Sequence[str], persona: Sequence[str] = (), k: int = 10) -> tuple[Candidate, ...]:
         """Return the `k` best candidates, best first, without sampling; see `CandidateSearch.search`."""
-        options = {"num_candidates": k, SELECTION_TEMPERATURE: 0.0}
+        options = {"num_candidates": k, SELECTION_TEMPERATURE: 0.0, MIN_SCORE: 0.0}
         return self.start(context, persona=persona, options=options).result().candidates
 
     def close(self) -> None:
@@ -129,20 +154,36 @@ class Chooser(ClosesOnExit):
         seed: int | None,
         started_at: float,
     ) -> Reply:
-        best = self._best(context, persona, options["num_candidates"], allow_repeats=options["allow_repeats"])
+        number = options["num_candidates"]
+        searched = number if self._calibration is None else max(number, COMPETITORS)
+        best = self._best(context, persona, searched, allow_repeats=options["allow_repeats"])
+        confidence = None if self._calibration is None else self._calibration.probability([score for _, score in best])
+        best = best[:number]
         parts = self._pool.parts(context, persona, [number for number, _ in best])
         candidates = [
             Candidate(self._pool.text(number), score, "chosen", number, self._pool.metadata(number), scores=scores)
             for (number, score), scores in zip(best, parts, strict=True)
         ]
+        ranked = rank_or_sample(candidates, temperature=options[SELECTION_TEMPERATURE], seed=seed)
+        threshold = self._threshold(options[MIN_SCORE])
+        if threshold is not None and confidence is not None and confidence < threshold:
+            ranked = (Candidate(self.fallback, source="fallback"), *ranked)
         seconds = time.perf_counter() - started_at
         return Reply(
-            rank_or_sample(candidates, temperature=options[SELECTION_TEMPERATURE], seed=seed),
+            ranked,
             seconds=seconds,
             first_seconds=seconds,
             seed=seed,
             ranked_by=self._selector.kind,
+            confidence=confidence,
+            min_score=threshold,
         )
+
+    def _threshold(self, min_score: float | Literal["auto"]) -> float | None:
+        """Return the smallest probability of a reply; None if `min_score` is off."""
+        if min_score == "auto" and self._calibration is not None:
+            return self._calibration.threshold
+        return float(min_score) or None
 
     def _best(self, context: Sequence[str], persona: Sequence[str], k: int, *, allow_repeats: bool) -> ScoredNumbers:
         """Return the k best candidates with distinct texts.

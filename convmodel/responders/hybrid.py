@@ -50,7 +50,8 @@ class Hybrid(ClosesOnExit):
 
     The options are those of both parts. `num_return_sequences` replies are generated (by default 4, or 1 for greedy
     decoding), and `num_candidates` are selected. With a `selection_temperature` above 0, the reply is sampled among all
-    candidates by their scores.
+    candidates by their scores. If no selected candidate reaches the chooser's `min_score`, the reply is a generated
+    one, or without a writer the chooser's fallback.
 
     Args:
         writer: the responder that generates replies; may be None.
@@ -203,7 +204,11 @@ class Hybrid(ClosesOnExit):
         self, replies: Sequence[Reply], context: Sequence[str], persona: Sequence[str], temperature: float, seed: int
     ) -> Reply:
         """Combine the replies of the parts into one, in the worker thread. A writer's reply is the last one."""
-        selected = () if self._chooser is None else replies[0].candidates
+        chosen = None if self._chooser is None else replies[0]
+        is_unsure = chosen is not None and chosen.candidates[0].source == "fallback"
+        if is_unsure and self._writer is None:
+            return replies[0]
+        selected = () if chosen is None or is_unsure else chosen.candidates
         written = () if self._writer is None else replies[-1].candidates
         candidates = merge_candidates(written, selected)
         if self._scorer is not None:
@@ -217,6 +222,8 @@ class Hybrid(ClosesOnExit):
             reply_tokens=ranked[0].tokens,
             seed=seed if temperature else base.seed,
             ranked_by=base.ranked_by if self._scorer is None else scorer_name(self._scorer),
+            confidence=None if chosen is None else chosen.confidence,
+            min_score=None if chosen is None else chosen.min_score,
         )
 
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 
@@ -20,7 +20,7 @@ from convmodel.models.source import open_source
 from convmodel.responders.candidate_pool import Pool, make_pool
 from convmodel.responders.chooser import Chooser
 from convmodel.responders.hybrid import Hybrid, RankedBy
-from convmodel.responders.protocol import MAX_RUNNING, MAX_WAITING, ClosesOnExit
+from convmodel.responders.protocol import FALLBACK, MAX_RUNNING, MAX_WAITING, ClosesOnExit
 from convmodel.responders.selector_worker import SelectorWorker
 from convmodel.responders.writer import DocumentWriter, Writer
 
@@ -97,9 +97,11 @@ def load_all(
     others["index"] = _index_of(**{name: others.get(name) for name in ("selector", "index", "candidates")})
     replies = _replies(model, documents, others)
     if replies:
-        _check(model, **others)
+        _check(model, **{name: others.get(name) for name in ("selector", "index", "candidates", "reranker")})
     if adapters and model is None:
         raise ValueError("there are adapters, but no conversation model for them; give one (--model)")
+    if not replies:
+        _refuse_unused(**{name: others.get(name) for name in ("min_score", "fallback")})
     selectors = _load_selectors(others, device, dtype, fusion=fusion)
     shared: Mapping[str, Any] = {"device": device, "max_running": max_running, "max_waiting": None}
     responder = None
@@ -155,6 +157,8 @@ def open_responder(
     reasoning: bool = False,
     adapters: Mapping[str, Name] | None = None,
     fusion: bool = True,
+    min_score: float | Literal["auto"] | None = None,
+    fallback: str | None = None,
 ) -> AnyResponder:
     """Load a responder that generates replies, selects replies, or does both and returns the best.
 
@@ -174,6 +178,9 @@ def open_responder(
         reasoning: whether the conversation model may reason before it replies; see `LayoutOptions`.
         adapters: folders of LoRA adapters over the model, by name; see `EngineWorker.adapted`.
         fusion: whether selectors use the features and weights of their `fusion.json`; see `Selector.from_pretrained`.
+        min_score: smallest probability with which a selected reply is right, or "auto"; see `Chooser`.
+        fallback: reply if no candidate reaches `min_score`, by default `FALLBACK`. With a conversation model, the reply
+            is generated instead.
 
     Raises:
         FileNotFoundError: for a folder or file that does not exist.
@@ -184,11 +191,15 @@ def open_responder(
     if reasoning and model is None:
         raise ValueError("reasoning=True without a model that writes; give one (--model), or leave --reasoning out")
     has_candidates = index is not None or candidates is not None
+    if not has_candidates:
+        _refuse_unused(min_score=min_score, fallback=fallback)
     selector_model = _load_selector(selector, device, dtype, fusion=fusion)
     other = None if reranker in RERANKERS else _load_selector(reranker, device, dtype, fusion=fusion)
     chooser = None
     if selector_model is not None and has_candidates:
-        chooser = Chooser(selector_model, _load_candidates(selector_model, index, candidates), max_waiting=max_waiting)
+        pool = _load_candidates(selector_model, index, candidates)
+        options = {"min_score": min_score}
+        chooser = Chooser(selector_model, pool, options=options, fallback=fallback or FALLBACK, max_waiting=max_waiting)
     scorer: RankedBy | None = None
     if other is not None:
         scorer = SelectorScorer(other)
@@ -206,6 +217,13 @@ def open_responder(
     if chooser is not None and scorer is not None:
         return Hybrid(None, chooser, scorer=scorer)
     return cast(Writer | Chooser, writer or chooser)
+
+
+def _refuse_unused(**values: Any) -> None:
+    """Raise ValueError if an option of a chooser is given although there are no candidates."""
+    for name, value in values.items():
+        if value is not None:
+            raise ValueError(f"{name}={value!r} has no effect without candidates; give some (--index or --candidates)")
 
 
 def _load_writer(

@@ -11,7 +11,9 @@ from convmodel.responders.protocol import Candidate
 
 SELECTION_TEMPERATURE = "selection_temperature"
 
-DEFAULTS: dict[str, Any] = {"num_candidates": 10, "allow_repeats": False, SELECTION_TEMPERATURE: 0.0}
+MIN_SCORE = "min_score"
+
+DEFAULTS: dict[str, Any] = {"num_candidates": 10, "allow_repeats": False, SELECTION_TEMPERATURE: 0.0, MIN_SCORE: 0.0}
 """Default options of candidate selection."""
 
 ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -20,6 +22,12 @@ ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
     SELECTION_TEMPERATURE: (
         lambda value: isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf,
         "numbers from 0 (the best)",
+    ),
+    MIN_SCORE: (
+        lambda value: (
+            value == "auto" or (isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1)
+        ),
+        "probabilities from 0 (off) to 1, and auto",
     ),
 }
 """Check of each option, and a description of its allowed values. None means "not given" and is always allowed."""

@@ -92,6 +92,9 @@ class Options(RequestModel):
     selection_temperature: float | None = Field(
         None, ge=0, le=1e6, description="0 takes the best candidate; above 0 a candidate is sampled by its score"
     )
+    min_score: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] | None = Field(
+        None, description="0 (off) to 1, or auto: the smallest probability that a selected reply is right"
+    )
 
     def given(self) -> dict[str, Any]:
         """Return the options that are not null, by name."""
@@ -134,7 +137,7 @@ class CandidateBody(ResponseModel):
     score: float | None = Field(
         description="the score by which the candidates are ranked, higher is better; null without ranking"
     )
-    source: Literal["written", "chosen", "both"]
+    source: Literal["written", "chosen", "both", "fallback"]
     number: int | None = Field(description="the index of a selected candidate in the server's candidates")
     metadata: dict[str, Any] | None = Field(description="metadata of a selected candidate")
     scores: dict[str, float] = Field(description="scores of the earlier stages, and the addends of a fused score")
@@ -163,6 +166,12 @@ class ReplyBody(ResponseModel):
     first_seconds: float = Field(description="seconds until the first token")
     seed: int | None = Field(description="reproduces the reply with the same request; null if nothing was sampled")
     ranked_by: str = Field(description="the method that scored the candidates; empty without ranking")
+    confidence: float | None = Field(
+        description="the probability that the best selected candidate is right; null if the selector is not calibrated"
+    )
+    min_score: float | None = Field(
+        description="smallest confidence of a selected reply; below it, the reply has the source fallback or written"
+    )
     blocked: BlockedBody | None
 
     @classmethod

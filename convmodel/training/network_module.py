@@ -17,7 +17,7 @@ from convmodel.models.from_scratch import FromScratch
 from convmodel.models.generation_file import GENERATION, check_token_ids, read_own_options
 from convmodel.models.language_model import LanguageModel
 from convmodel.models.loading import check_vocabulary
-from convmodel.models.lora import Adapter, Lora, describe_parameters
+from convmodel.models.lora import LORA_RATE, Adapter, Lora, describe_parameters
 from convmodel.models.model_source import ModelSource
 from convmodel.models.quantization import check_quantization
 from convmodel.models.source import open_source
@@ -76,7 +76,7 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
             _check_lora(lora, pretrained_model_name_or_path, optimizer)
         if quantize is not None:
             check_quantization(quantize, has_adapters=lora is not None)
-        default_rate = 5e-5 if lora is None else 2e-4
+        default_rate = 5e-5 if lora is None else LORA_RATE
         if pretrained_model_name_or_path is None:
             default_rate = min(0.003, 0.768 / from_scratch.n_embd)
         super().__init__(
@@ -289,11 +289,6 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
 
 
 def _check_lora(lora: Lora, pretrained: str | None, optimizer: str) -> None:
-    lora.check()
-    if pretrained is None:
-        raise ValueError(
-            "model.lora adapts a trained model: give its name or folder as model.pretrained_model_name_or_path, or "
-            "leave model.lora out"
-        )
+    lora.check(pretrained)
     if optimizer == "muon":
         raise ValueError("model.optimizer=muon with model.lora: Muon is for whole matrices; use adamw for adapters")

@@ -52,14 +52,21 @@ class InBatchNegatives(SelectionObjective):
 
     def batch_loss(self, selector: Selector, examples: Examples, *, step: int) -> Tensor:
         encoder = cast(DualEncoder, selector)
+        texts, order = self.candidates(examples)
+        contexts = [encoder.context_row(example.turns, example.persona) for example in examples]
+        candidates = [encoder.candidate_row(ids) for ids in texts]
+        return self.rows_loss(encoder, contexts, candidates, order.to(selector.device), step=step)
+
+    def candidates(self, examples: Examples) -> tuple[list[Ids], Tensor]:
+        """Return the distinct candidates of B examples, and (C,) the index of each candidate of the batch among them.
+
+        The first B candidates of the batch are the responses.
+        """
         responses, response_indices = _deduplicate([example.response for example in examples])
         distractors, _ = _deduplicate([ids for example in examples for ids in example.distractors])
         response_set = set(map(tuple, responses))
         texts = [*responses, *(ids for ids in distractors if tuple(ids) not in response_set)]
-        order = torch.tensor([*response_indices, *range(len(responses), len(texts))], device=selector.device)
-        contexts = [encoder.context_row(example.turns, example.persona) for example in examples]
-        candidates = [encoder.candidate_row(ids) for ids in texts]
-        return self.rows_loss(encoder, contexts, candidates, order, step=step)
+        return texts, torch.tensor([*response_indices, *range(len(responses), len(texts))])
 
     def rows_loss(
         self, selector: DualEncoder, contexts: Sequence[Any], candidates: Sequence[Any], order: Tensor, *, step: int
@@ -72,11 +79,14 @@ class InBatchNegatives(SelectionObjective):
             order: (C,) index in `candidates` of each of the batch's C candidates; the first B are the gold responses.
             step: Number of optimiser steps so far.
         """
+        scores = self.row_scores(selector, contexts, candidates)[:, order]
+        return in_batch_loss(scores, order, label_smoothing=self.options.label_smoothing)
+
+    def row_scores(self, selector: DualEncoder, contexts: Sequence[Any], candidates: Sequence[Any]) -> Tensor:
+        """Return the scores of all pairs of context rows and candidate rows, with gradients."""
         recompute = self.options.cached_gradients
         encoded = selector.encode_context_rows(contexts, recompute=recompute)
-        vectors = selector.encode_candidate_rows(candidates, recompute=recompute)[order]
-        scores = selector.score_encoded(encoded, vectors)
-        return in_batch_loss(scores, order, label_smoothing=self.options.label_smoothing)
+        return selector.score_encoded(encoded, selector.encode_candidate_rows(candidates, recompute=recompute))
 
     def pool_scores(self, selector: Selector, examples: Examples, pools: Pools) -> Tensor:
         encoder = cast(DualEncoder, selector)
@@ -113,18 +123,14 @@ class SampledNegatives(SelectionObjective):
     num_negatives: int
 
     def batch_loss(self, selector: Selector, examples: Examples, *, step: int) -> Tensor:
-        pools, mask = pad_pools([[example.response, *self.draw(example, examples)] for example in examples])
+        drawn = (draw_negatives(example, examples, self.num_negatives) for example in examples)
+        pools, mask = pad_pools(
+            [[example.response, *negatives] for example, negatives in zip(examples, drawn, strict=True)]
+        )
         scores = self._scores(selector, examples, pools, recompute=self.options.cached_gradients)
         gold = torch.zeros(len(scores), dtype=torch.long, device=scores.device)
         smoothing = self.options.label_smoothing
         return pool_losses(scores, mask.to(scores.device), gold, label_smoothing=smoothing).mean()
-
-    def draw(self, example: TokenisedChoice, examples: Examples) -> list[Ids]:
-        """Return distinct negatives of an example: its own distractors first, then random responses of the batch."""
-        order = torch.randperm(len(examples)).tolist()
-        others = [*example.distractors, *(examples[index].response for index in order)]
-        distinct = {tuple(ids): ids for ids in others if ids != example.response}
-        return list(distinct.values())[: self.num_negatives]
 
     def pool_scores(self, selector: Selector, examples: Examples, pools: Pools) -> Tensor:
         return self._scores(selector, examples, pools)
@@ -133,6 +139,14 @@ class SampledNegatives(SelectionObjective):
         encoder = cast(CrossEncoder, selector)
         rows = [encoder.context_row(example.turns, example.persona) for example in examples]
         return encoder.score_rows(rows, pools, recompute=recompute)
+
+
+def draw_negatives(example: TokenisedChoice, examples: Examples, count: int) -> list[Ids]:
+    """Return at most `count` distinct negatives: an example's distractors first, then random responses of the batch."""
+    order = torch.randperm(len(examples)).tolist()
+    others = [*example.distractors, *(examples[index].response for index in order)]
+    distinct = {tuple(ids): ids for ids in others if ids != example.response}
+    return list(distinct.values())[:count]
 
 
 def pad_pools(pools: Pools) -> tuple[list[list[Ids]], Tensor]:

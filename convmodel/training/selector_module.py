@@ -15,6 +15,7 @@ from torch import Tensor
 
 from convmodel.metrics.ranking import ranks_of
 from convmodel.models.card import ModelCard
+from convmodel.models.lora import LORA_RATE, Lora, describe_parameters
 from convmodel.models.selection.losses import pool_losses
 from convmodel.models.selection.selector import Selector
 from convmodel.models.selection.selector_files import SELECTOR
@@ -22,6 +23,7 @@ from convmodel.tokens.selection_dataset import TokenisedChoice
 from convmodel.tokens.text_tokenizer import TextTokenizer
 from convmodel.training.datamodules.base import ModelInputs
 from convmodel.training.datamodules.selection import SelectionBatch
+from convmodel.training.encoder_lora import add_lora, merged_selector
 from convmodel.training.metrics import RankingSums, sum_over_processes
 from convmodel.training.samples import show
 from convmodel.training.selection_objectives import LossOptions, SelectionObjective, pad_pools
@@ -35,12 +37,14 @@ class SelectorModule(TrainingModule):
     """Base of the modules that train selectors.
 
     Args:
-        pretrained_model_name_or_path: Model to fine-tune; null trains from scratch. It is the Hub name or folder of an
-            encoder or decoder of transformers (BERT, DistilBERT, GPT-2), or the folder of a selector. If the selector
-            is of another kind, its encoder is used.
+        pretrained_model_name_or_path: Model to fine-tune; null trains from scratch. An encoder or decoder of
+            transformers by Hub name or folder (BERT, DistilBERT, GPT-2), a model of sentence-transformers, or the
+            folder of a selector. Of a selector of another kind, the encoder is used.
         cached_gradients: Whether the texts of a batch are encoded twice, first without gradients. The optimiser step is
             the same, with the memory of a small batch and about a third more time. Source: arXiv:2101.06983.
         label_smoothing: Share of the target distribution that is spread over all candidates.
+        lora: Sizes and layers of low-rank adapters, which alone are trained in the encoder; they are merged into the
+            exported model. Null trains all weights.
         optimizer: "adamw", "adamax" (ParlAI's recipe) or "adadelta" (ConveRT's).
         options: See `TrainingModule`.
     """
@@ -60,9 +64,14 @@ class SelectorModule(TrainingModule):
         cached_gradients: bool = False,
         label_smoothing: float = 0.0,
         optimizer: OptimizerName = "adamw",
+        lora: Lora | None = None,
         **options: Any,
     ) -> None:
         default_rate = 1e-3 if pretrained_model_name_or_path is None else 5e-5
+        lora = Lora(**lora) if isinstance(lora, dict) else lora  # a dict in a checkpoint
+        if lora is not None:
+            lora.check(pretrained_model_name_or_path)
+            default_rate = LORA_RATE
         if optimizer == "adadelta":
             default_rate = 1.0
         super().__init__(
@@ -70,6 +79,7 @@ class SelectorModule(TrainingModule):
         )
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"model.label_smoothing={label_smoothing}; it must be at least 0.0 and below 1.0")
+        self._lora = lora
         self.loss_options = LossOptions(cached_gradients, label_smoothing)
         self._selector: Selector | None = None
         self._restored_options: dict[str, Any] | None = None
@@ -114,6 +124,7 @@ class SelectorModule(TrainingModule):
                     rank_zero_info(f"model: goes on from {source}, with its own layout and sizes")
                     return pretrained
             self._selector = self.fine_tuned_selector(source)
+            self.max_context = self._selector.options().get("max_context", self.max_context)
         return self._selector
 
     def restore_from(self, checkpoint: dict[str, Any]) -> None:
@@ -133,13 +144,16 @@ class SelectorModule(TrainingModule):
             self._load_pretrained(self._pretrained)
         else:
             self._selector = self.new_selector(tokenizer)
+        if self._lora is not None:
+            add_lora(self.selector.network, self._lora)
         self.network = self.selector.network.train()
-        sizes = f"{self.selector.parameters():,} parameters, {len(tokenizer):,} tokens"
+        sizes = f"{describe_parameters(self.network)}, {len(tokenizer):,} tokens"
         rank_zero_info(f"model: {self.kind.kind}, {sizes}, {self.base_model or 'from scratch'}")
 
     def export(self, folder: str | os.PathLike[str], *, card: ModelCard, weights: dict[str, Tensor]) -> None:
         """Save the model with its card. Every process has all weights, so `weights` is not needed."""
-        self.selector.save_pretrained(folder, card=card)
+        selector = self.selector if self._lora is None else merged_selector(self.selector)
+        selector.save_pretrained(folder, card=card)
 
     def card_metrics(self, best: float) -> dict[str, float | int]:
         """Return the metrics shown on the model card; `best` is the best validation metric."""

@@ -1,6 +1,6 @@
 """LightningModules that train the four kinds of selectors."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from convmodel.models.selection.bi_encoder import BiEncoder
 from convmodel.models.selection.convert.model import MAX_TOKENS, Convert
@@ -12,6 +12,7 @@ from convmodel.models.selection.poly_encoder import PolyEncoder
 from convmodel.models.selection.scoring import PolyType, Pooling
 from convmodel.models.selection.selector import Selector
 from convmodel.tokens.text_tokenizer import TextTokenizer
+from convmodel.training.distillation import MarginDistillation, Teacher
 from convmodel.training.selection_objectives import (
     ConvertObjective,
     InBatchNegatives,
@@ -30,10 +31,13 @@ class EncoderOptions:
 
     Args:
         new_encoder: Sizes of a new encoder, if no pretrained one is given.
-        pooling: Tokens whose states give the vector of a text: "first", "last", or "mean" of all. If null, "last" for
-            decoders and "first" for encoders.
-        max_context: Maximum number of tokens of a context. The oldest turns of a longer context are dropped.
-        max_candidate: Maximum number of tokens of a candidate.
+        pooling: Tokens whose states give the vector of a text: "first", "last", or "mean" or "max" of all. If null,
+            that of a fine-tuned selector or model of sentence-transformers; else "last" for decoders, "first" for
+            encoders.
+        max_context: Maximum number of tokens of a context. The oldest turns of a longer context are dropped. If
+            null, 360, or what a model of sentence-transformers reads.
+        max_candidate: Maximum number of tokens of a candidate. If null, 72, or what a model of sentence-transformers
+            reads.
         options: See `SelectorModule`.
     """
 
@@ -44,15 +48,15 @@ class EncoderOptions:
         self,
         new_encoder: NewEncoder = NewEncoder(),  # noqa: B008 (only read; shown in the printed config)
         pooling: Pooling | None = None,
-        max_context: int = 360,
-        max_candidate: int = 72,
+        max_context: int | None = None,
+        max_candidate: int | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self._sizes = NewEncoder(**new_encoder) if isinstance(new_encoder, dict) else new_encoder  # checkpoints: a dict
-        self.max_context = max_context
-        lengths = {"max_context": max_context, "max_candidate": max_candidate}
-        self._selector_options: dict[str, Any] = {"pooling": pooling, **lengths}
+        self.max_context = max_context or 360
+        given = {"pooling": pooling, "max_context": max_context, "max_candidate": max_candidate}
+        self._selector_options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
 
     @property
     def vocab_size(self) -> int:
@@ -70,17 +74,41 @@ class DualEncoderOptions(EncoderOptions):
 
     Args:
         shared: Whether one encoder encodes both contexts and candidates.
-        cosine_scale: Factor by which the cosine of context and candidate is multiplied to give the score; 20 learns
-            fastest from scratch. If null, the score is the dot product, as in the paper.
+        cosine_scale: Factor by which the cosine is multiplied to give the score; from scratch, 20 learns fastest. If
+            null, the score is the dot product, as in the paper. With "auto", it is what the model that is fine-tuned
+            was trained with, if it is one of sentence-transformers (20 for the cosine) or a selector; else null.
+        teacher: Folder of a trained cross-encoder whose differences of scores are learned too (margin-MSE); it must
+            have the tokenizer of the model. Source: arXiv:2010.02666.
+        teacher_weight: Factor of that loss, which is added to that of in-batch negatives.
+        teacher_negatives: Number of negatives of each response that the teacher scores, chosen as by a cross-encoder.
         options: See `EncoderOptions`.
     """
 
     objective: SelectionObjective
 
-    def __init__(self, shared: bool = True, cosine_scale: float | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        shared: bool = True,
+        cosine_scale: float | Literal["auto"] | None = "auto",
+        teacher: str | None = None,
+        teacher_weight: float = 1.0,
+        teacher_negatives: int = 4,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
-        self._selector_options |= {"shared": shared, "cosine_scale": cosine_scale}
+        self._selector_options["shared"] = shared
+        if cosine_scale != "auto":
+            self._selector_options["cosine_scale"] = cosine_scale
+        if teacher_weight <= 0 or teacher_negatives < 1:
+            raise ValueError(
+                f"model.teacher_weight={teacher_weight}, model.teacher_negatives={teacher_negatives}; "
+                "allowed are above 0, and at least 1"
+            )
         self.objective = InBatchNegatives(self.loss_options)
+        if teacher is not None:
+            self.objective = MarginDistillation(
+                self.loss_options, teacher=Teacher(teacher), weight=teacher_weight, num_negatives=teacher_negatives
+            )
 
 
 class BiEncoderModule(DualEncoderOptions, SelectorModule):

@@ -12,6 +12,7 @@ pytest.importorskip("gguf")
 peft = pytest.importorskip("peft")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
 @pytest.mark.parametrize("has_adapter", [False, True], ids=["file", "adapter"])
 def test_commands_take_a_file_and_an_adapter_over_it(tmp_path: Path, has_adapter: bool) -> None:

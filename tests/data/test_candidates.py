@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from convmodel.data.candidates import CandidateReader, CandidateText, distinct_candidates, read_candidates
+from convmodel.data.candidates import (
+    CandidateReader,
+    CandidateText,
+    distinct_candidates,
+    questions_of,
+    read_candidates,
+)
 from convmodel.data.formats.base import ConversationFileError
 from convmodel.data.formats.candidates import WANTED
 
@@ -130,3 +136,18 @@ def test_candidates_without_options_of_readers_are_refused_without_naming_one(tm
     with pytest.raises(ConversationFileError) as error:
         distinct_candidates(path)
     assert str(error.value) == f"{path}:2: the line is the number 5; {WANTED}"
+
+
+def test_answers_have_their_questions_as_metadata(tmp_path: Path) -> None:
+    text = "Q: When?\nA: At nine.\n\nquestion: Is there\n  food?\nQ: A café?\nA: Yes.\n Upstairs.\nQ: Unknown?\nA:\n"
+    expected = [
+        CandidateText("At nine.", {"question": "When?"}),
+        CandidateText("Yes.\n Upstairs.", {"question": ["Is there food?", "A café?"]}),
+    ]
+    found = distinct_candidates(written(tmp_path / "c.txt", text))
+    assert found == expected and [each.metadata for each in found] == [each.metadata for each in expected]
+    assert [questions_of(each.metadata) for each in found] == [["When?"], ["Is there food?", "A café?"]]
+    table = written(tmp_path / "c.tsv", "question\tanswer\nWhen?\tAt nine.\n")
+    assert [each.metadata for each in distinct_candidates(table)] == [{"question": "When?"}]
+    assert questions_of(None) == questions_of({"question": 3}) == []
+    assert distinct_candidates(written(tmp_path / "d.txt", "Q: no answer\nnone"))[0].text == "Q: no answer"

@@ -130,6 +130,7 @@ def test_an_empty_text_has_no_values(text: str) -> None:
     assert read(text, 1) == []
 
 
+@pytest.mark.slow
 def test_a_list_of_40_megabytes_is_never_held() -> None:
     def blocks() -> Iterator[bytes]:
         yield b'["a", "'

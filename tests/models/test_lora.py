@@ -165,4 +165,4 @@ def test_names_that_the_model_does_not_have_are_errors(options: Lora, message: s
 @pytest.mark.parametrize("options", [{"r": 0}, {"alpha": 0}, {"dropout": 1.0}])
 def test_values_out_of_range_are_errors_that_name_the_option(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=rf"^model\.lora\.{next(iter(options))}="):
-        Lora(**options).check()
+        Lora(**options).check("base")

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from convmodel.reports.plots import Histogram, bin_edges, histogram_svg
+from convmodel.reports.plots import Curve, Histogram, bin_edges, curve_svg, histogram_svg
 from tests.reports.markup import read
 
 HISTOGRAM = Histogram("Length <&>", "words", {"model": [1, 2, 2, 9], "gold": [3, 4]}, bins=None)
@@ -35,3 +35,12 @@ def test_bins_of_integers_are_equally_wide_where_possible() -> None:
 
 def test_bins_of_integers_are_centred_on_them() -> None:
     assert bin_edges({"a": [1, 2], "b": [4]}, None).tolist() == [0.5, 1.5, 2.5, 3.5, 4.5]
+
+
+def test_a_curve_has_its_labels_and_a_line_for_each_series() -> None:
+    series = {"one": [(0.1, 1.0), (1.0, 0.5)], "other": [(0.5, 0.2), (1.0, 0.1)]}
+    curve = Curve("By share", ("share", "precision"), series)
+    svg = curve_svg(curve)
+    assert svg == curve_svg(curve)
+    assert all(f">{text}<" in svg for text in ("share", "precision", "one", "other"))
+    assert "var(--model)" in svg and "var(--gold)" in svg and 'aria-label="By share"' in svg

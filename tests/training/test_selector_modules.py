@@ -262,3 +262,23 @@ def test_two_processes_with_an_odd_number_of_batches_learn_as_one_does(workshop:
     assert difference(two["state_dict"], one["state_dict"]) < 1e-5
     best = [one["callbacks"]["BestExport"]["best"] for one in (one, two)]
     assert best[0] == pytest.approx(best[1])
+
+
+@pytest.mark.parametrize("kind", [BI, CROSS])
+def test_adapters_are_merged_into_the_exported_selector_and_a_run_resumes(workshop: Workshop, kind: str) -> None:
+    train(workshop, kind, run="base")
+    base = workshop.folder / "base" / "model"
+    lora: dict[str, Any] = {"model__pretrained_model_name_or_path": base, "model__lora__r": 2}
+    train(workshop, kind, trainer__max_steps=2, **lora)
+    exported = Selector.from_pretrained(workshop.folder / "run" / "model")
+    assert set(exported.weights()) == set(Selector.from_pretrained(base).weights())
+    assert difference(exported.weights(), Selector.from_pretrained(base).weights()) > 0
+    train(workshop, kind, trainer__max_steps=4, ckpt_path="last", **lora)
+    train(workshop, kind, "test", ckpt_path="last", **lora)
+
+
+def test_a_bi_encoder_learns_from_a_cross_encoder(workshop: Workshop) -> None:
+    train(workshop, CROSS, run="teacher")
+    teacher = workshop.folder / "teacher" / "model"
+    train(workshop, BI, model__teacher=teacher, model__pretrained_model_name_or_path=teacher)
+    assert Selector.from_pretrained(workshop.folder / "run" / "model").kind == "bi-encoder"

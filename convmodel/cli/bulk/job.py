@@ -165,6 +165,10 @@ def _provenance(reply: Reply) -> dict[str, Any]:
         fields["scores"] = [round_score(candidate.score) for candidate in candidates]
     if reply.ranked_by:
         fields["ranked_by"] = reply.ranked_by
+    if reply.confidence is not None:
+        fields["confidence"] = round_score(reply.confidence)
+    if reply.min_score is not None:
+        fields["min_score"] = round_score(reply.min_score)
     if any(candidate.source != "written" or candidate.scores for candidate in candidates):
         fields["provenance"] = [_source_fields(candidate) for candidate in candidates]
     return fields

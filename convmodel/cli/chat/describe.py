@@ -77,6 +77,8 @@ def explain(reply: Reply) -> str:
     lines = [f"it thought: {reply.reasoning}"] if reply.reasoning else []
     if others and first.score is not None:
         lines.append(_describe_ranking(reply))
+    if reply.confidence is not None:
+        lines.append(_describe_confidence(reply))
     if any(candidate.source != "written" for candidate in reply.candidates):
         lines.append(_count_sources(reply))
     if first.metadata:
@@ -95,6 +97,15 @@ def _describe_ranking(reply: Reply) -> str:
     if math.isinf(ahead):
         return "1 is the only one with text"
     return f"1 has the best score{by}, {ahead:.3g} above 2"
+
+
+def _describe_confidence(reply: Reply) -> str:
+    text = f"the best candidate chosen is right with a probability of {reply.confidence:.2f}"
+    if reply.min_score is None or reply.confidence is None:
+        return text
+    if reply.confidence >= reply.min_score:
+        return f"{text}; min_score is {reply.min_score:.2f}"
+    return f"{text}, below min_score, {reply.min_score:.2f}: no candidate was chosen"
 
 
 def _count_sources(reply: Reply) -> str:

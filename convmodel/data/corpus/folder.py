@@ -14,6 +14,7 @@ from convmodel.data.corpus.filters import Filters
 from convmodel.data.corpus.opensubtitles import OpenSubtitles
 from convmodel.data.corpus.reddit import Reddit
 from convmodel.data.corpus.steps import CorpusPlan
+from convmodel.data.remote import file_size
 from convmodel.data.sources import list_files
 
 DUMPS: dict[str, Dump] = {dump.name: dump for dump in (Reddit(), OpenSubtitles())}
@@ -86,10 +87,10 @@ def _make_plan(output: Path, inputs: Sequence[str], options: Mapping[str, Any]) 
 
 def default_buckets(inputs: Sequence[str]) -> int:
     """Return a number of buckets of which each takes some 100 MB in memory, from the sizes of the files."""
-    sizes = (os.path.getsize(path) * (_PACKED if path.endswith(CONTAINER_SUFFIXES) else 1) for path in inputs)
+    sizes = (file_size(path) * (_PACKED if path.endswith(CONTAINER_SUFFIXES) else 1) for path in inputs)
     return min(_MOST_BUCKETS, max(16, sum(sizes) // _BUCKET))
 
 
 def _sizes(inputs: Sequence[str]) -> dict[str, int]:
     """Return the size in bytes of each input file."""
-    return {path: os.path.getsize(path) for path in inputs}
+    return {path: file_size(path) for path in inputs}

@@ -1,11 +1,20 @@
 """The formats of candidates: text, JSON Lines, JSON, tables, and Hub data sets."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
 from convmodel.data.data_file import DataFile, Head
-from convmodel.data.formats.base import Certainty, FileFormat, Problem, describe_type, from_lines, quote_names
+from convmodel.data.formats.base import (
+    Certainty,
+    FileFormat,
+    Problem,
+    TextLine,
+    describe_type,
+    from_lines,
+    quote_names,
+)
 from convmodel.data.formats.hub import HubFormat
 from convmodel.data.formats.json import looks_like_json
 from convmodel.data.formats.registry import FormatRegistry
@@ -15,8 +24,11 @@ from convmodel.data.lines import parse_items, parse_lines
 from convmodel.data.options import ReadOptions, name_option
 from convmodel.data.tables import TableHeader, find_header, read_table
 
-TEXT_NAMES = ("text", "candidate")
+TEXT_NAMES = ("text", "candidate", "answer")
 """Names of keys and columns that hold the text."""
+
+_QUESTION = re.compile(r"\s*(?:Q|Question)\s*:\s*(.*)", re.IGNORECASE)
+_ANSWER = re.compile(r"\s*(?:A|Answer)\s*:\s*(.*)", re.IGNORECASE)
 
 WANTED = 'write a text in quotes, or {"text": "...", and any metadata}'
 
@@ -118,6 +130,43 @@ def _score_table(head: Head, *, suffixes: tuple[str, ...], delimiters: str) -> C
     return Certainty.LIKELY if is_table and len(head.lines) > 1 else Certainty.NONE
 
 
+def _read_questions(lines: Iterator[TextLine]) -> Iterator[CandidateRecord | Problem]:
+    """Yield each answer, with the questions above it as metadata; further lines belong to the question or answer."""
+    number = 0
+    questions: list[str] = []
+    answer: list[str] = []
+    for line in lines:
+        question = _QUESTION.match(line.text)
+        begins = question or _ANSWER.match(line.text)
+        if line.problem:
+            yield Problem(line.number, line.problem)
+        elif question:
+            yield from _answered(number, questions, answer)
+            questions = [question[1]] if answer else [*questions, question[1]]
+            answer = []
+        elif begins:
+            number = line.number
+            answer.append(begins[1])
+        elif answer:
+            answer.append(line.text)
+        elif questions:
+            questions[-1] = f"{questions[-1]} {line.text.strip()}"
+    yield from _answered(number, questions, answer)
+
+
+def _answered(number: int, questions: list[str], answer: list[str]) -> Iterator[CandidateRecord]:
+    text = "\n".join(answer).strip()
+    asked = [question.strip() for question in questions if question.strip()]
+    if text:
+        yield CandidateRecord(number, text, {"question": asked[0] if len(asked) == 1 else asked} if asked else None)
+
+
+def _score_questions(head: Head) -> Certainty:
+    """Return the certainty; the first line begins with Q: and a later one with A:."""
+    is_asked = bool(head.lines) and _QUESTION.match(head.lines[0]) is not None
+    return Certainty.LIKELY if is_asked and any(map(_ANSWER.match, head.lines[1:])) else Certainty.NONE
+
+
 def _table(name: str, suffixes: tuple[str, ...], delimiters: str) -> FileFormat[CandidateRecord]:
     score = partial(_score_table, suffixes=suffixes, delimiters=delimiters)
     return FileFormat(name, name.upper(), "row", suffixes, score, partial(_read_table, delimiters=delimiters))
@@ -128,6 +177,7 @@ _FORMATS: tuple[FileFormat[CandidateRecord], ...] = (
     FileFormat("json", "JSON", "value", (".json",), _score_json, _read_json),
     _table("csv", (".csv",), ",;|"),
     _table("tsv", (".tsv", ".tab"), "\t"),
+    FileFormat("questions", "questions and answers", "line", (), _score_questions, from_lines(_read_questions)),
     FileFormat(
         "text",
         "one candidate a line",

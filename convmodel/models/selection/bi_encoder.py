@@ -3,7 +3,8 @@
 import copy
 import os
 from collections.abc import Sequence
-from typing import Any, Self
+from dataclasses import replace
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -38,12 +39,14 @@ class BiEncoder(EncoderSelector, DualEncoderSelector[EncoderInput, EncoderInput]
     Args:
         encoder: the encoder of contexts.
         candidate_encoder: the encoder of candidates; None shares the encoder of contexts.
-        pooling: the tokens that a text's vector comes from; by default the last one for decoders and the first one for
-            encoders.
+        pooling: the tokens that a text's vector comes from, "first", "last", "mean" or "max"; by default the last one
+            for decoders and the first one for encoders.
         cosine_scale: a factor of the cosine: vectors are normalized and the score is this multiple of their cosine; 20
             learns fastest from scratch. None uses the plain dot product, as in the paper.
         max_context: largest length of a context in tokens; the oldest turns are dropped, persona sentences are kept.
         max_candidate: largest length of a candidate in tokens, its separators included.
+        speaker_types: whether token types mark the speaker; else all types are 0, as for an encoder of single texts.
+        context_prompt, candidate_prompt: words that the encoder reads before each context, and before each candidate.
 
     Raises:
         ValueError: for lengths beyond the encoder's positions.
@@ -67,13 +70,26 @@ class BiEncoder(EncoderSelector, DualEncoderSelector[EncoderInput, EncoderInput]
         cosine_scale: float | None = None,
         max_context: int = 360,
         max_candidate: int = 72,
+        speaker_types: bool = True,
+        context_prompt: str = "",
+        candidate_prompt: str = "",
     ) -> None:
         if cosine_scale is not None and not cosine_scale > 0:
             raise ValueError(f"cosine_scale={cosine_scale}; it must be above 0, or None")
         self.cosine_scale = cosine_scale
         network = DualEncoder(encoder, candidate_encoder)
         lengths = {"max_context": max_context, "max_candidate": max_candidate}
-        super().__init__(encoder, tokenizer, network=network, pooling=pooling or encoder.default_pooling, **lengths)
+        super().__init__(
+            encoder,
+            tokenizer,
+            network=network,
+            pooling=pooling or encoder.default_pooling,
+            speaker_types=speaker_types,
+            **lengths,
+        )
+        self._prompts = {"context_prompt": context_prompt, "candidate_prompt": candidate_prompt}
+        ids = {name: tuple(tokenizer.encode(text.rstrip())) for name, text in self._prompts.items() if text}
+        self.layout = replace(self.layout, **cast(Any, ids))
 
     @classmethod
     def from_encoder(cls, name_or_path: str | os.PathLike[str], *, shared: bool = True, **options: Any) -> Self:
@@ -83,7 +99,8 @@ class BiEncoder(EncoderSelector, DualEncoderSelector[EncoderInput, EncoderInput]
             shared: whether one encoder encodes both contexts and candidates.
         """
         encoder, tokenizer = pretrained_encoder(name_or_path)
-        return cls(encoder, tokenizer, candidate_encoder=None if shared else copy.deepcopy(encoder), **options)
+        known = cls._with_defaults(name_or_path, encoder, tokenizer, options)
+        return cls(encoder, tokenizer, candidate_encoder=None if shared else copy.deepcopy(encoder), **known)
 
     @classmethod
     def build(cls, tokenizer: TextTokenizer, options: dict[str, Any]) -> Self:
@@ -94,7 +111,9 @@ class BiEncoder(EncoderSelector, DualEncoderSelector[EncoderInput, EncoderInput]
         return cls(encoder, tokenizer, candidate_encoder=candidate_encoder, **others)
 
     def options(self) -> dict[str, Any]:
-        return super().options() | {"shared": self.network.separate is None, "cosine_scale": self.cosine_scale}
+        prompts = {name: prompt for name, prompt in self._prompts.items() if prompt}
+        own = {"shared": self.network.separate is None, "cosine_scale": self.cosine_scale}
+        return super().options() | own | prompts
 
     def candidate_row(self, ids: Sequence[int]) -> EncoderInput:
         return self.layout.candidate(ids)

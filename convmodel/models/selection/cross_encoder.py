@@ -61,7 +61,7 @@ class CrossEncoder(EncoderSelector):
     Args:
         encoder: the encoder of pairs.
         pooling: the tokens of a pair that the head's input is pooled from; see `BiEncoder`.
-        max_context, max_candidate: see `BiEncoder`.
+        max_context, max_candidate, speaker_types: see `BiEncoder`.
         compare_pooled: whether the head compares the pooled vectors of context and candidate, each of which attends to
             the other, instead of scoring one vector of the pair. This learns several times faster when the encoder has
             not been trained on millions of pairs, because it starts as a bi-encoder. Every pair is then computed
@@ -89,6 +89,7 @@ class CrossEncoder(EncoderSelector):
         max_context: int = 360,
         max_candidate: int = 72,
         compare_pooled: bool = False,
+        speaker_types: bool = True,
     ) -> None:
         pooling = pooling or encoder.default_pooling
         if encoder.causal and pooling == "first":
@@ -100,7 +101,11 @@ class CrossEncoder(EncoderSelector):
             )
         network = CrossNetwork(encoder, pooling, compare_pooled=compare_pooled)
         lengths = {"max_context": max_context, "max_candidate": max_candidate}
-        super().__init__(encoder, tokenizer, network=network, pooling=pooling, **lengths)
+        super().__init__(encoder, tokenizer, network=network, pooling=pooling, speaker_types=speaker_types, **lengths)
+
+    @classmethod
+    def _supported(cls, known: dict[str, Any], encoder: TokenEncoder) -> dict[str, Any]:
+        return {name: value for name, value in known.items() if name in ("pooling", "speaker_types")}
 
     def options(self) -> dict[str, Any]:
         return super().options() | {"compare_pooled": self.network.compare_pooled}

@@ -7,14 +7,19 @@ from typing import Any, Self, cast
 
 from torch import Tensor, nn
 
+from convmodel.models.folder import checked_source, local_folder
 from convmodel.models.loading import check_vocabulary
 from convmodel.models.selection.encoder import NewEncoder, TokenEncoder, encode_in_batches, load_encoder, new_encoder
 from convmodel.models.selection.layout import EncoderBatch, EncoderInput, RowLayout
 from convmodel.models.selection.scoring import Pooling, check_pooling
 from convmodel.models.selection.selector import Selector
-from convmodel.models.selection.selector_files import SELECTOR
+from convmodel.models.selection.selector_files import SELECTOR, read_config
+from convmodel.models.selection.sentence_folder import is_sentence_folder, sentence_options, transformer_folder
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.text_tokenizer import TextTokenizer
+
+INHERITED = ("pooling", "cosine_scale", "speaker_types", "context_prompt", "candidate_prompt")
+"""Options of a selector that a new one around its encoder has by default."""
 
 
 class EncoderSelector(Selector):
@@ -23,7 +28,7 @@ class EncoderSelector(Selector):
     Args:
         encoder: the encoder of contexts, a part of `network`. Embeddings of all encoders in the network are extended
             where the tokenizer has more tokens, such as an added separator.
-        pooling, max_context, max_candidate: see `BiEncoder`.
+        pooling, max_context, max_candidate, speaker_types: see `BiEncoder`.
 
     Raises:
         ValueError: for rows longer than the encoder's positions.
@@ -38,6 +43,7 @@ class EncoderSelector(Selector):
         pooling: Pooling,
         max_context: int,
         max_candidate: int,
+        speaker_types: bool = True,
     ) -> None:
         super().__init__(network, tokenizer)
         check_pooling(pooling)
@@ -52,18 +58,42 @@ class EncoderSelector(Selector):
                 if len(tokenizer) > embeddings.num_embeddings:
                     module.hf_model.resize_token_embeddings(len(tokenizer))
         first = tokenizer.hf_tokenizer.cls_token_id
-        self.layout = RowLayout(tokenizer.sep_token_id, first, max_context=max_context, max_candidate=max_candidate)
+        self.layout = RowLayout(
+            tokenizer.sep_token_id,
+            first,
+            max_context=max_context,
+            max_candidate=max_candidate,
+            speaker_types=speaker_types,
+        )
 
     @classmethod
     def from_encoder(cls, name_or_path: str | os.PathLike[str], **options: Any) -> Self:
         """Create a selector to be trained from a pretrained encoder.
 
         Args:
-            name_or_path: Hub name or folder of BERT, DistilBERT, GPT-2, or another encoder or decoder; or the folder of
-                a selector, whose context encoder is used.
-            options: arguments of the class.
+            name_or_path: Hub name or folder of BERT, DistilBERT, GPT-2, or another encoder or decoder; a model of
+                sentence-transformers; or the folder of a selector, whose context encoder is used.
+            options: arguments of the class. By default a model of sentence-transformers decides pooling, cosine scale,
+                prompts, maximal lengths and types, and a selector all of these but the lengths.
+
+        Raises:
+            FileNotFoundError, ValueError: when there is no such folder or name, or it has no suitable encoder.
         """
-        return cls(*pretrained_encoder(name_or_path), **options)
+        encoder, tokenizer = pretrained_encoder(name_or_path)
+        return cls(encoder, tokenizer, **cls._with_defaults(name_or_path, encoder, tokenizer, options))
+
+    @classmethod
+    def _with_defaults(
+        cls, source: str | os.PathLike[str], encoder: TokenEncoder, tokenizer: TextTokenizer, options: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Add the arguments that a pretrained encoder decides to those that are given."""
+        given = {name: value for name, value in options.items() if name != "pooling" or value is not None}
+        return cls._supported(encoder_options(source, encoder, tokenizer), encoder) | given
+
+    @classmethod
+    def _supported(cls, known: dict[str, Any], encoder: TokenEncoder) -> dict[str, Any]:
+        """Return those of an encoder's options that the class has."""
+        return known
 
     @classmethod
     def from_scratch(
@@ -86,6 +116,7 @@ class EncoderSelector(Selector):
             "pooling": self.pooling,
             "max_context": self.layout.max_context,
             "max_candidate": self.layout.max_candidate,
+            **({} if self.layout.speaker_types else {"speaker_types": False}),  # the fingerprints of older models stay
         }
 
     def context_row(self, turns: Sequence[Sequence[int]], persona: Sequence[Sequence[int]] = ()) -> EncoderInput:
@@ -106,8 +137,10 @@ def pretrained_encoder(name_or_path: str | os.PathLike[str]) -> tuple[TokenEncod
         FileNotFoundError, ValueError: when there is no such folder or Hub name, or it has no transformers encoder.
     """
     if not (Path(name_or_path) / SELECTOR).is_file():
-        encoder = load_encoder(name_or_path)
-        tokenizer = ConversationTokenizer.from_pretrained(name_or_path)
+        folder = sentence_folder(name_or_path)
+        source = name_or_path if folder is None else transformer_folder(folder)
+        encoder = load_encoder(source)
+        tokenizer = ConversationTokenizer.from_pretrained(source)
         rows = cast(nn.Embedding, encoder.hf_model.get_input_embeddings()).num_embeddings
         check_vocabulary(os.fspath(name_or_path), tokenizer.hf_tokenizer, rows, may_be_new=True)
         return encoder, tokenizer
@@ -115,3 +148,26 @@ def pretrained_encoder(name_or_path: str | os.PathLike[str]) -> tuple[TokenEncod
     if isinstance(selector, EncoderSelector):
         return selector.encoder, selector.tokenizer
     raise ValueError(f"{os.fspath(name_or_path)}: a {selector.kind} has no transformers encoder to train further")
+
+
+def sentence_folder(name_or_path: str | os.PathLike[str]) -> Path | None:
+    """Return the local folder of a model of sentence-transformers; None for other models."""
+    folder = Path(name_or_path)
+    if not folder.is_dir():
+        folder = local_folder(checked_source(name_or_path, weights=False))
+    return folder if is_sentence_folder(folder) else None
+
+
+def encoder_options(
+    name_or_path: str | os.PathLike[str], encoder: TokenEncoder, tokenizer: TextTokenizer
+) -> dict[str, Any]:
+    """Return the arguments of `BiEncoder` that a model of sentence-transformers or a selector decides.
+
+    Raises:
+        ValueError: see `sentence_options`.
+    """
+    if (Path(name_or_path) / SELECTOR).is_file():
+        saved = read_config(Path(name_or_path))["options"]
+        return {name: saved[name] for name in INHERITED if name in saved}
+    folder = sentence_folder(name_or_path)
+    return {} if folder is None else sentence_options(folder, tokenizer, encoder.positions)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convmodel.models.selection.fusion import WORD_FEATURES, Fusion
+from convmodel.models.selection.fusion import QUESTION_FEATURES, WORD_FEATURES, Fusion
 from convmodel.models.selection.lexical import WordIndex, text_id, word_ids
 from convmodel.models.selection.search.exact import TopK, score_all, search_exact
 from convmodel.models.selection.search.query import Query, Term
@@ -94,15 +94,31 @@ class FusedContexts:
         wanted = names if names is not None else [n for n, of in self.fusion.features.items() if of.weight]
         index = table.word_index(self.fusion.statistics)
         values = {name: self.words[row].value(name, index) for name in wanted if name in WORD_FEATURES}
+        values |= {name: self._of_questions(row, table, name) for name in wanted if name in QUESTION_FEATURES}
         for name in wanted:
+            if name in values:
+                continue
             if name in self.terms:
                 query = Query([self.terms[name]]).select(slice(row, row + 1))
                 values[name] = score_all(query, table.vectors.vectors)[0].double().cpu().numpy()
-            elif self.scores is not None and name not in values:
+            elif self.scores is not None:
                 values[name] = self.scores[row].double().numpy()
-            elif name not in values:  # of a persona that there is not
+            else:  # of a persona that there is not
                 values[name] = np.zeros(len(table))
         return values
+
+    def _of_questions(self, row: int, table: CandidateTable, name: str) -> np.ndarray:
+        """Return the (N,) values of a feature of the questions that candidates answer."""
+        questions = table.questions
+        if questions is None:
+            return np.zeros(len(table))
+        if name not in self.terms:
+            return questions.best(self.words[row].value("bm25_last_turn", self._index(questions.table)))
+        query = Query([self.terms[name]]).select(slice(row, row + 1))
+        return questions.best(score_all(query, questions.table.vectors.vectors)[0].double().cpu().numpy())
+
+    def _index(self, table: CandidateTable) -> WordIndex:
+        return table.word_index(self.fusion.statistics)
 
     def parts(self, row: int, table: CandidateTable) -> dict[str, np.ndarray]:
         """Return each feature's (N,) contributions to the scores of N candidates for the context with index `row`."""
@@ -134,10 +150,14 @@ class FusedContexts:
         """
         index = table.word_index(self.fusion.statistics)
         offsets = np.stack([self._offsets(words, index) for words in self.words[part]])
+        for name in QUESTION_FEATURES if table.questions is not None else ():
+            if factor := self.fusion.factor(name):
+                rows = range(len(self))[part]
+                offsets += factor * np.stack([self._of_questions(row, table, name) for row in rows])
         weighted = [
             replace(term, weight=self.fusion.factor(name))
             for name, term in self.terms.items()
-            if self.fusion.factor(name)
+            if self.fusion.factor(name) and name not in QUESTION_FEATURES
         ]
         return Query(Query(weighted).select(part).terms, torch.from_numpy(offsets))
 

@@ -5,6 +5,7 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -12,11 +13,18 @@ from convmodel.models.card import ModelCard
 from convmodel.models.folder import weights_digest
 from convmodel.models.selection.dual_encoder import DualEncoderSelector
 from convmodel.models.selection.fused_contexts import ContextWords, FusedContexts, Parts
-from convmodel.models.selection.fusion import ENCODER_FEATURES, LEARN_AGAIN, VECTOR_FEATURES, WORD_FEATURES, Fusion
+from convmodel.models.selection.fusion import (
+    ENCODER_FEATURES,
+    LEARN_AGAIN,
+    QUESTION_FEATURES,
+    VECTOR_FEATURES,
+    WORD_FEATURES,
+    Fusion,
+)
 from convmodel.models.selection.inputs import Candidates, Contexts, Personas, checked_contexts, checked_pools
 from convmodel.models.selection.lexical import WordStatistics, WordTable
 from convmodel.models.selection.search.query import Term
-from convmodel.models.selection.search.table import CandidateTable
+from convmodel.models.selection.search.table import CandidateTable, QuestionTable
 from convmodel.models.selection.search.vectors import CandidateMatrix, EncodedContexts
 from convmodel.models.selection.selector import Selector
 from convmodel.models.selection.selector_files import FUSION, LEXICAL, write_config
@@ -90,7 +98,8 @@ class FusedSelector(Selector):
     def fingerprint(self) -> str:
         """See `Selector.fingerprint`. The digest covers the weights of the features and the statistics of words."""
         features = sorted((name, astuple(feature)) for name, feature in self.fusion.features.items())
-        return weights_digest((self.fusion.encoder, features, self.fusion.statistics), {})
+        parts = (self.fusion.encoder, features, self.fusion.statistics)
+        return weights_digest((*parts, True) if self.fusion.last_turn_only else parts, {})
 
     def options(self) -> dict[str, Any]:
         return {} if self.encoder is None else self.encoder.options()
@@ -160,16 +169,38 @@ def require_searching(selector: Selector, *, remedy: str) -> SearchingSelector:
     return selector
 
 
-def candidate_table(selector: Selector, texts: Sequence[str]) -> CandidateTable:
-    """Return a table of candidates with their words and, if the selector can search, with their vectors."""
+def candidate_table(
+    selector: Selector, texts: Sequence[str], questions: Sequence[Sequence[str]] = ()
+) -> CandidateTable:
+    """Return a table of candidates with their words and, if the selector can search, with their vectors.
+
+    Args:
+        questions: the questions that each candidate answers; empty if no candidate has questions.
+    """
     vectors = selector.encode_candidates(texts) if selector.searches else torch.empty(len(texts), 0)
-    return CandidateTable(CandidateMatrix(vectors, quantise=False), lambda: WordTable.of(texts))
+    asked = question_table(selector, questions)
+    return CandidateTable(CandidateMatrix(vectors, quantise=False), lambda: WordTable.of(texts), asked)
 
 
-def feature_names(encoder: Selector | None) -> list[str]:
-    """Return the names of all features that are available with an encoder, or without one."""
+def question_table(selector: Selector, questions: Sequence[Sequence[str]]) -> QuestionTable | None:
+    """Return the table of the questions that each of N candidates answers; None if there are no questions."""
+    texts = [text for of_candidate in questions for text in of_candidate]
+    if not texts:
+        return None
+    owners = np.repeat(np.arange(len(questions)), [len(of_candidate) for of_candidate in questions])
+    return QuestionTable(candidate_table(selector, texts), owners, len(questions))
+
+
+def feature_names(encoder: Selector | None, *, questions: bool = False) -> list[str]:
+    """Return the names of all features that are available with an encoder, or without one.
+
+    Args:
+        questions: whether there are candidates with questions that they answer.
+    """
+    searches = encoder is not None and encoder.searches
+    asked = [name for name in QUESTION_FEATURES if questions and (searches or not name.startswith("encoder"))]
     names = [] if encoder is None else [*ENCODER_FEATURES]
-    return [*names, *(VECTOR_FEATURES if encoder is not None and encoder.searches else ()), *WORD_FEATURES]
+    return [*names, *(VECTOR_FEATURES if searches else ()), *asked, *WORD_FEATURES]
 
 
 def fused_contexts(
@@ -189,13 +220,15 @@ def fused_contexts(
     """
     wanted = names if names is not None else [name for name, feature in fusion.features.items() if feature.weight]
     checked = checked_contexts(contexts, personas)
+    if fusion.last_turn_only:
+        checked = [(turns[-1:], persona) for turns, persona in checked]
     words = [ContextWords.of(turns, persona) for turns, persona in checked]
     if isinstance(encoder, DualEncoderSelector):
         terms = _terms(encoder, [turns for turns, _ in checked], [persona for _, persona in checked], wanted)
         return FusedContexts(fusion, words, terms)
     scores = None
     if encoder is not None and candidates is not None and not {*wanted}.isdisjoint(ENCODER_FEATURES):
-        scores = encoder.score(contexts, candidates, personas=personas)
+        scores = encoder.score([turns for turns, _ in checked], candidates, personas=personas)
     return FusedContexts(fusion, words, {}, scores)
 
 
@@ -209,8 +242,9 @@ def _terms(
     terms: dict[str, Term] = {}
     if "encoder_context" in names:
         terms["encoder_context"] = Term(encoder.encode_contexts(contexts, personas=personas))
-    if "encoder_last_turn" in names:
-        terms["encoder_last_turn"] = Term(_as_candidates(encoder, [[turns[-1]] for turns in contexts]))
+    of_last_turn = [name for name in ("encoder_last_turn", "encoder_question") if name in names]
+    if of_last_turn:
+        terms |= dict.fromkeys(of_last_turn, Term(_as_candidates(encoder, [[turns[-1]] for turns in contexts])))
     if "encoder_persona" in names and any(personas):
         terms["encoder_persona"] = Term(_as_candidates(encoder, personas), attends=False)
     return terms

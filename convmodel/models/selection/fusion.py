@@ -13,6 +13,7 @@ from torch import Tensor
 
 from convmodel.data.atomic import atomic_file
 from convmodel.data.json_file import read_json_object
+from convmodel.models.selection.calibration import Calibration
 from convmodel.models.selection.lexical import WordStatistics
 from convmodel.models.selection.selector_files import FUSION
 
@@ -29,6 +30,10 @@ ENCODER_FEATURES = ("encoder_context",)
 VECTOR_FEATURES = ("encoder_last_turn", "encoder_persona")
 """Products of a candidate's vector with the vectors of the last turn, and of the best persona sentence, both
 encoded as candidates."""
+
+QUESTION_FEATURES = ("encoder_question", "bm25_question")
+"""Features of candidates with questions that they answer, 0 for others: the largest product of the last turn's vector
+with the vectors of the questions, all encoded as candidates, and their largest BM25 score for the last turn."""
 
 DEFAULT_WEIGHTS = {"bm25_context": 1.0, "bm25_last_turn": 0.7, "bm25_persona": 1.0}
 """Weights of a lexical selector without learned weights."""
@@ -62,12 +67,16 @@ class Fusion:
         statistics: statistics of the words in candidates, for BM25.
         encoder: fingerprint of the selector whose scores are features; None without such a selector.
         learned_on: description of the training data; empty for default weights.
+        calibration: probability that the best candidate is right; None for default weights.
+        last_turn_only: whether only the last turn of a context is read, as in the data that had no others.
     """
 
     features: Mapping[str, Feature]
     statistics: WordStatistics
     encoder: str | None = None
     learned_on: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Calibration | None = None
+    last_turn_only: bool = False
 
     @classmethod
     def lexical(cls, statistics: WordStatistics) -> Self:
@@ -104,6 +113,8 @@ class Fusion:
             "encoder": self.encoder,
             "features": {name: asdict(feature) for name, feature in self.features.items()},
             "learned_on": dict(self.learned_on),
+            "last_turn_only": self.last_turn_only,
+            "calibration": None if self.calibration is None else asdict(self.calibration),
         }
         text = json.dumps(values, indent=2, ensure_ascii=False)
         words = json.dumps(self.statistics.to_json(), ensure_ascii=False)
@@ -125,14 +136,16 @@ class Fusion:
             features = {name: Feature(**of_feature) for name, of_feature in values["features"].items()}
             statistics = WordStatistics(**values["words"])
             _check(features, statistics)
-            return cls(features, statistics, values["encoder"], values["learned_on"])
+            calibration = Calibration(**values["calibration"]) if values.get("calibration") else None
+            last_turn_only = bool(values.get("last_turn_only", False))
+            return cls(features, statistics, values["encoder"], values["learned_on"], calibration, last_turn_only)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"{file}: is damaged ({error}); {LEARN_AGAIN}") from None
 
 
 def _check(features: Mapping[str, Feature], statistics: WordStatistics) -> None:
     """Raise a ValueError or TypeError for an unknown feature or an invalid number."""
-    known = (*ENCODER_FEATURES, *VECTOR_FEATURES, *WORD_FEATURES)
+    known = (*ENCODER_FEATURES, *VECTOR_FEATURES, *QUESTION_FEATURES, *WORD_FEATURES)
     for name, feature in features.items():
         if name not in known:
             raise ValueError(f"there is no feature {name!r}; known are {', '.join(known)}")

@@ -55,13 +55,18 @@ class RowLayout:
 
     Args:
         first_token_id: the token that replaces the first separator; None for an encoder without one, such as GPT-2.
-        max_context, max_candidate: largest lengths in tokens, separators included.
+        max_context, max_candidate: largest lengths in tokens, separators and prompts included.
+        speaker_types: whether types mark the speaker; else all types are 0.
+        context_prompt, candidate_prompt: ids after the first token of a context, and of a candidate by itself.
     """
 
     sep_token_id: int
     first_token_id: int | None = None
     max_context: int = 360
     max_candidate: int = 72
+    speaker_types: bool = True
+    context_prompt: tuple[int, ...] = ()
+    candidate_prompt: tuple[int, ...] = ()
 
     def context(self, turns: Sequence[Sequence[int]], persona: Sequence[Sequence[int]] = ()) -> EncoderInput:
         """Lay out a context; the oldest turns are dropped until it fits, the persona is kept.
@@ -69,24 +74,28 @@ class RowLayout:
         Raises:
             ValueError: when the persona leaves no room for a turn.
         """
-        laid_out, _ = lay_out_context(turns, self.sep_token_id, persona=persona, max_length=self.max_context)
+        max_length = self.max_context - len(self.context_prompt)
+        laid_out, _ = lay_out_context(turns, self.sep_token_id, persona=persona, max_length=max_length)
         reply_type = laid_out.token_type_ids[-1]
-        return self._row(laid_out.input_ids, [int(type_id == reply_type) for type_id in laid_out.token_type_ids])
+        types = [int(type_id == reply_type) for type_id in laid_out.token_type_ids]
+        return self._row(laid_out.input_ids, types, self.context_prompt)
 
     def candidate(self, ids: Sequence[int]) -> EncoderInput:
         """Lay out a candidate by itself, truncated at its end."""
-        kept = place_separators([ids[: max(self.max_candidate - 2, 0)]], self.sep_token_id)
-        return self._row(kept, [1] * len(kept))
+        room = self.max_candidate - 2 - len(self.candidate_prompt)
+        kept = place_separators([ids[: max(room, 0)]], self.sep_token_id)
+        return self._row(kept, [1] * len(kept), self.candidate_prompt)
 
     def pair(self, context: EncoderInput, candidate: Sequence[int]) -> EncoderInput:
         """Lay out a candidate, truncated at its end, after its context as one row."""
         kept = place_separators([candidate[: max(self.max_candidate - 2, 0)]], self.sep_token_id, leading=False)
-        return EncoderInput([*context.ids, *kept], [*context.types, *[1] * len(kept)], begins=len(context))
+        types = [int(self.speaker_types)] * len(kept)
+        return EncoderInput([*context.ids, *kept], [*context.types, *types], begins=len(context))
 
-    def _row(self, ids: list[int], types: list[int]) -> EncoderInput:
-        if self.first_token_id is not None:
-            ids[0] = self.first_token_id
-        return EncoderInput(ids, types)
+    def _row(self, ids: list[int], types: list[int], prompt: tuple[int, ...]) -> EncoderInput:
+        first = ids[0] if self.first_token_id is None else self.first_token_id
+        types = [*types[:1], *types[:1] * len(prompt), *types[1:]]
+        return EncoderInput([first, *prompt, *ids[1:]], types if self.speaker_types else [0] * len(types))
 
 
 def pad_rows(rows: Sequence[EncoderInput], pad_token_id: int) -> EncoderBatch:

@@ -8,8 +8,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-Pooling = Literal["first", "mean", "last"]
-"""The tokens that a text's vector comes from."""
+Pooling = Literal["first", "mean", "last", "max"]
+"""The tokens that a text's vector comes from; "max" is the largest value of each dimension over all tokens."""
 
 PolyType = Literal["learnt", "first", "last"]
 """Source of a context's vectors: learnt codes that attend over its tokens, or its first or last hidden states."""
@@ -123,6 +123,8 @@ def pool(hidden: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:
         tokens = hidden.masked_fill(~is_token[..., None], 0)
         return tokens.sum(1) / is_token.sum(1, keepdim=True).to(hidden.dtype)
     check_pooling(pooling)
+    if pooling == "max":
+        return hidden.masked_fill(~is_token[..., None], -torch.inf).amax(1)
     positions = torch.arange(hidden.shape[1], device=hidden.device).expand_as(is_token)
     if pooling == "first":
         position = positions.masked_fill(~is_token, hidden.shape[1]).amin(1)

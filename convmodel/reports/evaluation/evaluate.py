@@ -105,6 +105,7 @@ class Evaluation:
                 self.report,
                 self.comparison,
                 histograms=self.task.histograms(self.lines),
+                curves=self.task.curves(self.lines),
                 ranked_cards=self.task.ranked_cards(self.lines),
                 card_headings=self.task.card_headings,
             )
@@ -164,6 +165,10 @@ def evaluate(
         versions={"convmodel": convmodel.__version__, **{name: metadata.version(name) for name in LIBRARIES}},
         notes=[*result.notes, *metrics.notes],
         metrics=_numbers(metrics, options),
+        curves={
+            curve.title: {name: [list(point) for point in points] for name, points in curve.series.items()}
+            for curve in task.curves(result.lines)
+        },
     )
     return Evaluation(report, result.lines)
 

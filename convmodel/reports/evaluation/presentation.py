@@ -1,6 +1,6 @@
 """Print an evaluation report in at most 80 columns, and render it as a self-contained HTML page."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -12,7 +12,7 @@ from convmodel.reports.evaluation.comparison import Comparison
 from convmodel.reports.evaluation.report import EvaluationReport
 from convmodel.reports.evaluation.task import Card
 from convmodel.reports.html_page import render_page
-from convmodel.reports.plots import Histogram, histogram_svg
+from convmodel.reports.plots import Curve, Histogram, curve_svg, histogram_svg
 from convmodel.reports.tables import STYLES, Cell, Table, console_grid
 
 MAX_CARDS = 10
@@ -20,6 +20,9 @@ MAX_CARDS = 10
 
 MAX_TURNS = 6
 """Maximum number of turns of a context that are shown; older turns are collapsed."""
+
+CURVE_SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)
+"""Horizontal coordinates at which a curve is printed."""
 
 ARROWS = {"higher": "↑", "lower": "↓", "nearer": "≈"}
 """Symbol after the name of a metric, by the direction in which the metric improves."""
@@ -32,6 +35,9 @@ def show(report: EvaluationReport, comparison: Comparison | None, console: Conso
     console.print()
     console.print(console_grid(metric_table(report), gap=2))
     console.print(Text(legend(report), style=STYLES["muted"]))
+    for title, series in report.curves.items():
+        console.print()
+        console.print(console_grid(curve_table(title, series), gap=2))
     for name, signature in report.signatures.items():
         console.print(Text(f"{name}: {signature}", style=STYLES["muted"]), soft_wrap=True)
     for note in report.notes:
@@ -48,6 +54,7 @@ def render(
     comparison: Comparison | None,
     *,
     histograms: Sequence[Histogram],
+    curves: Sequence[Curve] = (),
     ranked_cards: Sequence[Card],
     card_headings: tuple[str, str],
 ) -> str:
@@ -57,6 +64,7 @@ def render(
         report: the report.
         comparison: comparison with another model, or None.
         histograms: histograms to draw.
+        curves: curves to draw, before the histograms.
         ranked_cards: all examples, best first. The page shows the first and the last ones.
         card_headings: headings above the best and the worst examples.
     """
@@ -77,7 +85,10 @@ def render(
         metrics=metric_table(report),
         legend=legend(report),
         comparison=compared,
-        plots=[(histogram.title, histogram_svg(histogram)) for histogram in histograms],
+        plots=[
+            *((curve.title, curve_svg(curve)) for curve in curves),
+            *((histogram.title, histogram_svg(histogram)) for histogram in histograms),
+        ],
         sides=zip(card_headings, (best, worst), strict=True),
         origin=_origin(report),
         count=format_count,
@@ -117,6 +128,16 @@ def metric_table(report: EvaluationReport) -> Table:
             rows.append((*row, gold) if has_gold else row)
     header = ("", "model", _interval(report.options["confidence"]))
     return Table((*header, "gold") if has_gold else header, tuple(rows))
+
+
+def curve_table(title: str, series: Mapping[str, Sequence[Sequence[float]]]) -> Table:
+    """Return a table of a curve's values, at each of `CURVE_SHARES` that is nearest to a point."""
+    header = (title, *(f"{share:.0%}" for share in CURVE_SHARES))
+    rows = []
+    for name, points in series.items():
+        nearest = [min(points, key=lambda point: abs(point[0] - share)) for share in CURVE_SHARES]
+        rows.append((name, *(f"{value:.1%}" for _, value in nearest)))
+    return Table(header, tuple(rows))
 
 
 def comparison_title(comparison: Comparison) -> str:

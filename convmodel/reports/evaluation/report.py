@@ -60,6 +60,7 @@ class EvaluationReport:
         versions: versions of the libraries that computed the numbers.
         notes: caveats for the reader.
         metrics: values of all metrics.
+        curves: points (x, y) by the title of a curve and the name of a series.
         format: version of the report's files.
     """
 
@@ -73,6 +74,7 @@ class EvaluationReport:
     versions: Mapping[str, str]
     notes: Sequence[str] = ()
     metrics: Sequence[Number] = field(default_factory=list)
+    curves: Mapping[str, Mapping[str, Sequence[Sequence[float]]]] = field(default_factory=dict)
     format: int = FORMAT
 
     def __getitem__(self, name: str) -> Number:

@@ -21,7 +21,7 @@ from convmodel.reports.evaluation import selection_metrics
 from convmodel.reports.evaluation.candidate_pools import CandidatePool, Pools, read_pools
 from convmodel.reports.evaluation.examples import EvaluationOptions
 from convmodel.reports.evaluation.task import Card, EvaluationTask, Lines, MetricResults, RunRequest, RunResult
-from convmodel.reports.plots import Histogram, length_histogram
+from convmodel.reports.plots import Curve, Histogram, length_histogram
 
 CHOICES = "choices.jsonl"
 
@@ -92,6 +92,13 @@ class ResponseSelection(EvaluationTask):
             ),
             Histogram("Scores", "score", scores),
             length_histogram("words of a reply", [r.best for r in results], [r.gold for r in results]),
+        ]
+
+    def curves(self, lines: Lines) -> list[Curve]:
+        """Return precision against coverage."""
+        series = selection_metrics.precision_curve(lines[CHOICES])
+        return [
+            Curve("Precision by coverage", ("share of examples that get a reply", "share of right replies"), series)
         ]
 
     def ranked_cards(self, lines: Lines) -> list[Card]:

@@ -9,6 +9,7 @@ import numpy as np
 from convmodel.data.reader import format_count
 from convmodel.metrics.metric import Metric, ratio, sum_by_unit
 from convmodel.metrics.ranking import ExampleRanks, Ranking, gold_ranks
+from convmodel.models.selection.calibration import lead
 from convmodel.reports.evaluation.task import MetricResults
 
 KS = (1, 2, 5)
@@ -77,6 +78,40 @@ def margin(result: SelectionResult) -> float:
     """Return the score of the gold response minus that of the best other candidate; nan if one has no score."""
     values = _values(result.scores)
     return float(values[result.gold_at] - values[best_other(result.scores, result.gold_at)])
+
+
+def precision_curve(results: Sequence[SelectionResult]) -> dict[str, list[tuple[float, float]]]:
+    """Return the precision of the replies of which the selector is surest, at 100 shares of the examples or fewer.
+
+    Of an example without its gold response, which stands for a question that has no answer, every reply is wrong.
+    """
+    rows = [_answers(result) for result in results]
+    answered = [lead_and_right for lead_and_right, _ in rows]
+    unanswerable = [(of_others, False) for _, of_others in rows if of_others is not None]
+    series = {"the gold reply is a candidate": answered}
+    if unanswerable:
+        series["for half of the examples it is not"] = [*answered, *unanswerable]
+    return {name: _precision_points(values) for name, values in series.items()}
+
+
+def _answers(result: SelectionResult) -> tuple[tuple[float, bool], float | None]:
+    """Return the lead of the best candidate and whether it is the gold one, and the lead without the gold one."""
+    others = [score for index, score in enumerate(result.scores) if index != result.gold_at and score is not None]
+    gold = result.scores[result.gold_at]
+    all_scores = sorted([*others, *([] if gold is None else [gold])], reverse=True)
+    first = lead(all_scores) if all_scores else 0.0
+    return (first, result.rank == 1), lead(sorted(others, reverse=True)) if len(others) > 1 else None
+
+
+def _precision_points(values: Sequence[tuple[float, bool]]) -> list[tuple[float, float]]:
+    """Return shares of the values with the largest leads, and the share of right ones among them.
+
+    Of equal leads, wrong ones come first.
+    """
+    right = np.array([is_right for _, is_right in sorted(values, key=lambda value: (-value[0], value[1]))])
+    counts = np.unique(np.linspace(1, len(right), min(len(right), 100)).round().astype(int))
+    precisions = np.cumsum(right)[counts - 1] / counts
+    return list(zip((counts / len(right)).tolist(), precisions.tolist(), strict=True))
 
 
 def compute_metrics(results: Sequence[SelectionResult]) -> MetricResults:

@@ -11,7 +11,7 @@ from convmodel.data.reader import Source
 from convmodel.generation.options import PRESETS
 from convmodel.metrics.metric import Metric
 from convmodel.reports.evaluation.examples import EvaluationOptions
-from convmodel.reports.plots import Histogram
+from convmodel.reports.plots import Curve, Histogram
 
 Lines = Mapping[str, Sequence[Any]]
 """Lines of a report by file name: frozen dataclasses of plain values, from which all numbers are computed."""
@@ -113,6 +113,10 @@ class EvaluationTask(ABC):
     @abstractmethod
     def histograms(self, lines: Lines) -> Sequence[Histogram]:
         """Return the histograms of the page."""
+
+    def curves(self, lines: Lines) -> Sequence[Curve]:
+        """Return the curves of the report and the page."""
+        return ()
 
     @abstractmethod
     def ranked_cards(self, lines: Lines) -> Sequence[Card]:

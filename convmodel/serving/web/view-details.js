@@ -4,7 +4,7 @@ import { button, h } from "./dom.js";
 import { counted, cutText, finishText, number, showValue } from "./format.js";
 
 const STAGES = { written: "writer", chosen: "search" };
-const SOURCES = { written: "written", chosen: "chosen", both: "written and chosen" };
+const SOURCES = { written: "written", chosen: "chosen", both: "written and chosen", fallback: "no candidate is likely enough" };
 
 /**
  * Creates the element with the details of a reply.

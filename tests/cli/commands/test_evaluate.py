@@ -59,6 +59,7 @@ def test_the_command_writes_a_report_and_prints_its_path(here: Path, capsys: pyt
     assert "bleu: nrefs:1|case:mixed|eff:no|tok:13a" in out
 
 
+@pytest.mark.slow
 def test_a_comparison_of_two_models_fits_80_columns(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     both = ["--data", "talks.jsonl", *QUICK]
     assert main(["evaluate", "--model", "model", *both, "--output", "reports/model"]) == 0
@@ -104,6 +105,7 @@ def test_an_error_is_one_line_and_leaves_nothing(
     assert sorted(os.listdir(here)) == before
 
 
+@pytest.mark.slow
 def test_the_report_is_saved_even_if_the_comparison_fails(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "others.jsonl").write_text('["Hello", "Hi"]\n["How are you?", "Fine"]\n')
     arguments = ["evaluate", "--model", "model", *QUICK]
@@ -140,6 +142,7 @@ def test_missing_libraries_are_reported_with_the_install_command(
 # Selectors
 
 
+@pytest.mark.slow
 def test_a_selector_is_recognised_evaluated_and_compared(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     both = ["--data", "given.jsonl", *SELECTOR_QUICK]
     assert main(["evaluate", "--model", "one", *both, "--output", "reports/one"]) == 0
@@ -161,7 +164,7 @@ def test_a_selector_is_recognised_evaluated_and_compared(here: Path, capsys: pyt
     saved = json.loads((report / "comparison.json").read_text(encoding="utf-8"))
     assert [row["name"] for row in saved["differences"]] == names
     page = (report / "report.html").read_text(encoding="utf-8")
-    assert page.count("<svg") == 4 and "The gold reply found most clearly" in page
+    assert page.count("<svg") == 5 and "The gold reply found most clearly" in page
 
 
 def test_a_note_says_that_the_file_has_no_candidates(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -208,6 +211,7 @@ def test_an_error_with_a_selector_is_one_line_and_leaves_nothing(
 # Documents
 
 
+@pytest.mark.slow
 def test_documents_are_reported_in_80_columns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

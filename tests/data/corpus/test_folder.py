@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.corpus_dump import write_dump
 from convmodel.data.corpus.folder import REPORT, default_buckets, finish, open_folder
-from convmodel.data.corpus.steps import CorpusPlan
+from convmodel.data.corpus.steps import CorpusPlan, make_stages, read_counts
 
 OPTIONS: dict[str, Any] = {
     **{"dump": "reddit", "format": ".jsonl", "valid": 0.1, "test": 0.1, "words": [], "language": None},
@@ -70,3 +70,11 @@ def test_the_number_of_buckets_grows_with_the_input(tmp_path: Path) -> None:
     with open(large, "wb") as file:
         file.truncate(8 * 2**30)
     assert default_buckets([str(small)]) == 16 and default_buckets([str(small), str(large)]) == 256
+
+
+def test_dumps_at_addresses_are_read(tmp_path: Path, dump: Path) -> None:
+    plan = open_folder(str(tmp_path / "corpus"), [f"file://{dump}"], OPTIONS)
+    for steps in make_stages(plan).values():
+        for step in steps:
+            step()
+    assert read_counts(plan)["split"]["kept"] > 20

@@ -77,6 +77,7 @@ def test_no_thread_is_in_two_splits(dumps: tuple[str, ...], tmp_path: Path) -> N
     assert 0.03 < len(threads["valid"]) / sum(map(len, threads.values())) < 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("similarity", [None, 0.8])
 def test_bytes_do_not_depend_on_workers_or_shares(
     dumps: tuple[str, ...], tmp_path: Path, similarity: float | None
@@ -94,6 +95,7 @@ def test_bytes_do_not_depend_on_workers_or_shares(
     assert read_counts(shared) == read_counts(alone)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_bytes(dumps: tuple[str, ...], tmp_path: Path) -> None:
     expected = run(plan_of(dumps, tmp_path / "whole"))
     plan = plan_of(dumps, tmp_path / "killed")

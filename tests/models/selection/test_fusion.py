@@ -13,6 +13,7 @@ from convmodel.models.selection.lexical import WordStatistics
 STATISTICS = WordStatistics(3, 2.5, {"sea": 2})
 
 
+@pytest.mark.slow
 def test_weights_minimize_the_cross_entropy_of_the_gold_response() -> None:
     generator = np.random.default_rng(0)
     pools = [generator.normal(3.0, 2.0, (size, 3)) for size in (4, 7, 2) * 20]

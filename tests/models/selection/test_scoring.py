@@ -43,11 +43,12 @@ def test_pooling_ignores_padding(side: str) -> None:
         "first": torch.stack([states[0] for states in kept]),
         "last": torch.stack([states[-1] for states in kept]),
         "mean": torch.stack([states.mean(0) for states in kept]),
+        "max": torch.stack([states.amax(0) for states in kept]),
     }
     for how, vectors in expected.items():
         torch.testing.assert_close(pool(hidden, mask, how), vectors)
-    with pytest.raises(ValueError, match="pooling='max'; allowed are first, mean, last"):
-        pool(hidden, mask, "max")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="pooling='sum'; allowed are first, mean, last, max"):
+        pool(hidden, mask, "sum")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("side", ["left", "right"])

@@ -84,6 +84,7 @@ def test_the_meaning_of_each_metric_names_its_chance_level(models: Path) -> None
     assert report["mrr/10"].meaning.endswith(f"; chance gives {sum(1 / rank for rank in range(1, 11)) / 10:.3f}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["bi", "poly"])
 def test_lines_hold_the_scores_of_the_selector(models: Path, tmp_path: Path, model: str) -> None:
     evaluation = measured(models, model, "talks.jsonl", replace(QUICK, turns="all", pool=7))
@@ -104,6 +105,7 @@ def test_lines_hold_the_scores_of_the_selector(models: Path, tmp_path: Path, mod
     assert loaded.report == evaluation.report and loaded.lines == evaluation.lines
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["words", "bi"])
 def test_the_same_model_and_data_give_the_same_bytes(models: Path, tmp_path: Path, model: str) -> None:
     for name in ("first", "second"):

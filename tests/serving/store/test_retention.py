@@ -39,6 +39,7 @@ def texts_in(folder: Path) -> set[bytes]:
     return set(re.findall(rb"<m\d{6}>", data))
 
 
+@pytest.mark.slow
 def test_deleted_text_is_in_no_file_of_the_store(tmp_path: Path) -> None:
     """Create, change and delete many conversations; unless the file is rewritten, unused parts of pages keep copies."""
     source = random.Random(3)

@@ -11,8 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from convmodel.data.candidates import questions_of
 from convmodel.models.selection.dual_encoder import DualEncoderSelector
 from convmodel.models.selection.fused_contexts import FusedContexts, Parts, SearchContexts, search_table
+from convmodel.models.selection.fused_selector import FusedSelector, question_table
+from convmodel.models.selection.fusion import QUESTION_FEATURES
 from convmodel.models.selection.index import hnsw, storage
 from convmodel.models.selection.inputs import checked_candidates
 from convmodel.models.selection.lexical import ROW, WordTable
@@ -62,11 +65,21 @@ class CandidateIndex:
                     stacklevel=2,
                 )
             try:
-                return cls(where, state)
+                index = cls(where, state)
+                index._add_questions(selector)
+                return index
             except FileNotFoundError:  # a file that the manifest named was replaced after the manifest was read
                 if last or storage.read_state(where) == state:
                     raise
         raise AssertionError
+
+    def _add_questions(self, selector: Selector) -> None:
+        """Encode the questions in the candidates' metadata, if the selector has weights for them."""
+        if isinstance(selector, FusedSelector) and any(map(selector.fusion.factor, QUESTION_FEATURES)):
+            removed = self._removed.tolist()
+            numbers = range(self.state.count)
+            questions = [[] if removed[number] else questions_of(self.metadata(number)) for number in numbers]
+            self.table.questions = question_table(selector.indexer, questions)
 
     def __len__(self) -> int:
         return self.candidates.left
@@ -187,7 +200,9 @@ class CandidateSet:
         self._numbers = torch.tensor(sorted(first.values()))
         kept = [self._all[number] for number in self._numbers.tolist()]
         self.candidates = CandidateMatrix(selector.encode_candidates(kept))
-        self.table = CandidateTable(self.candidates, lambda: WordTable.of(kept))
+        questions = [questions_of(metadata[number]) for number in self._numbers.tolist()] if metadata else []
+        asked = question_table(selector.indexer, questions) if isinstance(selector, FusedSelector) else None
+        self.table = CandidateTable(self.candidates, lambda: WordTable.of(kept), asked)
 
     def __len__(self) -> int:
         return len(self._numbers)

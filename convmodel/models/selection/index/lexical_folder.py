@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from convmodel.data.candidates import questions_of
 from convmodel.models.selection.fused_selector import FusedSelector
 from convmodel.models.selection.fusion import Fusion
 from convmodel.models.selection.index.index import CandidateIndex
@@ -18,10 +19,16 @@ def lexical_selector(folder: str | os.PathLike[str]) -> FusedSelector:
 
 
 def save_lexical(folder: str | os.PathLike[str]) -> FusedSelector:
-    """Write the lexical selector of an index into its folder, with the words of its candidates, and return it."""
+    """Write the lexical selector of an index into its folder, with the words of its candidates and of their questions.
+
+    Returns:
+        The selector.
+    """
     selector = lexical_selector(folder)
     index = CandidateIndex.open(folder, selector)
-    statistics = WordStatistics.of(map(index.text, index.numbers()))
+    numbers = index.numbers()
+    questions = [text for number in numbers for text in questions_of(index.metadata(number))]
+    statistics = WordStatistics.of([*map(index.text, numbers), *questions])
     write_config(Path(folder), LEXICAL, {})
     selector.fusion.with_statistics(statistics).write(Path(folder))
     return lexical_selector(folder)
