@@ -45,7 +45,7 @@ def sharded_files(index: Path) -> list[Path]:
     if not isinstance(shards, dict):
         raise ValueError(f'{index}: has no "weight_map" of tensors and files; {COPY_AGAIN}')
     if others := [name for name in shards.values() if Path(str(name)).name != name]:
-        raise ValueError(f"{index}: names {others[0]!r}, which is no file of this folder; {COPY_AGAIN}")
+        raise ValueError(f"{index}: names {others[0]!r}, which is not a file of this folder; {COPY_AGAIN}")
     files = [index.with_name(name) for name in sorted({*shards.values()})]
     for file in files:
         if not file.is_file():
