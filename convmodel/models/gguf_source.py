@@ -61,7 +61,7 @@ def check_gguf(file: Path) -> None:
     with open(file, "rb") as opened:
         magic = opened.read(len(MAGIC))
     if magic != MAGIC:
-        raise ValueError(f"{file}: is no GGUF file: it begins with {magic!r}, not {MAGIC!r}; {COPY_AGAIN}")
+        raise ValueError(f"{file}: is not a GGUF file: it begins with {magic!r}, not {MAGIC!r}; {COPY_AGAIN}")
     end = _end_of_tensors(file)
     if end > (size := file.stat().st_size):
         raise ValueError(f"{file}: is cut off: it has {size:,} bytes of {end:,}; {COPY_AGAIN}")
