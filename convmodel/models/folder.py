@@ -74,7 +74,7 @@ def checked_source(name_or_path: str | os.PathLike[str], *, needs: str = "config
         return name
     if folder.exists():
         raise FileNotFoundError(
-            f"{name}: is a file, and no such folder; give the folder of a saved model, or a .gguf file"
+            f"{name}: is a file, not a folder; give the folder of a saved model, or a .gguf file"
         )
     if not may_be_on_hub(name):
         raise FileNotFoundError(
@@ -118,7 +118,7 @@ def named_in_errors(source: str, *errors: type[Exception]) -> Iterator[None]:
         yield
     except errors as error:
         raise FileNotFoundError(
-            f"{source}: no such folder here, and the Hub gave no such model ({str(error).splitlines()[0]})"
+            f"{source}: no such folder here, and the Hub returned no such model ({str(error).splitlines()[0]})"
         ) from error
 
 
@@ -224,7 +224,7 @@ def _describe_contents(names: list[str], needs: str) -> str:
         return "holds a model that chooses replies, not one that writes them"
     if needs == "selector.json" and "config.json" in names:
         return "holds a model of transformers, such as one that writes replies, not one that chooses them"
-    return f"holds no {needs}, so it is no model folder"
+    return f"holds no {needs}, so it is not a model folder"
 
 
 def check_replaceable(

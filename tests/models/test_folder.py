@@ -92,7 +92,7 @@ def test_a_folder_without_weights_or_config_is_refused(folder: Path, tmp_path: P
     with pytest.raises(ValueError, match="holds no weights"):
         ConversationModel.from_pretrained(folder)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match=r"holds no config\.json, so it is no model folder"):
+    with pytest.raises(ValueError, match=r"holds no config\.json, so it is not a model folder"):
         ConversationModel.from_pretrained(tmp_path / "empty")
 
 
@@ -135,5 +135,5 @@ def test_asking_the_hub_is_told_once(
 
 
 def test_a_file_is_no_folder_of_a_model(folder: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"config\.json: is a file, and no such folder"):
+    with pytest.raises(FileNotFoundError, match=r"config\.json: is a file, not a folder"):
         ConversationModel.from_pretrained(folder / "config.json")
