@@ -39,7 +39,7 @@ def read_own_options(source: str) -> dict[str, Any]:
         try:
             check_names({name: options[name]})
         except ValueError as error:
-            logger.warning("%s: %s; it is passed over", file, error)
+            logger.warning("%s: %s; it is ignored", file, error)
     try:
         check_values(options)
     except ValueError as error:
@@ -67,7 +67,7 @@ def check_token_ids(source: str, config: GenerationConfig, rows: int) -> None:
         fault = f"{source}: {GENERATION}: {name} names token {beyond[0]}, but the model has {rows:,} tokens"
         if name in TOKEN_IDS:
             raise ValueError(f"{fault}; correct it there, or leave it out")
-        logger.warning("%s: it ends no reply; correct it there, or leave it out", fault)
+        logger.warning("%s: it cannot end a reply; correct it there, or leave it out", fault)
 
 
 def _numbers(value: Any) -> Iterator[int]:
