@@ -239,7 +239,7 @@ def check_model(folder: Path, state: storage.IndexManifest, selector: Selector) 
     if fingerprint != state.fingerprint:
         raise ValueError(
             f"{folder}: was made with another model (a {state.kind}, fingerprint {state.fingerprint}) than this one (a "
-            f"{encoder.kind}, fingerprint {fingerprint}); open it with that one, or rebuild it"
+            f"{encoder.kind}, fingerprint {fingerprint}); open it with the model that made it, or rebuild it"
         )
 
 
