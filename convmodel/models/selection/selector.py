@@ -93,7 +93,7 @@ class Selector(ABC):
         """
         raise TypeError(
             f"a {self.kind} reads context and candidate together, so candidates cannot be encoded in advance; "
-            "encode with a bi-encoder, a poly-encoder or ConveRT, and let this one rank the best of those"
+            "encode with a bi-encoder, a poly-encoder or ConveRT, and rank the best candidates with this model"
         )
 
     def to_int8(self) -> None:
