@@ -98,7 +98,7 @@ def test_a_folder_without_weights_or_config_is_refused(folder: Path, tmp_path: P
 
 def test_another_kind_of_model_is_refused(folder: Path) -> None:
     BertConfig().save_pretrained(folder)
-    with pytest.raises(ValueError, match="holds a 'bert' model, which does not write"):
+    with pytest.raises(ValueError, match="holds a 'bert' model, which does not generate text"):
         ConversationModel.from_pretrained(folder)
 
 
