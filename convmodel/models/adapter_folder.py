@@ -137,7 +137,7 @@ def _layer_names(file: Path, weights: Mapping[str, Tensor]) -> Iterator[str]:
         if end is None or f"{PREFIX}{layer}{DOWN}" not in weights or f"{PREFIX}{layer}{UP}" not in weights:
             raise ValueError(f"{file}: {name} is not half of a low-rank product of a linear layer; {ALONE}")
         if ".experts." in layer:
-            raise ValueError(f"{file}: {name} belongs to an expert of a mixture, where adapters cannot share a base; {ALONE}")
+            raise ValueError(f"{file}: {name} belongs to an expert, whose adapters cannot share a base; {ALONE}")
         if end == DOWN:
             yield layer
 

@@ -73,9 +73,7 @@ def checked_source(name_or_path: str | os.PathLike[str], *, needs: str = "config
             check_weights(folder, WEIGHTS.get(needs, "model.safetensors"))
         return name
     if folder.exists():
-        raise FileNotFoundError(
-            f"{name}: is a file, not a folder; give the folder of a saved model, or a .gguf file"
-        )
+        raise FileNotFoundError(f"{name}: is a file, not a folder; give the folder of a saved model, or a .gguf file")
     if not may_be_on_hub(name):
         raise FileNotFoundError(
             f"{name}: no such folder here, and names on the Hub are OWNER/NAME, gpt2, bert-base-uncased and the like; "
