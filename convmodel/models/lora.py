@@ -22,7 +22,7 @@ ALL_LINEAR = "all-linear"
 """Value of `target_modules` for all linear layers except the output layer."""
 
 LORA_RATE = 2e-4
-"""Peak learning rate of adapters by default."""
+"""Default of the peak learning rate for adapters."""
 
 ADAPTER = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -38,7 +38,7 @@ class Lora:
         dropout: Dropout of the adapters' input.
         target_modules: Names of the linear layers that get an adapter, such as `[q_proj, v_proj]`; "all-linear" is all
             but the output layer.
-        modules_to_save: Names of modules that are trained whole, such as `[embed_tokens]`.
+        modules_to_save: Names of modules whose own weights are trained, such as `[embed_tokens]`.
     """
 
     r: int = 8

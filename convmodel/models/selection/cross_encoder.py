@@ -60,7 +60,7 @@ class CrossEncoder(EncoderSelector):
 
     Args:
         encoder: the encoder of pairs.
-        pooling: the tokens of a pair that the head's input is pooled from; see `BiEncoder`.
+        pooling: the way to compute the head's input from the hidden states of a pair; see `BiEncoder`.
         max_context, max_candidate, speaker_types: see `BiEncoder`.
         compare_pooled: whether the head compares the pooled vectors of context and candidate, each of which attends to
             the other, instead of scoring one vector of the pair. This learns several times faster when the encoder has

@@ -103,12 +103,12 @@ class FusedContexts:
                 values[name] = score_all(query, table.vectors.vectors)[0].double().cpu().numpy()
             elif self.scores is not None:
                 values[name] = self.scores[row].double().numpy()
-            else:  # of a persona that there is not
+            else:  # the context has no persona
                 values[name] = np.zeros(len(table))
         return values
 
     def _of_questions(self, row: int, table: CandidateTable, name: str) -> np.ndarray:
-        """Return the (N,) values of a feature of the questions that candidates answer."""
+        """Return the (N,) values of a feature of `QUESTION_FEATURES` for one context; 0 without questions."""
         questions = table.questions
         if questions is None:
             return np.zeros(len(table))

@@ -32,8 +32,9 @@ VECTOR_FEATURES = ("encoder_last_turn", "encoder_persona")
 encoded as candidates."""
 
 QUESTION_FEATURES = ("encoder_question", "bm25_question")
-"""Features of candidates with questions that they answer, 0 for others: the largest product of the last turn's vector
-with the vectors of the questions, all encoded as candidates, and their largest BM25 score for the last turn."""
+"""Features that compare the last turn with the questions that a candidate answers; 0 for candidates without questions.
+They are the largest product of the vectors of the last turn and of a question, both encoded as candidates, and the
+largest BM25 score of a question for the last turn."""
 
 DEFAULT_WEIGHTS = {"bm25_context": 1.0, "bm25_last_turn": 0.7, "bm25_persona": 1.0}
 """Weights of a lexical selector without learned weights."""
@@ -68,7 +69,8 @@ class Fusion:
         encoder: fingerprint of the selector whose scores are features; None without such a selector.
         learned_on: description of the training data; empty for default weights.
         calibration: probability that the best candidate is right; None for default weights.
-        last_turn_only: whether only the last turn of a context is read, as in the data that had no others.
+        last_turn_only: whether only the last turn of a context is used, because all examples of the training data had
+            a single turn.
     """
 
     features: Mapping[str, Feature]

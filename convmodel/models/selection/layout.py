@@ -56,8 +56,9 @@ class RowLayout:
     Args:
         first_token_id: the token that replaces the first separator; None for an encoder without one, such as GPT-2.
         max_context, max_candidate: largest lengths in tokens, separators and prompts included.
-        speaker_types: whether types mark the speaker; else all types are 0.
-        context_prompt, candidate_prompt: ids after the first token of a context, and of a candidate by itself.
+        speaker_types: whether types mark the speaker; otherwise all types are 0.
+        context_prompt: token ids that are inserted after the first token of a context.
+        candidate_prompt: token ids that are inserted after the first token of a candidate by itself.
     """
 
     sep_token_id: int

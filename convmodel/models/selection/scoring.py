@@ -9,7 +9,10 @@ import torch
 from torch import Tensor, nn
 
 Pooling = Literal["first", "mean", "last", "max"]
-"""The tokens that a text's vector comes from; "max" is the largest value of each dimension over all tokens."""
+"""The way to compute a text's vector from its tokens' hidden states.
+
+It is the state of the first or last token, or the mean or the maximum of each dimension over all tokens.
+"""
 
 PolyType = Literal["learnt", "first", "last"]
 """Source of a context's vectors: learnt codes that attend over its tokens, or its first or last hidden states."""

@@ -17,7 +17,7 @@ class CandidateTable:
     Args:
         vectors: (N, D); D is 0 for a selector without an encoder.
         read_words: returns the words of the N candidates.
-        questions: the questions that candidates answer, or None.
+        questions: the questions that candidates answer; None if there are none.
     """
 
     def __init__(
