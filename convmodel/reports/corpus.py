@@ -69,9 +69,7 @@ def write_page(report: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
         sentence=f"{report[item]['read']:,} {item} became {kept:,} conversations.",
         sections=[(noun.capitalize(), _counts_table(report[noun])) for noun in (item, "conversations")],
         plots=list(_plots(report["histograms"])),
-        options=Table(
-            ("option", "value"), tuple((name, str(value or "none")) for name, value in report["options"].items())
-        ),
+        options=Table(("option", "value"), options),
     )
     with atomic_file(path) as fresh:
         fresh.write_text(page, encoding="utf-8")
