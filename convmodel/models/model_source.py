@@ -46,8 +46,8 @@ class ModelSource:
         if has_encoder or is_encoder or type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
             raise ValueError(
                 f"{self.name}: holds a {config.model_type!r} model, which does not generate text; give a causal "
-                "language model, such as a gpt2, llama, qwen3 or gemma3, or an encoder-decoder, such as a blenderbot or "
-                "t5"
+                "language model, such as a gpt2, llama, qwen3 or gemma3, or an encoder-decoder, such as a blenderbot "
+                "or t5"
             )
         return config
 
