@@ -1,8 +1,9 @@
 """The command line of the package: `python -m convmodel`."""
 
-import argparse
 import sys
 
+from convmodel import __version__
+from convmodel.cli.command import Command
 from convmodel.cli.commands import (
     chat,
     convert,
@@ -18,13 +19,26 @@ from convmodel.cli.commands import (
     serve,
     telegram,
 )
+from convmodel.cli.parser import CommandParser, check_command
 
-COMMANDS = [
-    *(chat.COMMAND, serve.COMMAND, keys.COMMAND, generate.COMMAND, index.COMMAND, evaluate.COMMAND),
-    *(telegram.COMMAND, inspect.COMMAND, fuse.COMMAND, mine.COMMAND, convert.COMMAND, convert_weights.COMMAND),
-    corpus.COMMAND,
-]
-"""The commands in the order of the help. `train` comes before them and parses its own options."""
+GROUPS: dict[str, list[Command]] = {
+    "make a model": [],
+    "talk to it": [chat.COMMAND, serve.COMMAND, keys.COMMAND, telegram.COMMAND],
+    "prepare data": [inspect.COMMAND, convert.COMMAND, corpus.COMMAND],
+    "measure, and reply to files": [evaluate.COMMAND, generate.COMMAND],
+    "select replies from a list": [index.COMMAND, fuse.COMMAND, mine.COMMAND],
+    "models of others": [convert_weights.COMMAND],
+}
+"""The commands in the order of the help. `train`, the first one, has a command line of its own."""
+
+COMMANDS = [command for commands in GROUPS.values() for command in commands]
+
+PROGRAM = "python -m convmodel"
+TRAIN = ("train", "train a model; the same as python -m convmodel.trainer")
+EXAMPLES = """\
+examples:
+  python -m convmodel train --config config.yaml
+  python -m convmodel chat --model model"""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,21 +49,40 @@ def main(arguments: list[str] | None = None) -> int:
 
         train(arguments[1:])
         return 0
-    parser = argparse.ArgumentParser(
-        prog="python -m convmodel", description="Turns conversations into models that talk."
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("train", help="train a model; the same as python -m convmodel.trainer", add_help=False)
-    for command in COMMANDS:
-        command.add_options(
-            commands.add_parser(command.name, help=command.help, description=command.description, allow_abbrev=False)
-        )
-    options = parser.parse_args(arguments)
+    if arguments in ([], ["--help"], ["-h"]):
+        print(overview())
+        return 0
+    if not arguments[0].startswith("-"):
+        check_command(arguments[0], [TRAIN[0], *(command.name for command in COMMANDS)])
+    options = make_parser().parse_args(arguments)
     from convmodel.errors import report_errors
 
     with report_errors():
         [command] = [command for command in COMMANDS if command.name == options.command]
         return command.execute(options)
+
+
+def overview() -> str:
+    """Return the list of the commands in groups, with examples."""
+    lines = [f"usage: {PROGRAM} COMMAND [OPTION ...]", "", "Turns conversations into models that talk."]
+    for title, commands in GROUPS.items():
+        named = [(command.name, command.help) for command in commands]
+        lines += ["", f"{title}:", *(f"  {name:<16} {help}" for name, help in named or [TRAIN])]
+    lines += ["", EXAMPLES, "", f"{PROGRAM} COMMAND --help explains a command; --version prints the version"]
+    return "\n".join(lines)
+
+
+def make_parser() -> CommandParser:
+    """Return the parser of all commands but `train`."""
+    parser = CommandParser(prog=PROGRAM)
+    parser.add_argument("--version", action="version", version=f"convmodel {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        inner = commands.add_parser(
+            command.name, help=command.help, description=command.description, examples=command.examples
+        )
+        command.add_options(inner)
+    return parser
 
 
 if __name__ == "__main__":

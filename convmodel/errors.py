@@ -1,10 +1,11 @@
 """Exceptions of the package, and reporting of errors as one line on the command line."""
 
 import contextlib
+import difflib
 import os
 import sys
 import traceback
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
 PACKAGE = str(Path(__file__).parent) + os.sep
@@ -51,7 +52,7 @@ def require_extra(extra: str, libraries: Container[str], *, needing: str) -> Ite
     """Exit a command with status 2 and the installation command when a library of an extra is missing.
 
     Args:
-        extra: the name of the extra, as in `pip install "convmodel[extra]"`.
+        extra: the name of the extra, as in `pip install ".[extra]"`.
         libraries: the import names of the libraries that the extra installs.
         needing: the beginning of the message: "a server needs".
     """
@@ -60,8 +61,41 @@ def require_extra(extra: str, libraries: Container[str], *, needing: str) -> Ite
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in libraries:
             raise
-        print(f'error: {needing} {error.name}; pip install "convmodel[{extra}]"', file=sys.stderr)
+        print(f"error: {needing} {error.name}; {install_command(extra)}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def install_command(extra: str) -> str:
+    """Return the command that installs an extra of this package from the source that the package was installed from.
+
+    The name alone is never given to pip, because on the Python index it is the name of another project. Without a
+    record of the source (PEP 610) the command is to be run in a checkout.
+    """
+    import importlib.metadata  # these modules are slow to import, and only errors need them
+    import json
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname
+
+    try:
+        record = importlib.metadata.distribution("convmodel").read_text("direct_url.json")
+    except importlib.metadata.PackageNotFoundError:
+        record = None
+    if not record:
+        return f'pip install ".[{extra}]" in a checkout of convmodel'
+    source = json.loads(record)
+    if (folder := source.get("dir_info")) is not None:
+        option = "-e " if folder.get("editable") else ""
+        return f'pip install {option}"{url2pathname(urlsplit(source["url"]).path)}[{extra}]"'
+    version_control = source.get("vcs_info", {})
+    scheme = f"{version_control['vcs']}+" if version_control else ""
+    revision = f"@{version_control['requested_revision']}" if version_control.get("requested_revision") else ""
+    return f'pip install "convmodel[{extra}] @ {scheme}{source["url"]}{revision}"'
+
+
+def suggest(name: str, known: Iterable[str], otherwise: str) -> str:
+    """Return "did you mean X?" with the known name that is most similar to a name, or `otherwise` if none is."""
+    similar = difflib.get_close_matches(name, list(known), 1)
+    return f"did you mean {similar[0]}?" if similar else otherwise
 
 
 def _with_causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -1,6 +1,7 @@
 """Errors of the package in one line, defects with their traceback."""
 
 import errno
+import json
 import os
 import traceback
 from pathlib import Path
@@ -83,3 +84,40 @@ def test_an_error_of_the_package_wrapped_by_a_library_is_reported(capsys: pytest
             raise ValueError("a parser says: does not validate") from error
     assert exit.value.code == 2
     assert capsys.readouterr().err == "error: there are no turns; give at least one\n"
+
+
+def test_the_most_similar_name_is_suggested() -> None:
+    assert errors.suggest("chatter", ["serve", "chat"], "none") == "did you mean chat?"
+    assert errors.suggest("zzz", ["serve", "chat"], "none") == "none"
+
+
+@pytest.mark.parametrize(
+    ("source", "command"),
+    [
+        (None, 'pip install ".[serve]" in a checkout of convmodel'),
+        ({"url": "file:///a%20b/c", "dir_info": {}}, 'pip install "/a b/c[serve]"'),
+        ({"url": "file:///c", "dir_info": {"editable": True}}, 'pip install -e "/c[serve]"'),
+        (
+            {"url": "https://host/c.git", "vcs_info": {"vcs": "git", "commit_id": "12"}},
+            'pip install "convmodel[serve] @ git+https://host/c.git"',
+        ),
+        (
+            {"url": "https://host/c.git", "vcs_info": {"vcs": "git", "requested_revision": "v1", "commit_id": "12"}},
+            'pip install "convmodel[serve] @ git+https://host/c.git@v1"',
+        ),
+        (
+            {"url": "file:///convmodel-1-py3-none-any.whl", "archive_info": {}},
+            'pip install "convmodel[serve] @ file:///convmodel-1-py3-none-any.whl"',
+        ),
+    ],
+)
+def test_an_extra_is_installed_from_where_the_package_came_from(
+    source: dict | None, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = tmp_path / "convmodel-1.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: convmodel\nVersion: 1\n")
+    if source is not None:
+        (installed / "direct_url.json").write_text(json.dumps(source))
+    monkeypatch.syspath_prepend(tmp_path)
+    assert errors.install_command("serve") == command

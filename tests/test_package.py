@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 import convmodel
-from convmodel.__main__ import main
+from convmodel.__main__ import COMMANDS, main
+from convmodel.errors import install_command
 from convmodel.trainer import main as trainer
 
 ROOT = Path(__file__).parents[1]
@@ -129,7 +130,7 @@ def test_rooms_without_torch_do_not_import_it() -> None:
 def test_imported_finds_the_imports_of_a_file() -> None:
     assert {"data", "tokens"} == rooms(ROOT / "convmodel/tokens/conversation_tokenizer.py")
     assert "convmodel.data.messages" in imported(ROOT / "convmodel/data/shapes/base.py")
-    assert {"cli", "errors", "trainer"} == rooms(ROOT / "convmodel/__main__.py")  # some within functions
+    assert {"__version__", "cli", "errors", "trainer"} == rooms(ROOT / "convmodel/__main__.py")  # some within functions
 
 
 # Docstrings
@@ -314,13 +315,33 @@ def test_loaded_finds_imported_modules() -> None:
 # Commands
 
 
-def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        main(["--help"])
-    assert end.value.code == 0
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_without_a_command_all_of_them_are_listed(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 0
     out = capsys.readouterr().out
     assert out.startswith("usage: python -m convmodel ")
-    assert "train " in out and "convert " in out
+    for name in ("train", *(command.name for command in COMMANDS)):
+        assert re.search(rf"^  {name} +\w", out, re.MULTILINE)
+    assert out.count("\n  python -m convmodel ") == 2  # examples
+
+
+def test_every_command_is_in_a_group() -> None:
+    modules = {path.stem for path in (ROOT / "convmodel/cli/commands").glob("[a-z]*.py")}
+    assert {command.name.replace("-", "_") for command in COMMANDS} == modules
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == f"convmodel {convmodel.__version__}\n"
+
+
+def test_an_unknown_command_is_an_error_with_the_most_similar_one(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["chatter"])
+    assert end.value.code == 2
+    assert capsys.readouterr().err == "error: chatter: there is no such command; did you mean chat?\n"
 
 
 def test_the_help_of_the_trainer_shows_its_commands_and_options(capsys: pytest.CaptureFixture[str]) -> None:
@@ -332,7 +353,7 @@ def test_the_help_of_the_trainer_shows_its_commands_and_options(capsys: pytest.C
         assert word in out
 
 
-@pytest.mark.parametrize("arguments", [[], ["chatter"], ["convert"], ["convert", "one"]])
+@pytest.mark.parametrize("arguments", [["convert"], ["convert", "one"]])
 def test_an_invalid_command_line_prints_the_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(arguments)
@@ -351,7 +372,7 @@ def test_convert_reads_any_format_and_writes_json_lines(tmp_path: Path) -> None:
 
 def test_convert_skips_invalid_lines_with_on_error_skip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "in").write_text('["a", "b"]\n["alone"]\n')
-    assert main(["convert", str(tmp_path / "in"), str(tmp_path / "out"), "--on_error", "skip"]) == 0
+    assert main(["convert", str(tmp_path / "in"), str(tmp_path / "out"), "--on-error", "skip"]) == 0
     assert "1 conversation; 1 line skipped: first" in capsys.readouterr().out
     assert json.loads((tmp_path / "out").read_text()) == {"turns": ["a", "b"]}
 
@@ -411,4 +432,13 @@ def test_training_without_its_libraries_is_an_error_with_the_remedy(
     with pytest.raises(SystemExit) as end:
         trainer(["fit"])
     assert end.value.code == 2
-    assert capsys.readouterr().err == 'error: training needs pytorch_lightning; pip install "convmodel[train]"\n'
+    assert capsys.readouterr().err == f"error: training needs pytorch_lightning; {install_command('train')}\n"
+
+
+def test_nobody_is_sent_to_the_other_project_of_this_name_on_the_index() -> None:
+    """`convmodel[extra]` is complete only with the source behind it: `convmodel[extra] @ git+https://...`."""
+    folders = [ROOT / name for name in ("convmodel", "docs", "examples", "benchmarks")]
+    files = [path for folder in folders for path in folder.rglob("*") if path.suffix in (".py", ".md", ".yaml", ".sh")]
+    for path in (*files, ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
+        wrong = re.search(r"pip install (-\S+ )*[\"']?convmodel\b(?!\S* @ )", path.read_text(encoding="utf-8"))
+        assert wrong is None, f"{path.relative_to(ROOT)}: {wrong}"

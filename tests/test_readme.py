@@ -142,7 +142,7 @@ def run(command: list[str]) -> None:
     if name == "convmodel":
         short_options = ["--limit", "2", "--resamples", "10"] if arguments[0] == "evaluate" else []
         if short_options and "bi-encoder" not in arguments:
-            short_options += ["--option", "max_new_tokens=4"]
+            short_options += ["--set", "max_new_tokens=4"]
         assert convmodel([*arguments, *short_options]) == 0
         return
     assert name == "convmodel.trainer"

@@ -1,7 +1,7 @@
 """Definition of a command of `python -m convmodel`, and parsing of numbers on its command line."""
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, _ActionsContainer
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ class Command:
         help: its line in the list of commands.
         description: text above its options.
         run: runs the command and returns the exit status. Its ValueError and OSError are printed as one line.
+        examples: arguments of typical calls, shown at the end of its help.
         options_of: the command whose options are named in error messages. "index" is for commands that read candidate
             files but have no options for reading them: the user can build an index of the files instead.
     """
@@ -27,6 +28,7 @@ class Command:
     description: str
     add_options: Callable[[ArgumentParser], None]
     run: Callable[[Namespace], int]
+    examples: Sequence[str]
     options_of: OptionStyle = "command"
 
     def execute(self, options: Namespace) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convmodel.cli.command import add_repeatable, number_parser, positive_int
+from convmodel.data.options import name_flag
 from convmodel.responders.protocol import FALLBACK, MAX_RUNNING, MAX_WAITING
 from convmodel.responders.typed_input import parse_setting
 from convmodel.serving.safety.policy import SAY, SIDES, STORES, Policy
@@ -47,8 +48,8 @@ def add_responder_options(
         "choose only a reply that is right with this probability, from 0 to 1, or auto: the threshold that convmodel "
         "fuse proposed (default: always choose)"
     )
-    add("--min_score", metavar="P", type=_parse_min_score, help=text)
-    text = f"the reply below --min_score; with a generative model, it replies instead (default: {FALLBACK})"
+    add("--min-score", metavar="P", type=_parse_min_score, help=text)
+    text = f"the reply below --min-score; with a generative model, it replies instead (default: {FALLBACK})"
     add("--fallback", metavar="TEXT", help=text)
     add("--device", help="cuda, cpu, ... (default: an accelerator if there is one)")
     add("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "int8"), help="default: auto")
@@ -63,9 +64,9 @@ def add_responder_options(
         "generate N replies and take the best, or N texts for each prompt (num_return_sequences; default: 1, or 4 "
         "with a selector)"
     )
-    add("--num_replies", type=positive_int, metavar="N", help=text)
+    add("--num-replies", type=positive_int, metavar="N", help=text)
     text = "select N candidates and take the best (default: 10)"
-    add("--num_candidates", type=positive_int, metavar="N", help=text)
+    add("--num-candidates", type=positive_int, metavar="N", help=text)
     add_repeatable(decoding, "--persona", "TEXT", "a sentence about the replying side")
     return model
 
@@ -106,7 +107,7 @@ def _parse_adapter(text: str) -> tuple[str, str]:
 def add_fusion_option(group: _ActionsContainer) -> None:
     """Add the option that disables the fusion of a selector's score with other features."""
     text = "use a selector's own score alone, without the features and weights of its fusion.json"
-    group.add_argument("--no_fusion", dest="fusion", action="store_false", help=text)
+    group.add_argument("--no-fusion", dest="fusion", action="store_false", help=text)
 
 
 def add_load_options(parser: ArgumentParser) -> None:
@@ -115,12 +116,12 @@ def add_load_options(parser: ArgumentParser) -> None:
     text = "a document model, beside a model that replies; --model may also be a document model"
     add("--documents", metavar="DIR", help=text)
     for name, default, text in (
-        ("--max_running", MAX_RUNNING, "texts generated at once"),
-        ("--max_waiting", MAX_WAITING, "further requests that may wait"),
+        ("--max-running", MAX_RUNNING, "texts generated at once"),
+        ("--max-waiting", MAX_WAITING, "further requests that may wait"),
     ):
         add(name, type=positive_int, default=default, metavar="N", help=f"{text} (default: {default})")
     text = "conversations whose keys and values stay in memory (default: as many as are generated at once)"
-    add("--max_kept", type=positive_int, metavar="N", help=text)
+    add("--max-kept", type=positive_int, metavar="N", help=text)
 
 
 def open_responder(options: Namespace) -> "Writer | Chooser | Hybrid":
@@ -203,17 +204,17 @@ _probability = number_parser(float, lambda number: 0 < number <= 1, "a number ab
 def add_policy_options(parser: ArgumentParser) -> None:
     """Add the options of the moderation policy; without a word list or a classifier nothing is blocked."""
     add = parser.add_argument_group("moderation policy (default: nothing is blocked)").add_argument
-    add("--blocked_words", metavar="FILE", help="blocked words and phrases, one per line")
+    add("--blocked-words", metavar="FILE", help="blocked words and phrases, one per line")
     add("--classifier", metavar="DIR", help="the folder of a text classifier")
     text = "labels of the classifier that block a text (default: its only one)"
-    add("--flag_labels", metavar="A,B", type=_split_names, help=text)
+    add("--flag-labels", metavar="A,B", type=_split_names, help=text)
     text = "minimum probability of such a label (default: 0.5)"
-    add("--flag_threshold", metavar="P", type=_probability, help=text)
+    add("--flag-threshold", metavar="P", type=_probability, help=text)
     text = f"checked texts (default: {','.join(SIDES)})"
-    add("--policy_sides", metavar="SIDES", type=_parse_sides, help=text)
-    add("--policy_say", metavar="TEXT", help=f"replacement of a blocked reply (default: {SAY})")
-    add("--policy_store", choices=STORES, help="stored form of a blocked text (default: placeholder)")
-    add("--no_policy", action="store_true", help="disable the policy despite the other options")
+    add("--policy-sides", metavar="SIDES", type=_parse_sides, help=text)
+    add("--policy-say", metavar="TEXT", help=f"replacement of a blocked reply (default: {SAY})")
+    add("--policy-store", choices=STORES, help="stored form of a blocked text (default: placeholder)")
+    add("--no-policy", action="store_true", help="disable the policy despite the other options")
 
 
 def check_policy_options(options: Namespace) -> None:
@@ -222,10 +223,10 @@ def check_policy_options(options: Namespace) -> None:
         return
     given = [name for name in NEED_A_CHECK if getattr(options, name) is not None]
     if given and options.blocked_words is None and options.classifier is None:
-        raise ValueError(f"--{given[0]} has no effect without a check; give --blocked_words or --classifier too")
+        raise ValueError(f"{name_flag(given[0])} has no effect without a check; give --blocked-words or --classifier")
     for name in ("flag_labels", "flag_threshold"):
         if name in given and options.classifier is None:
-            raise ValueError(f"--{name} needs a classifier; give --classifier too")
+            raise ValueError(f"{name_flag(name)} needs a classifier; give --classifier too")
 
 
 def open_policy(options: Namespace, *, device: str | None = None) -> Policy | None:

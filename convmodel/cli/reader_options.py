@@ -12,7 +12,7 @@ def add_reader_options(parser: ArgumentParser | _ArgumentGroup, *, on_error: OnE
     """Add the options of readers to a command; `get_reader_options` returns their values.
 
     Args:
-        on_error: the default of `--on_error`: "stop" or "skip" for lines that cannot be read.
+        on_error: the default of `--on-error`: "stop" or "skip" for lines that cannot be read.
     """
     add = parser.add_argument
     add("--format", help="the format of the file (default: recognised)")
@@ -21,15 +21,15 @@ def add_reader_options(parser: ArgumentParser | _ArgumentGroup, *, on_error: OnE
     add("--columns", metavar="ROLE=NAME,...", help=text)
     add("--encoding", help="the encoding of a file without a byte order mark (default: utf-8)")
     text = "what to do with a line that cannot be read (default: %(default)s)"
-    add("--on_error", choices=("stop", "skip"), default=on_error, help=text)
-    add("--max_line_bytes", type=int, metavar="BYTES", help="the longest allowed line or value (default: 16 MiB)")
+    add("--on-error", choices=("stop", "skip"), default=on_error, help=text)
+    add("--max-line-bytes", type=int, metavar="BYTES", help="the longest allowed line or value (default: 16 MiB)")
     add("--me", metavar="NAME", help="in a chat export: the person as whom the model replies")
     add("--gap", metavar="TIME", help="in a chat export: the silence that ends a conversation (default: 6h)")
-    add("--name_speakers", action="store_true", help="in a chat export: put names before the messages of the others")
+    add("--name-speakers", action="store_true", help="in a chat export: put names before the messages of the others")
     text = "in a chat export: replace phone numbers, mail addresses, links, card and account numbers"
     add("--mask", action="store_true", help=text)
     text = "in chat exports and lists of utterances: let conversations name who speaks, as JSON Lines with speakers do"
-    add("--keep_speakers", action="store_true", help=text)
+    add("--keep-speakers", action="store_true", help=text)
 
 
 def get_reader_options(options: Namespace) -> ReadOptions:

@@ -129,6 +129,11 @@ class ReadOptions:
         return DEFAULT_GAP if self.gap is None else float(self.gap)
 
 
+def name_flag(name: str) -> str:
+    """Return an option as the command line writes it, such as `--num-replies` for `num_replies`."""
+    return f"--{name.replace('_', '-')}"
+
+
 def name_option(name: str, value: Any = None) -> str:
     """Return an option as the front end writes it: `format=...`, `--format ...` or `data.format=...`.
 
@@ -144,7 +149,8 @@ def name_option(name: str, value: Any = None) -> str:
         text = repr(value)
     if style in ("command", "index"):
         command = "python -m convmodel index " if style == "index" else ""
-        return f"{command}--{name}" if value is True else f"{command}--{name} {shlex.quote(text)}"
+        flag = f"{command}{name_flag(name)}"
+        return flag if value is True else f"{flag} {shlex.quote(text)}"
     return f"data.{name}={text}" if style == "data" else f"{name}={text}"
 
 

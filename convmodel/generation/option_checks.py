@@ -1,6 +1,5 @@
 """Checks of the names and values of decoding options."""
 
-import difflib
 import math
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -9,6 +8,7 @@ from typing import Any
 
 from transformers import GenerationConfig
 
+from convmodel.errors import suggest
 from convmodel.generation.penalties import FREQUENCY, NO_REPEAT, OPTIONS, PRESENCE, SELF_REPETITION
 
 BAD_WORDS = "bad_words"
@@ -100,9 +100,8 @@ def check_names(options: Mapping[str, Any]) -> None:
     known = _known_names()
     for name in options:
         if name not in known:
-            similar = difflib.get_close_matches(name, known, 1)
-            hint = f"; did you mean {similar[0]}?" if similar else "; the options are those of transformers' generate"
-            raise ValueError(f"there is no option {name!r}{hint}")
+            hint = suggest(name, known, "the options are those of transformers' generate")
+            raise ValueError(f"there is no option {name!r}; {hint}")
 
 
 @cache

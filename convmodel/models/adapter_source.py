@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel
 
 from convmodel.data.json_file import COPY_AGAIN, read_json_object
+from convmodel.errors import install_command
 from convmodel.generation.causal_lm import embedding_rows
 from convmodel.models.folder import DAMAGE, has_file, local_folder, naming, summary
 from convmodel.models.generation_file import GENERATION
@@ -121,7 +122,7 @@ class AdapterSource(ModelSource):
                 belongs to another model, or peft is not installed.
         """
         if importlib.util.find_spec("peft") is None:
-            raise ValueError(f'{self.name}: merging an adapter needs peft: pip install "convmodel[train]"')
+            raise ValueError(f"{self.name}: merging an adapter needs peft: {install_command('train')}")
         model = self._base.load(config, dtype=torch.float32, rows=rows)
         merged = _merge_adapter(model, self.folder, title=self.name, base=self._base.name, rows=rows)
         cast(nn.Module, merged).to(dtype=dtype)

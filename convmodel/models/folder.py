@@ -1,16 +1,14 @@
 """Model folders: checks before loading, files from the Hub, atomic replacement, and digests of weights."""
 
 import contextlib
-import functools
 import hashlib
-import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import torch
-from huggingface_hub import hf_hub_download, is_offline_mode, snapshot_download, try_to_load_from_cache
+from huggingface_hub import hf_hub_download, snapshot_download
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import Tensor
@@ -18,8 +16,7 @@ from transformers.utils import logging as transformers_logging
 
 from convmodel.data.atomic import atomic_folder, check_folder_writable
 from convmodel.data.json_file import read_json_object
-
-logger = logging.getLogger(__name__)
+from convmodel.models.hub import find_connection_error, may_be_on_hub
 
 DAMAGE = (
     *(ValueError, TypeError, LookupError, AttributeError, RuntimeError, ArithmeticError, ImportError),
@@ -41,13 +38,6 @@ MODEL_FILES = re.compile(
     r"|.*\.safetensors(\.index\.json)?|vocab\.(json|txt)"
     r"|merges\.txt|special_tokens_map\.json|added_tokens\.json|chat_template\.jinja|README\.md|\.gitattributes|\.git"
 )
-HUB_NAME = re.compile(
-    r"\w[\w.-]*/\w[\w.-]*|gpt2(-medium|-large|-xl)?|ctrl|distilgpt2|openai-gpt|transfo-xl-wt103"
-    r"|(albert|bert|camembert|distilbert|distilroberta|roberta|t5|xlm|xlnet)-[\w.-]+",
-    re.ASCII,
-)
-"""Names of models on the Hub: OWNER/NAME, or one of the old names without an owner."""
-
 PICKLES = re.compile(r".*\.(bin|pt|pth|pkl|ckpt)")
 
 
@@ -79,22 +69,12 @@ def checked_source(name_or_path: str | os.PathLike[str], *, needs: str = "config
             f"{name}: no such folder here, and names on the Hub are OWNER/NAME, gpt2, bert-base-uncased and the like; "
             "give the folder of a saved model, or train one (python -m convmodel.trainer --config config.yaml)"
         )
-    _tell_of_hub(name)
+    if reason := find_connection_error(name):
+        raise FileNotFoundError(
+            f"{name}: no such folder here, and the Hugging Face Hub cannot be reached ({reason}); give the folder of a "
+            "saved model, or connect this machine to the network"
+        )
     return name
-
-
-@functools.cache
-def _tell_of_hub(name: str) -> None:
-    """Log once that the Hub will be queried, which can take a while, unless the model is in the cache."""
-    is_known = any(try_to_load_from_cache(name, file) is not None for file in ("config.json", "selector.json"))
-    if not is_known and not is_offline_mode():
-        logger.warning("%s: no such folder here; asking the Hugging Face Hub", name)
-
-
-def may_be_on_hub(name: str) -> bool:
-    """Return whether the Hub may have a model of this name: OWNER/NAME, or one of the few names without an owner."""
-    is_name = HUB_NAME.fullmatch(name) is not None and "--" not in name and ".." not in name
-    return is_name and not Path(name).exists()
 
 
 def local_folder(source: str) -> Path:
@@ -172,9 +152,8 @@ def local_file(source: str | os.PathLike[str], name: str) -> Path | None:
     if Path(source).is_dir():
         file = Path(source) / name
         return file if file.is_file() else None
-    if not may_be_on_hub(os.fspath(source)):
+    if not may_be_on_hub(os.fspath(source)) or find_connection_error(os.fspath(source)):
         return None
-    _tell_of_hub(os.fspath(source))
     try:
         return Path(hf_hub_download(os.fspath(source), name))
     except (OSError, ValueError):

@@ -25,6 +25,7 @@ from transformers import (
 from transformers import __version__ as transformers_version
 
 from convmodel.data.json_file import COPY_AGAIN, refuse_lfs_pointer
+from convmodel.errors import install_command
 from convmodel.models.folder import DAMAGE, summary
 from convmodel.models.loading import load_weights
 from convmodel.models.model_source import ModelSource
@@ -57,7 +58,7 @@ def check_gguf(file: Path) -> None:
     refuse_lfs_pointer(file)
     missing = [name for name in ("gguf", "accelerate") if importlib.util.find_spec(name) is None]
     if missing:
-        raise ValueError(f'{file}: reading a GGUF file needs {" and ".join(missing)}: pip install "convmodel[gguf]"')
+        raise ValueError(f"{file}: reading a GGUF file needs {' and '.join(missing)}: {install_command('gguf')}")
     with open(file, "rb") as opened:
         magic = opened.read(len(MAGIC))
     if magic != MAGIC:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from convmodel.errors import install_command
 from convmodel.models.folder import weights_digest
 from convmodel.models.quantization import quantize_layers
 
@@ -63,7 +64,7 @@ class Lora:
         if not 0 <= self.dropout < 1:
             raise ValueError(f"model.lora.dropout={self.dropout}; it must be at least 0.0 and below 1.0")
         if importlib.util.find_spec("peft") is None:
-            raise ImportError('model.lora needs peft: pip install "convmodel[train]"')
+            raise ImportError(f"model.lora needs peft: {install_command('train')}")
         if pretrained is None:
             raise ValueError(
                 "model.lora adapts a trained model: give its name or folder as model.pretrained_model_name_or_path, or "

@@ -1,12 +1,12 @@
 """Options of candidate selection, and merging, ranking and sampling of scored candidates."""
 
-import difflib
 import math
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from convmodel.errors import suggest
 from convmodel.responders.protocol import Candidate
 
 SELECTION_TEMPERATURE = "selection_temperature"
@@ -37,9 +37,7 @@ def check_options(options: Mapping[str, Any]) -> None:
     """Raise ValueError for an unknown option or an invalid value. The message names the allowed ones."""
     for name, value in options.items():
         if name not in ALLOWED:
-            near = difflib.get_close_matches(name, ALLOWED, 1)
-            known = f"allowed for a chooser are {', '.join(ALLOWED)}"
-            hint = f"did you mean {near[0]}?" if near else known
+            hint = suggest(name, ALLOWED, f"allowed for a chooser are {', '.join(ALLOWED)}")
             raise ValueError(f"there is no option {name!r}; {hint}")
         is_valid, allowed = ALLOWED[name]
         if value is not None and not is_valid(value):

@@ -109,7 +109,7 @@ class RequestMiddleware:
             return
         name = _host_name(f"//{headers.get('host', '')}")
         if name not in hosts:
-            remedy = f"--allowed_host {name[:100] if name else 'NAME'}"
+            remedy = f"--allowed-host {name[:100] if name else 'NAME'}"
             message = f"the server does not answer to this name; use localhost, or start it with {remedy} or with keys"
             raise APIError(403, message, code="host")
         origin = headers.get("origin")

@@ -84,7 +84,7 @@ def parse_host(name: str) -> str:
     except ValueError:
         host = None
     if not host or any(character in host for character in "*?#@ ,"):
-        raise ValueError(f"--allowed_host {name!r}: it is not a host name; give one such as box.example.org")
+        raise ValueError(f"--allowed-host {name!r}: it is not a host name; give one such as box.example.org")
     return host
 
 

@@ -43,6 +43,7 @@ class ConversationModule(LanguageModule[ConversationModel]):
     """
 
     model_class = ConversationModel
+    next_step = "Talk to it: python -m convmodel chat --model {folder}"
 
     def __init__(
         self,

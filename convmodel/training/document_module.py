@@ -31,6 +31,7 @@ class DocumentModule(LanguageModule[DocumentModel]):
     """
 
     model_class = DocumentModel
+    next_step = "Let it continue prompts: python -m convmodel generate --model {folder} --input FILE --output FILE"
 
     @property
     def inputs(self) -> ModelInputs:

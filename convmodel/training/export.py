@@ -3,6 +3,8 @@
 import contextlib
 import math
 import os
+import shlex
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -12,7 +14,7 @@ from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 
 from convmodel.models.card import ModelCard
-from convmodel.models.folder import check_replaceable
+from convmodel.models.folder import check_replaceable, replaced_folder
 from convmodel.training.checkpoint import epochs_begun, run_folder
 from convmodel.training.samples import ReplySamples
 
@@ -24,6 +26,7 @@ class ExportableModule(Protocol):
     higher_is_better: bool
     hparams: Any
     base_model: str | None
+    next_step: str
 
     def export(self, folder: str | os.PathLike[str], *, card: ModelCard, weights: dict[str, Tensor]) -> None:
         """Save the model with its card. `weights` is the full state dict, gathered from all processes."""
@@ -39,7 +42,8 @@ LINK = "exported"
 class BestExport(Callback):
     """Callback that exports the model to `folder` after each validation that is the best so far.
 
-    The previous export is replaced atomically. A symbolic link in the run's folder points to the export, if the file
+    The previous export is replaced atomically. A model that another run left in the folder is kept as
+    `FOLDER.previous` (one model, the last one). A symbolic link in the run's folder points to the export, if the file
     system supports links. Without validation data, the model at the end of training is exported. The model card shows
     the latest samples of `samples`.
     """
@@ -51,11 +55,14 @@ class BestExport(Callback):
         """Best value of the validation metric; None before the first validation."""
         self.exported_to: str | None = None
         """Folder to which this run exported a model; None before the first export."""
+        self._has_exported = False  # of a resumed run: also before it was interrupted
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Raise an error before training if the folder cannot be replaced."""
         if self._folder is not None and stage == "fit":
             check_replaceable(self._folder)
+            if _has_files(self._folder):
+                check_replaceable(_previous(self._folder))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Export the model if its validation metric is the best so far."""
@@ -77,13 +84,15 @@ class BestExport(Callback):
             name = module.monitor.removeprefix("val_").replace("_", " ")
             best = "" if self.best is None else f" (validation {name} {self.best:.4f})"
             rank_zero_info(f"The model is in {self._folder}{best}")
+            rank_zero_info(module.next_step.format(folder=shlex.quote(os.fspath(self._folder))))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best validation metric, so that a resumed run does not replace a better model."""
-        return {"best": math.inf if self.best is None else self.best}
+        return {"best": math.inf if self.best is None else self.best, "exported": self._has_exported}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best = None if math.isinf(state_dict["best"]) else state_dict["best"]
+        self._has_exported = state_dict.get("exported", self.best is not None)
 
     def _export(self, trainer: Trainer, module: ExportableModule) -> None:
         if self._folder is None:
@@ -91,9 +100,12 @@ class BestExport(Callback):
         weights = trainer.strategy.lightning_module_state_dict()  # all processes take part in gathering shards
         run = run_folder(trainer)
         if trainer.is_global_zero:
+            if not self._has_exported and _has_files(self._folder):
+                _keep(self._folder)
             module.export(self._folder, card=self._card(trainer, module), weights=weights)
             _link(run / LINK, Path(self._folder))
         self.exported_to = str(self._folder)
+        self._has_exported = True
         trainer.strategy.barrier("exported")
 
     def _card(self, trainer: Trainer, module: ExportableModule) -> ModelCard:
@@ -112,6 +124,29 @@ class BestExport(Callback):
 def public_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of a module without those that Lightning adds."""
     return {name: value for name, value in options.items() if not name.startswith("_")}
+
+
+def _has_files(folder: str | os.PathLike[str]) -> bool:
+    return os.path.isdir(folder) and bool(os.listdir(folder))
+
+
+def _previous(folder: str | os.PathLike[str]) -> Path:
+    return Path(f"{Path(folder)}.previous")
+
+
+def _keep(folder: str | os.PathLike[str]) -> None:
+    """Keep a model that will be replaced as `FOLDER.previous`, by hard links where the file system has them."""
+    previous = _previous(folder)
+    with replaced_folder(previous) as kept:
+        shutil.copytree(folder, kept, copy_function=_link_or_copy, dirs_exist_ok=True)
+    rank_zero_info(f"The model that was in {folder} is kept in {previous}")
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def _link(link: Path, folder: Path) -> None:

@@ -55,6 +55,7 @@ class SelectorModule(TrainingModule):
 
     monitor = "val_recall"  # the share of responses ranked first in their pool
     higher_is_better = True
+    next_step = "Let it choose replies from a list: python -m convmodel chat --selector {folder} --candidates FILE"
     max_context: int
     """Maximum number of tokens of a context, persona included."""
 

@@ -90,6 +90,9 @@ class TrainingModule(LightningModule):
 
     higher_is_better: bool
 
+    next_step: str
+    """Advice on the exported model: a sentence with a command, in which `{folder}` stands for its folder."""
+
     # Model and tokenizer
 
     @property

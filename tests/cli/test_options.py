@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
     ("more", "told"),
     [
         (["--set", "temperature"], "'temperature' is not a setting; write name=value"),
-        (["--num_replies", "0"], "'0' is not a whole number from 1"),
+        (["--num-replies", "0"], "'0' is not a whole number from 1"),
         (["--dtype", "int4"], "invalid choice: 'int4'"),
     ],
 )
@@ -45,11 +45,11 @@ def test_an_invalid_option_is_an_error_of_usage(
         (["--reranker", "selector"], "reranker 'selector': there is none; give one"),
         ([*CHOSEN, "--reranker", "likelihood"], "reranker 'likelihood': there is no model that writes"),
         ([*CHOSEN, "--reranker", "model"], "model: "),
-        ([*CHOSEN, "--num_replies", "2"], "there is no option 'num_return_sequences'; allowed for a chooser are"),
+        ([*CHOSEN, "--num-replies", "2"], "there is no option 'num_return_sequences'; allowed for a chooser are"),
         ([*CHOSEN, "--preset", "balanced"], "there is no preset 'balanced'; this model has none"),
         (["--selector", "chooser", "--candidates", "none.txt"], "none.txt: there is no such file"),
         (["--selector", "none", "--candidates", "list.txt"], "none"),
-        ([*WRITTEN, "--num_candidates", "2"], "there is no option 'num_candidates'"),
+        ([*WRITTEN, "--num-candidates", "2"], "there is no option 'num_candidates'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -94,24 +94,24 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_without_a_check_there_is_no_policy(here: Path) -> None:
     assert open_policy(parsed()) is None
-    off = parsed("--blocked_words", "none.txt", "--classifier", "none", "--policy_say", "No.", "--no_policy")
+    off = parsed("--blocked-words", "none.txt", "--classifier", "none", "--policy-say", "No.", "--no-policy")
     assert off.no_policy and open_policy(off) is None
-    assert open_policy(parsed("--no_policy", "--flag_labels", "rude")) is None
+    assert open_policy(parsed("--no-policy", "--flag-labels", "rude")) is None
 
 
 def test_the_policy_reads_the_word_list_and_follows_its_options(here: Path) -> None:
-    policy = open_policy(parsed("--blocked_words", "words.txt"))
+    policy = open_policy(parsed("--blocked-words", "words.txt"))
     assert isinstance(policy, Policy) and policy.checks_input and policy.checks_output
     assert policy.check_input(["RAIN"]) == BlockReason("input", "words") and policy.store == "placeholder"
-    more = ["--policy_sides", "output", "--policy_say", "Let us talk of tea.", "--policy_store", "nothing"]
-    policy = open_policy(parsed("--blocked_words", "words.txt", *more))
+    more = ["--policy-sides", "output", "--policy-say", "Let us talk of tea.", "--policy-store", "nothing"]
+    policy = open_policy(parsed("--blocked-words", "words.txt", *more))
     assert policy is not None and policy.check_input(["rain"]) is None
     assert (policy.say, policy.store) == ("Let us talk of tea.", "nothing")
 
 
 def test_a_classifier_is_loaded_by_folder_with_its_labels_and_threshold(here: Path) -> None:
     saved(here / "model", "bert")
-    options = parsed("--classifier", "model", "--flag_labels", " rude, sad,rude", "--flag_threshold", "0.01")
+    options = parsed("--classifier", "model", "--flag-labels", " rude, sad,rude", "--flag-threshold", "0.01")
     assert (options.classifier, options.flag_labels, options.flag_threshold) == ("model", ("rude", "sad"), 0.01)
     policy = open_policy(options, device="cpu")
     assert policy is not None
@@ -124,12 +124,12 @@ def test_a_classifier_is_loaded_by_folder_with_its_labels_and_threshold(here: Pa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--policy_say", "No."], "--policy_say has no effect without a check; give --blocked_words or --classifier"),
-        (["--policy_store", "text"], "--policy_store has no effect"),
-        (["--blocked_words", "words.txt", "--flag_labels", "a"], "--flag_labels needs a classifier; give --classifier"),
-        (["--blocked_words", "words.txt", "--flag_threshold", "0.5"], "--flag_threshold needs a classifier"),
-        (["--blocked_words", "none.txt"], "none.txt: there is no such file"),
-        (["--blocked_words", "words.txt", "--policy_say", " "], "say is blank; give the text of a reply"),
+        (["--policy-say", "No."], "--policy-say has no effect without a check; give --blocked-words or --classifier"),
+        (["--policy-store", "text"], "--policy-store has no effect"),
+        (["--blocked-words", "words.txt", "--flag-labels", "a"], "--flag-labels needs a classifier; give --classifier"),
+        (["--blocked-words", "words.txt", "--flag-threshold", "0.5"], "--flag-threshold needs a classifier"),
+        (["--blocked-words", "none.txt"], "none.txt: there is no such file"),
+        (["--blocked-words", "words.txt", "--policy-say", " "], "say is blank; give the text of a reply"),
     ],
 )
 def test_options_that_do_not_fit_together_are_errors(here: Path, arguments: list[str], message: str) -> None:
@@ -140,12 +140,12 @@ def test_options_that_do_not_fit_together_are_errors(here: Path, arguments: list
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--policy_sides", "inputs"], "'inputs'; allowed are input, output"),
-        (["--policy_sides", ","], "allowed are input, output"),
-        (["--flag_threshold", "0"], "'0' is not a number above 0 and at most 1"),
-        (["--flag_threshold", "nan"], "'nan' is not a number above 0"),
-        (["--flag_threshold", "high"], "'high' is not a number above 0"),
-        (["--policy_store", "all"], "invalid choice: 'all'"),
+        (["--policy-sides", "inputs"], "'inputs'; allowed are input, output"),
+        (["--policy-sides", ","], "allowed are input, output"),
+        (["--flag-threshold", "0"], "'0' is not a number above 0 and at most 1"),
+        (["--flag-threshold", "nan"], "'nan' is not a number above 0"),
+        (["--flag-threshold", "high"], "'high' is not a number above 0"),
+        (["--policy-store", "all"], "invalid choice: 'all'"),
     ],
 )
 def test_an_invalid_value_is_an_error_of_usage(
@@ -160,7 +160,7 @@ def test_a_list_of_words_needs_no_torch(here: Path) -> None:
     program = (
         "import sys; from argparse import ArgumentParser; from convmodel.cli.options import *;"
         "parser = ArgumentParser(); add_policy_options(parser);"
-        "policy = open_policy(parser.parse_args(['--blocked_words', 'words.txt']));"
+        "policy = open_policy(parser.parse_args(['--blocked-words', 'words.txt']));"
         "print(policy.check_input(['rain']).by, 'torch' in sys.modules)"
     )
     path = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -12,7 +12,7 @@ from convmodel.cli.command import Command
 from convmodel.cli.commands import serve, telegram
 from convmodel.cli.reader_options import add_reader_options, get_reader_options
 from convmodel.data.candidates import CandidateReader
-from convmodel.data.options import OptionValues, ReadOptions
+from convmodel.data.options import OptionValues, ReadOptions, name_flag
 
 
 def parse(*arguments: str) -> ReadOptions:
@@ -26,14 +26,14 @@ def test_options_that_are_not_given_have_defaults() -> None:
 
 
 def test_every_option_of_readers_is_there() -> None:
-    assert parse("--keep_speakers") == ReadOptions(on_error="stop", keep_speakers=True)
+    assert parse("--keep-speakers") == ReadOptions(on_error="stop", keep_speakers=True)
     options = parse(
-        *("--format", "csv", "--columns", "context=a,response=b", "--encoding", "cp1252", "--on_error", "skip"),
-        *("--max_line_bytes", "9", "--me", "Ida", "--gap", "2h", "--name_speakers", "--mask"),
+        *("--format", "csv", "--columns", "context=a,response=b", "--encoding", "cp1252", "--on-error", "skip"),
+        *("--max-line-bytes", "9", "--me", "Ida", "--gap", "2h", "--name-speakers", "--mask"),
     )
     assert options == ReadOptions("csv", "context=a,response=b", "cp1252", "skip", 9, "Ida", "2h", True, True)
     with pytest.raises(ValueError, match="max_line_bytes=0: give"):
-        parse("--max_line_bytes", "0")
+        parse("--max-line-bytes", "0")
 
 
 def test_a_command_names_options_in_its_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -41,7 +41,7 @@ def test_a_command_names_options_in_its_words(tmp_path: Path, capsys: pytest.Cap
     source, output = str(tmp_path / "in.csv"), str(tmp_path / "out.jsonl")
     with pytest.raises(SystemExit):
         main(["convert", source, output])
-    assert "read it with --encoding cp" in (told := capsys.readouterr().err) and told.endswith("with --on_error skip\n")
+    assert "read it with --encoding cp" in (told := capsys.readouterr().err) and told.endswith("with --on-error skip\n")
     assert main(["convert", source, output, "--encoding", "cp1252"]) == 0
     assert (tmp_path / "out.jsonl").read_text(encoding="utf-8") == '{"turns": ["Où ?", "là"]}\n'
 
@@ -51,7 +51,7 @@ def test_every_command_that_reads_has_every_option_of_readers(command: str) -> N
     parser = ArgumentParser()
     importlib.import_module(f"convmodel.cli.commands.{command}").COMMAND.add_options(parser)
     names = set(OptionValues.__annotations__)
-    assert {f"--{name}" for name in names} <= set(parser._option_string_actions)
+    assert {name_flag(name) for name in names} <= set(parser._option_string_actions)
 
 
 @pytest.mark.parametrize("command", [serve.COMMAND, telegram.COMMAND])

@@ -32,7 +32,7 @@ def test_commands_take_a_file_and_an_adapter_over_it(tmp_path: Path, has_adapter
     report = [
         "--output",
         str(tmp_path / "report"),
-        "--option",
+        "--set",
         "max_new_tokens=4",
         "--device",
         "cpu",

@@ -11,7 +11,7 @@ def test_each_front_end_names_an_option_in_its_words() -> None:
     assert (name_option("format"), name_option("on_error", "skip")) == ("format=...", "on_error='skip'")
     assert name_option("max_line_bytes", 2**20) == "max_line_bytes=1,048,576"
     with option_style("command"):
-        assert (name_option("format"), name_option("on_error", "skip")) == ("--format ...", "--on_error skip")
+        assert (name_option("format"), name_option("on_error", "skip")) == ("--format ...", "--on-error skip")
         assert name_option("mask", True) == "--mask"
         with option_style("data"):
             assert name_option("on_error", "skip") == "data.on_error=skip"

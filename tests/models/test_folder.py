@@ -8,9 +8,8 @@ import pytest
 import torch
 from transformers import BertConfig
 
-from convmodel.models import folder as folder_module
 from convmodel.models.conversation_model import ConversationModel
-from convmodel.models.folder import check_replaceable, checked_source, has_file, may_be_on_hub
+from convmodel.models.folder import check_replaceable
 from tests.conftest import MakeModel
 from tests.models.helpers import FILES
 
@@ -107,31 +106,6 @@ def test_a_name_that_leads_nowhere_is_told_in_one_line(name: str) -> None:
     with pytest.raises(FileNotFoundError, match="no such folder") as error:
         ConversationModel.from_pretrained(name)
     assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize("name", ["model", "chat-model", "my model", "a--b/c", "../model", "~/model", "gpt2-mine"])
-def test_the_hub_is_not_asked_for_a_name_that_it_cannot_have(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folder_module, "hf_hub_download", pytest.fail)
-    assert not may_be_on_hub(name) and not has_file(name, "document.json")
-    with pytest.raises(FileNotFoundError, match=rf"{name}: no such folder here, .*; give the folder .*, or train one"):
-        checked_source(name)
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["gpt2", "gpt2-medium", "distilgpt2", "openai-community/gpt2", "bert-base-uncased", "t5-small", "a/b.c_1"],
-)
-def test_asking_the_hub_is_told_once(
-    name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(folder_module, "is_offline_mode", lambda: False)
-    monkeypatch.chdir(tmp_path)
-    folder_module._tell_of_hub.cache_clear()
-    assert checked_source(name) == checked_source(name) == name
-    told = [record.getMessage() for record in caplog.records]
-    assert told == [f"{name}: no such folder here; asking the Hugging Face Hub"]
-    (tmp_path / name).mkdir(parents=True)
-    assert not may_be_on_hub(name)
 
 
 def test_a_file_is_no_folder_of_a_model(folder: Path) -> None:

@@ -163,7 +163,7 @@ def test_the_limits_are_passed_to_the_parts(parts: Path) -> None:
     parser = ArgumentParser()
     cli_options.add_responder_options(parser, preset="none")
     cli_options.add_load_options(parser)
-    sizes = ["--max_running", "2", "--max_waiting", "3", "--max_kept", "4", "--device", "cpu"]
+    sizes = ["--max-running", "2", "--max-waiting", "3", "--max-kept", "4", "--device", "cpu"]
     chosen = ["--selector", "selector", "--index", "index"]
     options = parser.parse_args(["--model", "model", "--documents", "writer", *chosen, *sizes])
     with cli_options.open_all(options) as opened:

@@ -146,7 +146,7 @@ def test_pages_of_allowed_origins_may_send_any_header_from_a_public_to_a_private
 def test_an_error_about_names_says_how_to_allow_them() -> None:
     with client_of(service_of()) as client:
         message = error_of(client.get("/about", headers={"Host": "box.lan:8000"}), 403)["message"]
-        assert "--allowed_host box.lan " in message
+        assert "--allowed-host box.lan " in message
         message = error_of(client.get("/about", headers={"Origin": "https://friend.example"}), 403)["message"]
         assert "--cors https://friend.example" in message
 

@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 def test_a_model_is_served_until_a_signal(tmp_path: Path, make_model: MakeModel) -> None:
     model = make_model(n_positions=64, ending=3.0)
     model.save_pretrained(tmp_path / "small")
-    arguments = ["--model", "small", "--port", "0", "--store", "talk.db", "--device", "cpu", "--new_tokens", "20"]
+    arguments = ["--model", "small", "--port", "0", "--store", "talk.db", "--device", "cpu", "--new-tokens", "20"]
     process = subprocess.Popen(
         [sys.executable, "-m", "convmodel", "serve", *arguments],
         cwd=tmp_path,
@@ -77,7 +77,7 @@ def test_a_model_is_served_until_a_signal(tmp_path: Path, make_model: MakeModel)
         (["--host", "0.0.0.0", "--store", "none"], "python -m convmodel keys add NAME"),
         (["--model", "nothing"], "nothing"),
         (["--store", "mysql://x"], "unsupported database mysql"),
-        (["--flag_labels", "a"], "has no effect without a check"),
+        (["--flag-labels", "a"], "has no effect without a check"),
     ],
 )
 def test_an_invalid_command_line_is_reported_in_one_line(
@@ -135,9 +135,9 @@ def test_every_setting_is_an_option_with_the_help_of_the_class(capsys: pytest.Ca
     out = " ".join(capsys.readouterr().out.split())
     for name, help in (
         ("--deadline", "seconds in which a reply must be complete, including the time that it waits (default: 120.0)"),
-        ("--requests_per_minute", "maximum number of requests per API key; None means no limit"),
-        ("--max_waiting", "further requests that may wait (default: 256)"),
-        ("--log_texts", "whether texts of conversations may be logged"),
+        ("--requests-per-minute", "maximum number of requests per API key; None means no limit"),
+        ("--max-waiting", "further requests that may wait (default: 256)"),
+        ("--log-texts", "whether texts of conversations may be logged"),
     ):
         assert f"{name} " in out and help in out
 
@@ -145,7 +145,7 @@ def test_every_setting_is_an_option_with_the_help_of_the_class(capsys: pytest.Ca
 def test_allowed_host_names_are_case_insensitive() -> None:
     parser = ArgumentParser()
     COMMAND.add_options(parser)
-    given = ["--model", "m", "--host", "127.0.0.2", "--allowed_host", "Box.Example.org"]
+    given = ["--model", "m", "--host", "127.0.0.2", "--allowed-host", "Box.Example.org"]
     settings = settings_of(parser.parse_args(given))
     with client_of(Service(FakeResponder(), settings=settings)) as client:
         for host, status in (("box.example.org", 200), ("BOX.example.org:80", 200), ("127.0.0.2", 200), ("a.org", 403)):

@@ -77,3 +77,52 @@ def test_without_validation_the_last_model_is_exported(run: Any, tmp_path: Path)
     run.global_step = 7
     export.on_train_end(run, run.module)
     assert exported_step(tmp_path / "model") == 7
+
+
+def test_a_model_that_is_replaced_is_kept(run: Any, tmp_path: Path, model: ConversationModel) -> None:
+    folder = tmp_path / "model"
+    model.save_pretrained(folder)
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    for _ in range(2):  # the second time replaces the model kept first
+        export = BestExport(folder, ReplySamples())
+        export.setup(run, run.module, "fit")
+        for loss in (2.0, 1.0):  # several exports of a run keep the model of before the run
+            run.global_step += 1
+            run.callback_metrics = {"val_loss": torch.tensor(loss)}
+            export.on_validation_end(run, run.module)
+        kept = {file.name: file.read_bytes() for file in (tmp_path / "model.previous").iterdir()}
+        assert kept == before
+        before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    assert exported_step(tmp_path / "model.previous") == 2 and exported_step(folder) == 4
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["model", "model.previous"]
+
+
+def test_a_resumed_run_keeps_the_model_of_before_it_began(run: Any, tmp_path: Path, model: ConversationModel) -> None:
+    folder = tmp_path / "model"
+    model.save_pretrained(folder)
+    before = (folder / "README.md").read_bytes()
+    export = BestExport(folder, ReplySamples())
+    run.callback_metrics = {"val_loss": torch.tensor(2.0)}
+    export.on_validation_end(run, run.module)
+    resumed = BestExport(folder, ReplySamples())
+    resumed.load_state_dict(export.state_dict())
+    run.callback_metrics = {"val_loss": torch.tensor(1.0)}
+    resumed.on_validation_end(run, run.module)
+    assert (tmp_path / "model.previous" / "README.md").read_bytes() == before
+
+
+def test_a_folder_of_other_files_is_not_replaced_by_the_model_that_is_kept(
+    run: Any, tmp_path: Path, model: ConversationModel
+) -> None:
+    model.save_pretrained(tmp_path / "model")
+    (tmp_path / "model.previous").mkdir()
+    (tmp_path / "model.previous" / "thesis.txt").write_text("years of work")
+    with pytest.raises(FileExistsError, match=r"model\.previous: holds 'thesis\.txt'"):
+        BestExport(tmp_path / "model", ReplySamples()).setup(run, run.module, "fit")
+
+
+def test_the_end_of_training_tells_what_to_do_next(run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = tmp_path / "my model"
+    with caplog.at_level("INFO"):
+        BestExport(folder, ReplySamples()).on_train_end(run, run.module)
+    assert f"Talk to it: python -m convmodel chat --model '{folder}'" in caplog.messages

@@ -59,4 +59,9 @@ COMMAND = Command(
     "is a line.",
     add_options=_add_options,
     run=_run,
+    examples=[
+        "--model model",
+        "--model model --persona 'I have a dog.' --set temperature=0.7",
+        "--selector selector --candidates replies.txt",
+    ],
 )

@@ -47,4 +47,8 @@ COMMAND = Command(
     "docs/conversation-files.md.",
     add_options=_add_options,
     run=_run,
+    examples=[
+        "'WhatsApp Chat.txt' chats.jsonl --me Ida",
+        "data.csv data.jsonl.gz --columns context=question,response=answer",
+    ],
 )

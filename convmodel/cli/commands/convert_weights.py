@@ -28,4 +28,5 @@ COMMAND = Command(
     "alone, in a process without network or credentials. A pickle with code in it is not converted.",
     add_options=_add_options,
     run=_run,
+    examples=["downloaded model"],
 )

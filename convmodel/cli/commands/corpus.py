@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from convmodel.cli.command import Command, number_parser, positive_int
+from convmodel.data.options import name_flag
 from convmodel.errors import require_extra
 
 EXTRA = {"orjson", "zstandard", "py3langid", "datasketch", "pyarrow", "tqdm", "matplotlib", "jinja2"}
@@ -39,9 +40,9 @@ def _add_options(parser: ArgumentParser) -> None:
     group = parser.add_argument_group("filters")
     add = group.add_argument
     for name, default, noun in (("min_words", 1, "turn"), ("max_words", 128, "turn")):
-        add(f"--{name}", type=positive_int, default=default, help=f"words of a {noun} (default: %(default)s)")
-    add("--min_turns", type=positive_int, default=2, help="turns of a conversation (default: %(default)s)")
-    add("--max_turns", type=positive_int, default=20, help="longer ones are divided (default: %(default)s)")
+        add(name_flag(name), type=positive_int, default=default, help=f"words of a {noun} (default: %(default)s)")
+    add("--min-turns", type=positive_int, default=2, help="turns of a conversation (default: %(default)s)")
+    add("--max-turns", type=positive_int, default=20, help="longer ones are divided (default: %(default)s)")
     add("--language", metavar="CODE", help="en, de, ja, ...: leave out conversations in other languages")
     text = "smallest probability of the language (default: %(default)s)"
     add("--certainty", type=_probability, default=0.8, help=text)
@@ -169,4 +170,5 @@ COMMAND = Command(
     "valid and test. An interrupted run continues with the same command. See docs/cluster.md.",
     add_options=_add_options,
     run=_run,
+    examples=["reddit --input 'RC_*.zst' --output corpus --language en"],
 )

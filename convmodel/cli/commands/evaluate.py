@@ -1,7 +1,7 @@
 """`evaluate`: evaluate a model on a data set and write a report."""
 
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 from convmodel.cli.command import Command
 from convmodel.cli.options import add_base_option, add_fusion_option, print_choices
 from convmodel.cli.reader_options import add_reader_options, get_reader_options
+from convmodel.data.options import name_flag
 from convmodel.responders.typed_input import parse_value
 
 TURNS = ("all", "last", "last_speaker", "first_speaker", "second_speaker")
@@ -38,7 +39,7 @@ def _add_options(parser: ArgumentParser) -> None:
     add = parser.add_argument_group("document models").add_argument
     _add_number(add, "prompt_words", 50, "words of the prompt (default: 50)")
     _add_number(add, "overlap", 64, "tokens shared by adjacent windows of a long document (default: 64)")
-    add("--no_meta", dest="meta", action="store_false", help="ignore the metadata of the documents")
+    add("--no-meta", dest="meta", action="store_false", help="ignore the metadata of the documents")
     selectors = parser.add_argument_group("selectors")
     add_fusion_option(selectors)
     _add_number(
@@ -50,20 +51,21 @@ def _add_options(parser: ArgumentParser) -> None:
 
 
 def _add_number(add: Callable[..., object], name: str, default: int | None, text: str) -> None:
-    add(f"--{name}", type=int, default=default, metavar="N", help=text)
+    add(name_flag(name), type=int, default=default, metavar="N", help=text)
 
 
 def _add_writing(add: Callable[..., object]) -> None:
     text = "for replies: turns that count for the perplexity (default: all)"
-    add("--perplexity_on", choices=TURNS, default="all", help=text)
+    add("--perplexity-on", choices=TURNS, default="all", help=text)
     text = (
         "a decoding option of transformers' generate: top_p=0.9 (default: for replies those of the model's folder; "
         "for documents greedy decoding of 100 tokens)"
     )
-    add("--option", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help=text)
-    add("--preset", metavar="NAME", help="a named set of options: balanced, careful, lively; --option overrides it")
+    for name, help in (("--set", text), ("--option", SUPPRESS)):  # --option is the name of earlier versions
+        add(name, dest="settings", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help=help)
+    add("--preset", metavar="NAME", help="a named set of options: balanced, careful, lively; --set overrides it")
     text = "for replies: sacrebleu's tokenizer: 13a, char, zh, ja-mecab, ... (default: 13a)"
-    add("--bleu_tokenize", default="13a", metavar="NAME", help=text)
+    add("--bleu-tokenize", default="13a", metavar="NAME", help=text)
     _add_number(add, "tokens_per_batch", 4096, "tokens per batch for the perplexity (default: 4096)")
 
 
@@ -82,7 +84,7 @@ def _run(options: Namespace) -> int:
     kind = task_of(options.model, options.kind)
     names = {field.name for field in fields(EvaluationOptions)}
     settings = EvaluationOptions(
-        decoding=parse_decoding(options.option, preset=options.preset, presets=kind.presets),
+        decoding=parse_decoding(options.settings, preset=options.preset, presets=kind.presets),
         **{name: value for name, value in vars(options).items() if name in names},
     )
     # Check the output and the other report first, so that an error does not cost the evaluation.
@@ -132,7 +134,7 @@ def parse_decoding(
     for word in settings:
         name, equals, value = word.partition("=")
         if not equals:
-            raise ValueError(f"--option {word}: write NAME=VALUE, such as top_p=0.9")
+            raise ValueError(f"--set {word}: write NAME=VALUE, such as top_p=0.9")
         options[name] = parse_value(value)
     check_names(options)
     check_values(options)
@@ -151,4 +153,8 @@ COMMAND = Command(
     ),
     add_options=_add_options,
     run=_run,
+    examples=[
+        "--model model --data test.jsonl",
+        "--model model --data test.jsonl --set temperature=0.7 --compare evaluation/other/report.json",
+    ],
 )

@@ -24,7 +24,7 @@ def _add_options(parser: ArgumentParser) -> None:
         "--candidates)"
     )
     add("--pool", type=int, metavar="N", help=text)
-    text = "share of right replies that the proposed --min_score is to reach (default: %(default)s)"
+    text = "share of right replies that the proposed --min-score is to reach (default: %(default)s)"
     add("--precision", type=float, default=0.8, metavar="P", help=text)
     text = "largest number of examples, spread evenly; 0: all (default: %(default)s)"
     add("--limit", type=int, default=5_000, metavar="N", help=text)
@@ -70,7 +70,7 @@ def _run(options: Namespace) -> int:
         print("all contexts have one turn: the selector reads the last turn of a conversation only")
     _print_precision(learned, options.precision)
     print_choices(options, "encoding", dtype="float32")
-    print(f"{folder / FUSION}: written; whatever loads this selector uses it, except with --no_fusion")
+    print(f"{folder / FUSION}: written; whatever loads this selector uses it, except with --no-fusion")
     return 0
 
 
@@ -85,7 +85,7 @@ def _print_precision(learned: "LearnedFusion", wanted: float) -> None:
         print(f"{row.threshold:<4.2f}{mark:<10}{right:>8}{row.coverage:>10.1%}{row.unanswerable:>40.1%}")
     missed = "" if proposed.precision >= wanted else f"; no threshold reaches {wanted:.0%}"
     print(
-        f"* --min_score auto: {proposed.precision:.1%} of the replies are right, if half of the questions have no "
+        f"* --min-score auto: {proposed.precision:.1%} of the replies are right, if half of the questions have no "
         f"right candidate{missed}\n"
     )
 
@@ -97,4 +97,5 @@ COMMAND = Command(
     "examples that are held out, and writes fusion.json into the selector's folder. See docs/selection.md.",
     add_options=_add_options,
     run=_run,
+    examples=["--model selector --data valid.jsonl"],
 )

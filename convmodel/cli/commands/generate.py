@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from convmodel.cli import options as cli_options
 from convmodel.cli.command import Command, positive_int
 from convmodel.cli.reader_options import add_reader_options, get_reader_options
+from convmodel.data.options import name_flag
 
 if TYPE_CHECKING:
     from convmodel.cli.bulk.runner import Result
@@ -69,7 +70,7 @@ def _write_documents(options: Namespace) -> "Result":
     name = str(cli_options.writer_name(options))
     for option in REPLY_OPTIONS:
         if getattr(options, option):
-            raise ValueError(f"--{option} does not apply to a document model ({name}); leave it out")
+            raise ValueError(f"{name_flag(option)} does not apply to a document model ({name}); leave it out")
     digest = f"{_writer_digest(options)} documents"
     parts = {part: getattr(options, part) for part in ("base", "device", "dtype")}
     with DocumentWriter.from_pretrained(name, **parts) as writer:
@@ -126,4 +127,5 @@ COMMAND = Command(
     "per line. After an interruption the same command continues.",
     add_options=_add_options,
     run=_run,
+    examples=["--model model --input test.jsonl --last --output replies.jsonl"],
 )

@@ -10,6 +10,7 @@ from typing import Any
 from convmodel.cli.command import Command
 from convmodel.cli.options import add_fusion_option, print_choices
 from convmodel.cli.reader_options import add_reader_options, get_reader_options
+from convmodel.data.options import name_flag
 
 DEFAULT_BATCH = 2_048
 DEFAULT_K = 10
@@ -32,7 +33,7 @@ def _add_options(parser: ArgumentParser) -> None:
     text = "remove the candidates of a file, in the same format, from the existing index"
     add("--remove", nargs="+", metavar="FILE", help=text)
     text = "remove candidates by their numbers"
-    add("--remove_numbers", metavar="N", type=int, nargs="+", default=[], help=text)
+    add("--remove-numbers", metavar="N", type=int, nargs="+", default=[], help=text)
     text = "candidates encoded and saved at a time; an interruption loses at most that many (default: %(default)s)"
     add("--batch", type=int, default=DEFAULT_BATCH, metavar="N", help=text)
     add("--half", action="store_true", help="store vectors with 16 bits, in half the space")
@@ -88,17 +89,17 @@ def _load(options: Namespace) -> Any:
 def _find_conflict(options: Namespace, *, removes: bool) -> str | None:
     """Return an error message if an option requires a missing option or contradicts another; otherwise None."""
     if options.candidates is None and not removes and not options.search:
-        return "nothing to do; give --candidates, --remove, --remove_numbers or --search"
+        return "nothing to do; give --candidates, --remove, --remove-numbers or --search"
     if (options.model is None) != options.lexical:
         return "give either --model DIR, or --lexical to compare words without a model"
     of_vectors = {"half": False, "approximate": None, "device": None, "dtype": "auto"}
     unused = [name for name, default in of_vectors.items() if getattr(options, name) != default]
     if options.lexical and unused:
-        return f"--{unused[0]} has no effect with --lexical, which has no vectors; leave it out"
+        return f"{name_flag(unused[0])} has no effect with --lexical, which has no vectors; leave it out"
     building = {"append": False, "batch": DEFAULT_BATCH, "half": False, "approximate": None}
     unused = [name for name, default in building.items() if getattr(options, name) != default]
     if options.candidates is None and unused:
-        return f"--{unused[0]} has no effect without --candidates; leave it out"
+        return f"{name_flag(unused[0])} has no effect without --candidates; leave it out"
     if options.turns and options.candidates is None and options.remove is None:
         return "--turns has no effect without a file; leave it out"
     if options.k != DEFAULT_K and not options.search:
@@ -190,4 +191,8 @@ COMMAND = Command(
     "docs/candidate-index.md.",
     add_options=_add_options,
     run=_run,
+    examples=[
+        "--model selector --candidates replies.txt --output index",
+        "--model selector --output index --search 'How are you?'",
+    ],
 )

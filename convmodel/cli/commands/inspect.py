@@ -23,9 +23,9 @@ def _add_options(parser: ArgumentParser) -> None:
     add("--model", metavar="DIR", help=f"a model, for its tokenizer and window (default: {learned})")
     add_base_option(parser)
     text = f"tokens of a window (default: the model's; {WINDOW} without a model)"
-    add("--max_length", "--n_positions", type=int, metavar="N", help=text)
+    add("--max-length", "--n-positions", type=int, metavar="N", help=text)
     text = "tokens of a training batch, padding included (default: %(default)s)"
-    add("--tokens_per_batch", type=int, default=TOKENS_PER_BATCH, metavar="N", help=text)
+    add("--tokens-per-batch", type=int, default=TOKENS_PER_BATCH, metavar="N", help=text)
     text = (
         "minimum share of word bigrams that two near-duplicate conversations have in common; "
         "0.5 to 1 (default: %(default)s)"
@@ -88,4 +88,5 @@ COMMAND = Command(
     description="Counts, lengths, duplicates, broken and suspicious text, scripts, padding. See docs/inspect.md.",
     add_options=_add_options,
     run=_run,
+    examples=["train.jsonl", "train.jsonl --fix clean.jsonl"],
 )

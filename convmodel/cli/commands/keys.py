@@ -52,4 +52,5 @@ COMMAND = Command(
     description="Keys give access to a server that other machines can reach. Each key has its own conversations.",
     add_options=_add_options,
     run=_run,
+    examples=["add alice", "list", "remove alice"],
 )

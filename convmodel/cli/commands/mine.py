@@ -53,4 +53,5 @@ COMMAND = Command(
     "with data.distractors. See docs/selection.md.",
     add_options=_add_options,
     run=_run,
+    examples=["--model selector --input train.jsonl --output hard.jsonl"],
 )

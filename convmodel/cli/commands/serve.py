@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from convmodel.cli import options as cli_options
 from convmodel.cli.command import Command, add_repeatable, number_parser
 from convmodel.cli.commands.chat import resolve_preset
+from convmodel.data.options import name_flag
 from convmodel.errors import require_extra
 from convmodel.serving.settings import LOOPBACK, Settings, parse_host, parse_origin
 
@@ -65,17 +66,17 @@ def _add_options(parser: ArgumentParser) -> None:
     )
     add("--store", metavar="URL", default="sqlite:///convmodel.db", help=text)
     text = "delete conversations without changes for this many days (default: never)"
-    add("--keep_days", metavar="N", type=parse_days, help=text)
+    add("--keep-days", metavar="N", type=parse_days, help=text)
     text = "an allowed Host header, besides localhost, of a server without keys"
-    add_repeatable(server, "--allowed_host", "NAME", text)
+    add_repeatable(server, "--allowed-host", "NAME", text)
     text = "an origin whose pages may use the server, such as https://example.org"
     add_repeatable(server, "--cors", "ORIGIN", text)
     limits = parser.add_argument_group("limits")
     for name, (kind, default, text) in _limits().items():
         if kind is bool:
-            limits.add_argument(f"--{name}", action="store_true", help=text)
+            limits.add_argument(name_flag(name), action="store_true", help=text)
         else:
-            limits.add_argument(f"--{name}", type=PARSERS[kind], default=default, metavar="N", help=text)
+            limits.add_argument(name_flag(name), type=PARSERS[kind], default=default, metavar="N", help=text)
 
 
 def _limits() -> dict[str, tuple[type, Any, str]]:
@@ -163,7 +164,7 @@ def make_service(options: Namespace, opened: "LoadedModels", **others: Any) -> "
             each.check_options({**each.presets.get(preset or "", {}), **own_options})
     elif options.preset is not None or options.persona or own_options:
         raise ValueError(
-            "nothing replies here, so leave out --preset, --persona, --set, --num_replies and --num_candidates; or "
+            "nothing replies here, so leave out --preset, --persona, --set, --num-replies and --num-candidates; or "
             "give --index, --candidates or --model"
         )
     names = [Path(name).name for name in cli_options.title(options).split(" + ")]  # clients see names, not paths
@@ -198,5 +199,6 @@ COMMAND = Command(
     "and ranks texts.",
     add_options=_add_options,
     run=_run,
+    examples=["--model model", "--model model --host 0.0.0.0 --port 8080   # after: python -m convmodel keys add NAME"],
     options_of="index",
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from convmodel.cli import options as cli_options
 from convmodel.cli.command import Command
 from convmodel.cli.commands import serve
+from convmodel.data.options import name_flag
 from convmodel.errors import require_extra
 from convmodel.serving.settings import Settings
 
@@ -37,7 +38,7 @@ def _add_options(parser: ArgumentParser) -> None:
     text = "database of the bot, and of the conversations of a server in this process (default: sqlite:///telegram.db)"
     add("--store", metavar="URL", default="sqlite:///telegram.db", help=text)
     text = "without --url: delete conversations without changes for this many days (default: never)"
-    add("--keep_days", metavar="N", type=serve.parse_days, help=text)
+    add("--keep-days", metavar="N", type=serve.parse_days, help=text)
     cli_options.add_responder_options(parser)
     cli_options.add_load_options(parser)
     cli_options.add_policy_options(parser)
@@ -65,8 +66,8 @@ def _run(options: Namespace) -> int:
             server: AbstractAsyncContextManager[str] = embedded_server.serving_here(service)
         else:
             if given := [name for name in MODEL_OPTIONS if getattr(options, name)]:
-                name = "set" if given[0] == "settings" else given[0]
-                raise ValueError(f"the server of --url has its own model and options; leave --{name} out, or --url")
+                flag = name_flag("set" if given[0] == "settings" else given[0])
+                raise ValueError(f"the server of --url has its own model and options; leave {flag} out, or --url")
             server = nullcontext(bot.check_address(options.url, what="a convmodel server"))
 
         async def run_until_signal() -> None:
@@ -104,5 +105,6 @@ COMMAND = Command(
     "bot's token is read from $TELEGRAM_BOT_TOKEN, a server's key from $CONVMODEL_API_KEY.",
     add_options=_add_options,
     run=_run,
+    examples=["--model model", "--url http://127.0.0.1:8000   # a server that is running"],
     options_of="index",
 )

@@ -28,7 +28,7 @@ class TurnLimits:
             low, high = getattr(self, f"min_{name}"), getattr(self, f"max_{name}")
             if not smallest <= low <= high:
                 raise ValueError(
-                    f"--min_{name} {low} --max_{name} {high}: allowed are numbers from {smallest} on, the first one "
+                    f"--min-{name} {low} --max-{name} {high}: allowed are numbers from {smallest} on, the first one "
                     "at most as large as the second"
                 )
 

@@ -10,6 +10,7 @@ from typing import Any
 from convmodel.data.data_file import DataFile, Head
 from convmodel.data.formats.base import Certainty, FileFormat, Problem, Record
 from convmodel.data.options import name_option
+from convmodel.errors import install_command
 
 _KEY = "conversations"
 _INDENTED = ("- - ", "- -", "-")
@@ -36,7 +37,7 @@ def read(file: DataFile) -> Iterator[Record | Problem]:
     try:
         import yaml
     except ImportError:
-        raise ImportError(f'{file.name}: YAML needs the library PyYAML; pip install "convmodel[train]"') from None
+        raise ImportError(f"{file.name}: YAML needs the library PyYAML; {install_command('train')}") from None
     text = _Text(file)
     try:
         yield from _Corpus(text).read(yaml.parse(text, Loader=yaml.SafeLoader))

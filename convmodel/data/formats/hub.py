@@ -11,6 +11,7 @@ from convmodel.data.formats.base import DataFileError, Format, Problem, Record, 
 from convmodel.data.formats.parquet import plain_value
 from convmodel.data.shapes.base import Fields, build_record, read_turns
 from convmodel.data.shapes.registry import list_names
+from convmodel.errors import install_command
 
 SCHEME = "hub://"
 
@@ -163,7 +164,7 @@ def _open(source: str, address: HubAddress) -> Iterable[Any]:
     try:
         import datasets
     except ImportError:
-        remedy = 'pip install "convmodel[train]"'
+        remedy = install_command("train")
         raise ImportError(f"{source}: reading from the Hub needs the library datasets; {remedy}") from None
     local = os.path.isdir(address.path)
     try:

@@ -13,6 +13,7 @@ from convmodel.data.formats.base import Certainty, DataFileError, FileFormat, It
 from convmodel.data.formats.csv import check_columns
 from convmodel.data.shapes.reading import read_items
 from convmodel.data.shapes.registry import list_names
+from convmodel.errors import install_command
 
 _ROWS = 256  # number of rows that are held in memory at a time
 _BLOCK = 2**20
@@ -36,7 +37,7 @@ def _items(file: DataFile) -> Iterator[Item]:
     try:
         from pyarrow.parquet import ParquetFile
     except ImportError:
-        remedy = 'pip install "convmodel[train]"'
+        remedy = install_command("train")
         raise ImportError(f"{file.name}: Parquet files need the library pyarrow; {remedy}") from None
     number = 0
     try:

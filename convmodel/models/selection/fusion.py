@@ -42,7 +42,7 @@ DEFAULT_WEIGHTS = {"bm25_context": 1.0, "bm25_last_turn": 0.7, "bm25_persona": 1
 DECAY = 1e-3
 """Factor of the sum of squared weights in the loss."""
 
-LEARN_AGAIN = "learn it again (python -m convmodel fuse), or load the selector without it (fusion=False, --no_fusion)"
+LEARN_AGAIN = "learn it again (python -m convmodel fuse), or load the selector without it (fusion=False, --no-fusion)"
 
 
 @dataclass(frozen=True, slots=True)

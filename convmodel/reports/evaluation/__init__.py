@@ -1,5 +1,7 @@
 """Evaluation of models: metrics with confidence intervals, results of each example, HTML page and comparison."""
 
+from convmodel.errors import install_command
+
 try:
     from convmodel.reports.evaluation.comparison import Comparison, Difference
     from convmodel.reports.evaluation.evaluate import Evaluation, evaluate
@@ -9,7 +11,7 @@ except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] not in ("sacrebleu", "matplotlib", "jinja2", "rich", "regex", "tqdm"):
         raise
     raise ModuleNotFoundError(
-        f'evaluation needs {error.name}; pip install "convmodel[evaluate]"', name=error.name
+        f"evaluation needs {error.name}; {install_command('evaluate')}", name=error.name
     ) from None
 
 __all__ = [

@@ -74,7 +74,7 @@ class DocumentGeneration(EvaluationTask):
     default_limit = 500
     card_headings = ("Repeats itself least", "Repeats itself most")
     files: ClassVar = {CONTINUATIONS: ContinuationResult, DOCUMENTS: NextTokenStats}
-    remedy = "with the same --prompt_words and --limit"
+    remedy = "with the same --prompt-words and --limit"
     presets = PRESETS
     accepts_plain_model = True
 
@@ -147,12 +147,12 @@ def _notes(model: str, documents: Sequence[Document], *, continued: int, prompt_
     if continued < len(documents):
         notes.append(
             f"Not continued, because nothing follows their first {format_count(prompt_words, 'word')} "
-            f"(--prompt_words): {len(documents) - continued:,} of {format_count(len(documents), 'document')}."
+            f"(--prompt-words): {len(documents) - continued:,} of {format_count(len(documents), 'document')}."
         )
     if any(document.meta is not None for document in documents) and not has_file(model, DOCUMENT_FILE):
         notes.append(
             f"The model has no {DOCUMENT_FILE}: it was not trained on documents here, and may never have seen a meta. "
-            "--no_meta leaves metas out."
+            "--no-meta leaves metas out."
         )
     return notes
 
@@ -169,7 +169,7 @@ def _beginnings(documents: Sequence[Document], prompt_words: int) -> list[Beginn
             beginnings.append(Beginning(index, document.meta, document.body[:end], document.body[end:]))
     if not beginnings:
         longest = max(len(words(document.body)) for document in documents)
-        remedy = f"use --prompt_words below {longest}" if longest > 1 else "use longer documents"
+        remedy = f"use --prompt-words below {longest}" if longest > 1 else "use longer documents"
         raise ValueError(
             f"no document is longer than {format_count(prompt_words, 'word')}, the length of the prompt; the longest "
             f"has {longest:,}: {remedy}"

@@ -39,7 +39,7 @@ class ReplyGeneration(EvaluationTask):
     default_limit = 500
     card_headings = ("Most like the gold reply", "Least like the gold reply")
     files: ClassVar = {REPLIES: ReplyResult, LIKELIHOODS: Likelihoods}
-    remedy = "with the same --turns, --perplexity_on and --limit"
+    remedy = "with the same --turns, --perplexity-on and --limit"
 
     def run(self, request: RunRequest) -> RunResult:
         """Load the model in float32, measure the likelihood of all turns, and reply to the selected turns."""

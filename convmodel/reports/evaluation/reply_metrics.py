@@ -72,7 +72,7 @@ def compute_metrics(
     if bleu_tokenize == "13a" and spaceless_share([result.gold for result in replies]) > 0.3:
         notes.append(
             "Many gold replies have no spaces between words, and BLEU takes what stands between spaces for a word: use "
-            "--bleu_tokenize char (or zh, ja-mecab, ko-mecab). Perplexity per word means little, bits per character do."
+            "--bleu-tokenize char (or zh, ja-mecab, ko-mecab). Perplexity per word means little, bits per character do."
         )
     scorer = bleu.Bleu(bleu_tokenize)
     units = [list(unit) for _, unit in groupby(replies, key=lambda result: result.conversation)]

@@ -9,6 +9,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, m
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from convmodel.data.atomic import check_file_writable
+from convmodel.errors import install_command
 from convmodel.serving.store.errors import StoreError
 from convmodel.serving.store.tables import CONVERSATIONS, METADATA, SCHEMA, VERSION
 
@@ -124,7 +125,7 @@ def _postgresql(url: URL, shown: str) -> Engine:
     try:
         return create_engine(url, **_POOL, pool_pre_ping=True, connect_args=defaults)
     except ModuleNotFoundError:
-        raise StoreError(f'{shown}: needs psycopg; pip install "convmodel[postgres]"') from None
+        raise StoreError(f"{shown}: needs psycopg; {install_command('postgres')}") from None
 
 
 def _make_tables(connection: Connection, shown: str) -> None:

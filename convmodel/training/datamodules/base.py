@@ -11,7 +11,7 @@ from pytorch_lightning.utilities import rank_zero_info
 
 from convmodel.data.conversation import ConversationReader, OnError
 from convmodel.data.options import ReadOptions, option_style
-from convmodel.data.reader import Reader, Source
+from convmodel.data.reader import Reader, Source, format_count
 from convmodel.models.devices import best_device
 from convmodel.tokens.batching import Batch, ResumableDataLoader, Shard
 from convmodel.tokens.store import Segments, TokenStore, to_segments
@@ -30,6 +30,19 @@ BatchT = TypeVar("BatchT")
 
 NO_TOKENIZER = "there is no tokenizer yet; call convmodel.training.connect(module, data) first"
 """Error message of a module or data module that was used before `connect`."""
+
+FEW_TOKENS = 10_000
+"""Size of a training file, a few hundred short conversations, below which a model learns little but its texts."""
+
+FEW_TOKENS_MEAN = (
+    "so little text teaches a model to repeat it, and hardly anything else; give more, or fine-tune a model that can "
+    "already write (--model.pretrained_model_name_or_path)"
+)
+
+NO_VALIDATION_MEANS = (
+    "valid: data.valid_file is not given, so nothing measures whether the model gets worse on other texts, and the "
+    "last model is exported, not the best; give --data.valid_file with texts that are not in the training file"
+)
 
 SPLITS_BY_COMMAND = {"fit": ("train", "valid"), "validate": ("valid",), "test": ("test",)}
 """Splits that each command reads. All of them are required, except the validation split of `fit`."""
@@ -172,6 +185,10 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
                 self._sets[split], notes = self._build_set(store, self._name(split))
                 self.described[split] = "; ".join([store.summary.source, *filter(None, notes)])
                 rank_zero_info(f"{split}: {self.described[split]}")
+                if split == "train" and (tokens := int(store.ends[-1])) < FEW_TOKENS:
+                    rank_zero_info(f"train: {format_count(tokens, 'token')}: {FEW_TOKENS_MEAN}")
+        if "train" in self._splits and "valid" not in self._splits:
+            rank_zero_info(NO_VALIDATION_MEANS)
 
     def train_dataloader(self) -> ResumableDataLoader[BatchT]:
         """Return training batches, in a new order each epoch."""

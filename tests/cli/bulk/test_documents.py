@@ -76,7 +76,7 @@ def test_each_prompt_gets_a_line_that_is_a_document_too(
 
 
 def test_several_texts_are_written_with_their_scores(here: Path) -> None:
-    assert generate("--num_replies", "3", "--preset", "lively") == 0
+    assert generate("--num-replies", "3", "--preset", "lively") == 0
     for line in lines_of(here / "out.jsonl"):
         assert len(line["texts"]) == len(line["scores"]) == len(line["finishes"]) == 3
         assert all(score < 0 and score == round(score, 4) for score in line["scores"])
@@ -119,7 +119,7 @@ def test_a_plain_gpt2_continues_prompts_with_as_documents(here: Path, capsys: py
         (["--persona", "I am Ann."], "--persona does not apply to a document model (doc); leave it out"),
         (["--selector", "s"], "--selector does not apply"),
         (["--reranker", "likelihood"], "--reranker does not apply"),
-        (["--num_candidates", "2"], "--num_candidates does not apply"),
+        (["--num-candidates", "2"], "--num-candidates does not apply"),
         (["--last"], "--last does not apply"),
         (["--preset", "wild"], "there is no preset 'wild'; there are balanced, careful, lively"),
         (["--set", "self_repetition_penalty=0.5"], "self_repetition_penalty looks at what was said in earlier turns"),

@@ -12,6 +12,8 @@ from convmodel.cli.commands import chat, generate
 
 DOCS = (Path(__file__).parents[3] / "docs" / "chat.md").read_text(encoding="utf-8")
 
+OPTION = re.compile(r"(?<![\w-])--\w[\w-]*")
+
 
 def test_the_table_of_commands_is_the_table_of_the_code() -> None:
     rows = [f"| `{command.usage.replace('|', chr(92) + '|')}` | {command.help} |" for command in COMMANDS]
@@ -27,8 +29,8 @@ def test_every_option_is_in_the_docs_and_every_option_of_the_docs_is_there(comma
     own = options - {"--help", "--format"}
     if command.name == "generate":
         own = {name for name in own if name not in ("--device", "--dtype", "--preset", "--set")}
-    said = set(re.findall(r"--\w+", DOCS))
-    assert {name for name in own if name not in ("--model", "--input", "--output")} <= set(re.findall(r"--\w+", part))
+    said = set(OPTION.findall(DOCS))
+    assert {name for name in own if name not in ("--model", "--input", "--output")} <= set(OPTION.findall(part))
     both = ArgumentParser(conflict_handler="resolve")
     chat.COMMAND.add_options(both)
     generate.COMMAND.add_options(both)

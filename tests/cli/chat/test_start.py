@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from convmodel.cli.chat.start import open_screen
+from convmodel.errors import install_command
 from tests.cli.chat.helpers import PROGRAM, environment, piped
 
 ROOT = Path(__file__).parents[3]
@@ -49,6 +50,4 @@ def test_a_chat_on_a_terminal_without_its_libraries_says_how_to_get_them(
     with pytest.raises(SystemExit) as end:
         open_screen()
     assert end.value.code == 2
-    assert capsys.readouterr().err == (
-        'error: a chat on a terminal needs prompt_toolkit; pip install "convmodel[chat]"\n'
-    )
+    assert capsys.readouterr().err == (f"error: a chat on a terminal needs prompt_toolkit; {install_command('chat')}\n")

@@ -58,7 +58,7 @@ def test_a_chat_selects_replies_and_shows_the_candidates(
 ) -> None:
     said = "your persona: I live in Rome.\nHello\n/why\n/set\n/reset\nyour persona: I like rain.\nHello\n/persona\n"
     monkeypatch.setattr(sys, "stdin", Stdin(said))
-    assert main(["chat", *WRITTEN, *CHOSEN, "--num_candidates", "2", "--seed", "1"]) == 0
+    assert main(["chat", *WRITTEN, *CHOSEN, "--num-candidates", "2", "--seed", "1"]) == 0
     seen = capsys.readouterr()
     assert seen.out.count("\n") == 2
     for part in ("persona: I live in Rome.", "chosen #", "by bi-encoder", "written, 2 chosen", "selection_temperature"):

@@ -52,7 +52,7 @@ def test_stages_in_the_wrong_order_and_wrong_options_are_errors(
         (["--step", "1/2"], "--step needs --stage; allowed are split, build"),
         (["--ray", "--workers", "2"], "--ray runs all steps on the cluster; leave --workers and --step out"),
         (["--stage", "split", "--step", "3/2"], "invalid _worker value"),
-        (["--min_turns", "1"], "--min_turns 1 --max_turns 20"),
+        (["--min-turns", "1"], "--min-turns 1 --max-turns 20"),
     ):
         with pytest.raises(SystemExit) as exit_:
             run(dump, tmp_path / "corpus", *options)

@@ -13,6 +13,7 @@ import convmodel.metrics.bleu
 import convmodel.reports
 from convmodel.__main__ import main
 from convmodel.cli.commands.evaluate import TURNS, parse_decoding
+from convmodel.errors import install_command
 from convmodel.generation.options import PRESETS
 from convmodel.reports.evaluation import Evaluation
 from convmodel.tokens.turn_windows import target_turns
@@ -20,7 +21,7 @@ from tests.reports.evaluation.helpers import pool_lines, save_document_models, s
 from tests.reports.evaluation.selectors import small_selector
 
 SELECTOR_QUICK = ["--resamples", "20", "--device", "cpu"]
-QUICK = [*SELECTOR_QUICK, "--limit", "3", "--option", "max_new_tokens=4"]
+QUICK = [*SELECTOR_QUICK, "--limit", "3", "--set", "max_new_tokens=4"]
 
 
 @pytest.fixture(scope="module")
@@ -81,12 +82,12 @@ def test_a_comparison_of_two_models_fits_80_columns(here: Path, capsys: pytest.C
         (["--model", "./nowhere"], "./nowhere: no such folder here"),
         (["--data", "nowhere.jsonl"], "nowhere.jsonl: there is no such file"),
         (["--data", "alone.jsonl"], "alone.jsonl:1: there is only one turn"),
-        (["--option", "topp=1"], "there is no option 'topp'; did you mean top_p"),
-        (["--option", "top_p=1.5"], "top_p=1.5; allowed are"),
+        (["--set", "topp=1"], "there is no option 'topp'; did you mean top_p"),
+        (["--set", "top_p=1.5"], "top_p=1.5; allowed are"),
         (["--preset", "wild"], "there is no preset 'wild'; allowed are"),
-        (["--option", "temperature=0.0"], "temperature"),
-        (["--option", "max_new_tokens=63"], "allowed are 1 to 61"),
-        (["--bleu_tokenize", "spm"], "bleu_tokenize='spm'; allowed are 13a"),
+        (["--set", "temperature=0.0"], "temperature"),
+        (["--set", "max_new_tokens=63"], "allowed are 1 to 61"),
+        (["--bleu-tokenize", "spm"], "bleu_tokenize='spm'; allowed are 13a"),
         (["--compare", "nowhere"], "nowhere: no such report"),
         (["--output", "."], "which saving a report here would remove"),
         (["--limit", "-3"], "limit=-3; it must be at least 0"),
@@ -136,7 +137,7 @@ def test_missing_libraries_are_reported_with_the_install_command(
             assert main(["evaluate", "--model", "m", "--data", "d"]) == 2
         captured = capsys.readouterr()
         assert captured.out == ""
-        assert captured.err == f'error: evaluation needs {missing}; pip install "convmodel[evaluate]"\n'
+        assert captured.err == f"error: evaluation needs {missing}; {install_command('evaluate')}\n"
 
 
 # Selectors
@@ -177,9 +178,9 @@ def test_a_note_says_that_the_file_has_no_candidates(here: Path, capsys: pytest.
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--option", "top_p=0.9"], "the options of decoding, {'top_p': 0.9}, have no effect on a model for choosing"),
+        (["--set", "top_p=0.9"], "the options of decoding, {'top_p': 0.9}, have no effect on a model for choosing"),
         (["--preset", "careful"], "the options of decoding, "),
-        (["--perplexity_on", "last"], "perplexity_on='last' has no effect on a model for choosing"),
+        (["--perplexity-on", "last"], "perplexity_on='last' has no effect on a model for choosing"),
         (["--pool", "9"], "given.jsonl: pool=9 has no effect, because the file has its own candidates"),
         (["--pool", "1"], "pool=1; it must be at least 2"),
         (["--turns", "all"], "given.jsonl: turns=all has no effect, because the file"),
@@ -218,9 +219,9 @@ def test_documents_are_reported_in_80_columns(
     save_document_models(tmp_path)
     monkeypatch.chdir(tmp_path)
     arguments = ["evaluate", "--model", "plain", "--data", "documents.jsonl", "--as", "documents", "--resamples", "20"]
-    arguments += ["--device", "cpu", "--option", "max_new_tokens=6", "--prompt_words", "4"]
+    arguments += ["--device", "cpu", "--set", "max_new_tokens=6", "--prompt-words", "4"]
     assert main([*arguments, "--output", "one"]) == 0
-    assert main([*arguments, "--output", "two", "--preset", "lively", "--no_meta", "--compare", "one"]) == 0
+    assert main([*arguments, "--output", "two", "--preset", "lively", "--no-meta", "--compare", "one"]) == 0
     out = capsys.readouterr().out
     assert "seq_rep_4 ≈" in out and "…" not in out
     assert max(len(line) for line in out.splitlines() if not line.startswith("report:")) <= 80
@@ -251,7 +252,7 @@ def test_option_values_are_numbers_booleans_lists_or_strings() -> None:
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("top_p", "--option top_p: write NAME=VALUE, such as top_p=0.9"),
+        ("top_p", "--set top_p: write NAME=VALUE, such as top_p=0.9"),
         ("topp=0.9", "there is no option 'topp'; did you mean top_p"),
         ("top_p=1.5", "top_p=1.5; allowed are numbers above 0 and at most 1"),
         ("top_p=much", "top_p='much'; allowed are numbers"),

@@ -43,18 +43,18 @@ def test_ctrl_c_ends_a_command_without_a_traceback(
     ("arguments", "sources", "ranked_by", "count"),
     [
         (CHOSEN, {"chosen"}, "bi-encoder", 6),
-        ([*CHOSEN, "--num_candidates", "3"], {"chosen"}, "bi-encoder", 3),
+        ([*CHOSEN, "--num-candidates", "3"], {"chosen"}, "bi-encoder", 3),
         ([*CHOSEN, "--reranker", "chooser"], {"chosen"}, "bi-encoder", 6),
-        ([*WRITTEN, *CHOSEN, "--num_replies", "2"], {"written", "chosen"}, "bi-encoder", 8),
+        ([*WRITTEN, *CHOSEN, "--num-replies", "2"], {"written", "chosen"}, "bi-encoder", 8),
         (
-            [*WRITTEN, *CHOSEN, "--num_candidates", "1", "--reranker", "likelihood"],
+            [*WRITTEN, *CHOSEN, "--num-candidates", "1", "--reranker", "likelihood"],
             {"written", "chosen"},
             "likelihood",
             5,
         ),
         ([*WRITTEN, "--selector", "chooser"], {"written"}, "bi-encoder", 4),
-        ([*WRITTEN, "--reranker", "chooser", "--num_replies", "3"], {"written"}, "bi-encoder", 3),
-        ([*WRITTEN, "--reranker", "likelihood", "--num_replies", "3"], {"written"}, "likelihood", 3),
+        ([*WRITTEN, "--reranker", "chooser", "--num-replies", "3"], {"written"}, "bi-encoder", 3),
+        ([*WRITTEN, "--reranker", "likelihood", "--num-replies", "3"], {"written"}, "likelihood", 3),
     ],
     ids=lambda value: " ".join(part for part in value if part not in VARIED) if isinstance(value, list) else "",
 )

@@ -8,11 +8,11 @@ from convmodel.__main__ import main
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "nothing to do; give --candidates, --remove, --remove_numbers or --search"),
+        ([], "nothing to do; give --candidates, --remove, --remove-numbers or --search"),
         (["--search", "Hello", "--append"], "--append has no effect without --candidates"),
         (["--search", "Hello", "--turns"], "--turns has no effect without a file"),
-        (["--remove_numbers", "1", "--k", "3"], "--k has no effect without --search"),
-        (["--remove_numbers", "1", "--candidates", "c.txt"], "there are candidates to remove and to add"),
+        (["--remove-numbers", "1", "--k", "3"], "--k has no effect without --search"),
+        (["--remove-numbers", "1", "--candidates", "c.txt"], "there are candidates to remove and to add"),
     ],
 )
 def test_options_without_effect_are_rejected_before_a_model_is_loaded(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from convmodel.__main__ import main
+from convmodel.errors import install_command
 from tests.conftest import MakeModel
 from tests.reports.inspection.helpers import write_lines
 from tests.test_package import ROOT
@@ -41,7 +42,7 @@ def test_strict_fails_for_problems_but_not_for_remarks(
     [
         (["missing"], "error: missing: there is no such file"),
         (["good", "--near", "2"], "error: near=2.0; allowed are 0.5"),
-        (["good", "--max_length", "2"], "error: max_length=2; a window needs at least 8"),
+        (["good", "--max-length", "2"], "error: max_length=2; a window needs at least 8"),
         (["good", "./good"], "error: ./good: is given twice"),
         (["empty"], "error: empty: there are no conversations in it"),
         (["good", "--model", "./nowhere"], "error: ./nowhere: no such folder"),
@@ -105,7 +106,7 @@ def test_missing_libraries_are_reported_with_the_install_command(
         main(["inspect", write_lines(tmp_path / "a", [["a", "b"]]), "--html", "page.html"])
     assert end.value.code == 2
     assert re.fullmatch(
-        rf'error: inspect needs {library}[.a-z]*; pip install "convmodel\[inspect\]"\n', capsys.readouterr().err
+        rf"error: inspect needs {library}[.a-z]*; {re.escape(install_command('inspect'))}\n", capsys.readouterr().err
     )
 
 
@@ -134,5 +135,5 @@ def test_unreadable_lines_are_reported_or_end_the_inspection(
     assert main(["inspect", str(file)]) == 0
     assert "that cannot be read" in capsys.readouterr().out
     with pytest.raises(SystemExit):
-        main(["inspect", str(file), "--on_error", "stop"])
+        main(["inspect", str(file), "--on-error", "stop"])
     assert f"{file}:2" in capsys.readouterr().err

@@ -19,8 +19,8 @@ def parser() -> ArgumentParser:
 
 
 def test_limits_hosts_and_origins_become_settings() -> None:
-    arguments = ["--host", "LAN.example", "--allowed_host", "Bot.example", "--cors", "https://a.example"]
-    options = parser().parse_args([*arguments, "--max_waiting", "3", "--keep_days", "0.5"])
+    arguments = ["--host", "LAN.example", "--allowed-host", "Bot.example", "--cors", "https://a.example"]
+    options = parser().parse_args([*arguments, "--max-waiting", "3", "--keep-days", "0.5"])
     settings = settings_of(options)
     assert settings.max_waiting == 3 and options.keep_days == timedelta(hours=12)
     assert {"localhost", "lan.example", "bot.example"} <= set(settings.hosts)
@@ -31,9 +31,9 @@ def test_limits_hosts_and_origins_become_settings() -> None:
     ("arguments", "message"),
     [
         (["--port", "65536"], "'65536' is not a port; give 0 to 65535"),
-        (["--keep_days", "0"], "'0' is not a number of days; give more than 0, to 36500"),
-        (["--keep_days", "x"], "'x' is not a number of days"),
-        (["--max_waiting", "0"], "'0' is not a whole number from 1"),
+        (["--keep-days", "0"], "'0' is not a number of days; give more than 0, to 36500"),
+        (["--keep-days", "x"], "'x' is not a number of days"),
+        (["--max-waiting", "0"], "'0' is not a whole number from 1"),
     ],
 )
 def test_invalid_numbers_are_rejected(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,7 +47,7 @@ def test_a_selector_alone_embeds_and_ranks(make_selector: MakeSelector) -> None:
     service = make_service(parser().parse_args(["--selector", "folders/bi"]), opened, model="bi")
     assert service.talker is None and service.embeddings is not None and service.rankings is not None
     assert (service.title, service.preset) == ("bi", None)
-    for option in (["--preset", "bold"], ["--persona", "I am old."], ["--num_replies", "2"], ["--set", "top_k=5"]):
+    for option in (["--preset", "bold"], ["--persona", "I am old."], ["--num-replies", "2"], ["--set", "top_k=5"]):
         with pytest.raises(ValueError, match=f"nothing replies here, so leave out .*{option[0]}"):
             make_service(parser().parse_args(["--selector", "bi", *option]), opened)
 

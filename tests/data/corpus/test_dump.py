@@ -20,9 +20,9 @@ def test_short_texts_are_not_counted_word_by_word() -> None:
 @pytest.mark.parametrize(
     ("limits", "message"),
     [
-        (TurnLimits(min_turns=5, max_turns=4), r"--min_turns 5 --max_turns 4: allowed are numbers from 2 on"),
-        (TurnLimits(min_turns=1), r"--min_turns 1 "),
-        (TurnLimits(min_words=0), r"--min_words 0 .*from 1 on"),
+        (TurnLimits(min_turns=5, max_turns=4), r"--min-turns 5 --max-turns 4: allowed are numbers from 2 on"),
+        (TurnLimits(min_turns=1), r"--min-turns 1 "),
+        (TurnLimits(min_words=0), r"--min-words 0 .*from 1 on"),
     ],
 )
 def test_limits_that_allow_nothing_are_an_error(limits: TurnLimits, message: str) -> None:

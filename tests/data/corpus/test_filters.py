@@ -32,6 +32,6 @@ def test_conversations_are_kept_or_counted_by_the_reason() -> None:
 def test_an_unknown_language_and_impossible_limits_are_errors() -> None:
     with pytest.raises(ValueError, match=r"--language english: allowed are .*en"):
         Filters(language="english").check()
-    with pytest.raises(ValueError, match=r"--min_turns 5 --max_turns 4: allowed"):
+    with pytest.raises(ValueError, match=r"--min-turns 5 --max-turns 4: allowed"):
         Filters(TurnLimits(min_turns=5, max_turns=4)).check()
     Filters(language="ja").check()

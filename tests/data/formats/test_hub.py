@@ -1,6 +1,7 @@
 """Data sets by address, tried on local folders that look like those of the Hub."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ import pytest
 from convmodel.data.conversation import Conversation, ConversationFileError, ConversationReader
 from convmodel.data.formats.documents import DOCUMENTS
 from convmodel.data.formats.hub import HUB, HubAddress, parse_address
+from convmodel.errors import install_command
 
 
 @pytest.fixture
@@ -119,7 +121,7 @@ def test_an_address_and_a_format_must_agree(tmp_path: Path) -> None:
 
 def test_the_missing_library_is_told_with_the_cure(monkeypatch: Any) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(ImportError, match=r'pip install "convmodel\[train\]"'):
+    with pytest.raises(ImportError, match=re.escape(install_command("train"))):
         list(ConversationReader("hub://org/name?column=dialog"))
 
 

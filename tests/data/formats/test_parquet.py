@@ -2,6 +2,7 @@
 
 import datetime
 import gzip
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from convmodel.data.conversation import Conversation, ConversationFileError, ConversationReader
+from convmodel.errors import install_command
 
 pyarrow = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -55,5 +57,5 @@ def test_what_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
     ):
         list(ConversationReader(path))
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(ImportError, match=r'pip install "convmodel\[train\]"'):
+    with pytest.raises(ImportError, match=re.escape(install_command("train"))):
         list(ConversationReader(path))

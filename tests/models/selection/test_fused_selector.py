@@ -133,7 +133,7 @@ def test_a_fusion_of_another_encoder_is_refused(make_selector: MakeSelector, tmp
     other = make_selector(cosine_scale=2.0)
     other.save_pretrained(tmp_path / "other")
     (tmp_path / "other" / "fusion.json").write_bytes((tmp_path / "one" / "fusion.json").read_bytes())
-    with pytest.raises(ValueError, match=r"other: fusion.json was learned with another selector .* --no_fusion"):
+    with pytest.raises(ValueError, match=r"other: fusion.json was learned with another selector .* --no-fusion"):
         Selector.from_pretrained(tmp_path / "other", "cpu")
     assert isinstance(Selector.from_pretrained(tmp_path / "other", "cpu", fusion=False), BiEncoder)
     other.save_pretrained(tmp_path / "one")  # a new model in the folder has no fusion

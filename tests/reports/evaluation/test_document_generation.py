@@ -49,7 +49,7 @@ def test_beginnings_are_continued_greedily_beside_the_gold_continuation(
     assert any(line.gold_ends for line in lines) and not all(line.gold_ends for line in lines)
     assert documents_report.report.used["decoding"]["do_sample"] is False
     assert documents_report.report.notes == [
-        "Not continued, because nothing follows their first 4 words (--prompt_words): 2 of 13 documents."
+        "Not continued, because nothing follows their first 4 words (--prompt-words): 2 of 13 documents."
     ]
 
 
@@ -81,7 +81,7 @@ def test_a_plain_gpt2_can_be_evaluated_on_documents(documents_folder: Path, docu
     verdicts = {row.name: row.verdict for row in compared.comparison.differences}
     assert "not comparable" not in verdicts.values()
     note = evaluate(plain, data, kind="documents", options=DOCUMENT_OPTIONS, device="cpu").report.notes[-1]
-    assert note.startswith("The model has no document.json") and "--no_meta" in note
+    assert note.startswith("The model has no document.json") and "--no-meta" in note
     with pytest.raises(ValueError, match=r"a model for documents \(document.json\), which cannot be evaluated as one"):
         task_of(documents_folder / "model", "writing")
     with pytest.raises(ValueError, match="there is no kind 'poems'; allowed are choosing, documents, writing"):
@@ -106,7 +106,7 @@ def test_different_beginnings_are_not_compared(documents_folder: Path, documents
         options=replace(DOCUMENT_OPTIONS, prompt_words=3),
         device="cpu",
     )
-    with pytest.raises(ValueError, match=r"other beginnings of documents .*with the same --prompt_words and --limit"):
+    with pytest.raises(ValueError, match=r"other beginnings of documents .*with the same --prompt-words and --limit"):
         other.compared_with(_saved(documents_report, documents_folder))
 
 
@@ -121,7 +121,7 @@ def _saved(documents_report: Evaluation, documents_folder: Path) -> Path:
         ({"turns": "all"}, "turns='all' has no effect on a model for documents; leave it out. Such a model follows"),
         ({"bleu_tokenize": "char"}, "bleu_tokenize='char' has no effect"),
         ({"pool": 5}, "pool=5 has no effect"),
-        ({"prompt_words": 500}, "no document is longer than 500 words.* use --prompt_words below"),
+        ({"prompt_words": 500}, "no document is longer than 500 words.* use --prompt-words below"),
         ({"prompt_words": -1}, "prompt_words=-1; it must be at least 0"),
         (
             {"decoding": {"self_repetition_penalty": 0.5}},

@@ -37,6 +37,6 @@ def test_the_command_reports_perplexity_and_replies(tmp_path: Path, capsys: pyte
     save_encoder_decoder(tmp_path / "model", "blenderbot")
     (tmp_path / "in.jsonl").write_text('["Hello", "I am fine"]\n["you", "Yes", "And you?"]\n')
     given = ["evaluate", "--model", str(tmp_path / "model"), "--data", str(tmp_path / "in.jsonl")]
-    assert main([*given, "--option", "max_new_tokens=4", "--output", str(tmp_path / "report")]) == 0
+    assert main([*given, "--set", "max_new_tokens=4", "--output", str(tmp_path / "report")]) == 0
     line = next(line for line in capsys.readouterr().out.splitlines() if "perplexity" in line)
     assert math.isfinite(float(line.replace(",", "").split()[2]))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
+from convmodel.errors import install_command
 from convmodel.serving.store import Store, conversations
 from convmodel.serving.store.conversations import ConversationUpdate
 from convmodel.serving.store.errors import KeyAlreadyUsed, Unavailable
@@ -77,4 +78,4 @@ def test_postgresql_without_psycopg_is_an_error_with_the_remedy() -> None:
     done = subprocess.run(
         [sys.executable, "-c", program, "postgresql://x@127.0.0.1/x"], capture_output=True, text=True, cwd=os.getcwd()
     )
-    assert 'needs psycopg; pip install "convmodel[postgres]"' in done.stderr
+    assert f"needs psycopg; {install_command('postgres')}" in done.stderr

@@ -84,6 +84,29 @@ def test_options_of_readers_reach_the_reader_and_the_cache(files: Path) -> None:
     assert several.described["train"].startswith(f"{files}/a.jsonl, {files}/c.csv: JSON Lines (")
 
 
+def messages_of(train: Path, valid: Path | None, caplog: pytest.LogCaptureFixture) -> str:
+    """Return what is logged when a data module is set up."""
+    caplog.clear()
+    valid_file = None if valid is None else str(valid)
+    data = ConversationDataModule(str(train), valid_file=valid_file, cache_dir=str(train.parent / "cache"))
+    with caplog.at_level("INFO", logger="pytorch_lightning"):
+        set_up(data, ModelInputs("ConversationDataModule", 64), tokenizer_class=ConversationTokenizer)
+    return "\n".join(caplog.messages)
+
+
+def test_a_small_training_file_and_a_missing_validation_file_are_explained(
+    files: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    small = files / "a.jsonl"
+    large = files / "large.jsonl"
+    large.write_text("".join(f'["Say {n} and {n + 1}", "{n} and {n + 1}"]\n' for n in range(1_500)))
+    few, unmeasured = "tokens: so little text teaches a model to repeat it", "data.valid_file is not given"
+    messages = messages_of(small, None, caplog)
+    assert few in messages and unmeasured in messages
+    messages = messages_of(large, small, caplog)
+    assert few not in messages and unmeasured not in messages
+
+
 def test_files_of_a_folder_that_hold_no_conversations_are_told(
     files: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

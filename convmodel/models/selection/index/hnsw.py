@@ -11,6 +11,7 @@ from torch import Tensor
 
 from convmodel.data.atomic import atomic_file
 from convmodel.data.json_file import refuse_lfs_pointer
+from convmodel.errors import install_command
 from convmodel.models.selection.index import storage
 from convmodel.models.selection.search.exact import TopK, rescore_pairs, search_exact
 from convmodel.models.selection.search.vectors import CandidateMatrix, EncodedContexts
@@ -32,7 +33,7 @@ def _usearch() -> Any:
     try:
         return importlib.import_module("usearch.index")
     except ModuleNotFoundError as error:
-        raise ValueError('approximate search needs usearch; pip install "convmodel[index]"') from error
+        raise ValueError(f"approximate search needs usearch; {install_command('index')}") from error
 
 
 def build_graph(folder: Path, name: str, candidates: CandidateMatrix) -> None:

@@ -252,7 +252,7 @@ def test_the_command_builds_appends_removes_and_searches(
     scores = selector.score([["Hello", "Do you like it?"]], ["rain", "the sea", "the piano"])[0]
     best = ["rain", "the sea", "the piano"][int(scores.argmax())]
     assert lines[0].split(maxsplit=2)[2].strip() == best
-    assert main([*common, "--remove_numbers", "1"]) == 0
+    assert main([*common, "--remove-numbers", "1"]) == 0
     assert capsys.readouterr().out == "index: 1 removed, 2 candidates left\n"
     assert main(common) == 2
     assert "nothing to do; give --candidates" in capsys.readouterr().err
@@ -260,7 +260,7 @@ def test_the_command_builds_appends_removes_and_searches(
         ("--search", "Hello", "--half"): "--half has no effect without --candidates",
         ("--search", "Hello", "--turns"): "--turns has no effect without a file",
         ("--candidates", "more.txt", "--append", "--k", "3"): "--k has no effect without --search",
-        ("--candidates", "more.txt", "--remove_numbers", "2"): "candidates to remove and to add",
+        ("--candidates", "more.txt", "--remove-numbers", "2"): "candidates to remove and to add",
     }.items():
         assert main([*common, *arguments]) == 2
         assert message in capsys.readouterr().err

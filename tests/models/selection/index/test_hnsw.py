@@ -1,11 +1,13 @@
 """The graph of approximate search, without an index."""
 
+import re
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from convmodel.errors import install_command
 from convmodel.models.selection.bi_encoder import BiEncoder
 from convmodel.models.selection.index import hnsw, storage
 from convmodel.models.selection.index.build import build_index
@@ -21,7 +23,7 @@ def test_without_usearch_the_error_has_the_install_command(
     selector: BiEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "usearch.index", None)
-    with pytest.raises(ValueError, match=r'needs usearch; pip install "convmodel\[index\]"'):
+    with pytest.raises(ValueError, match=f"needs usearch; {re.escape(install_command('index'))}"):
         build_index(selector, given(), tmp_path / "index", approximately=True)
     assert not (tmp_path / "index" / storage.INDEX).exists()
 
