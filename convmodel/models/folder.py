@@ -44,7 +44,8 @@ PICKLES = re.compile(r".*\.(bin|pt|pth|pkl|ckpt)")
 def checked_source(name_or_path: str | os.PathLike[str], *, needs: str = "config.json", weights: bool = True) -> str:
     """Check a folder or Hub name of a model, and return it as a string.
 
-    A folder must have safetensors, not pickles. The Hub is not queried.
+    A folder must have safetensors, not pickles. For a Hub name that is not in the cache, the Hub must be reachable, but
+    whether it has the model is not checked.
 
     Args:
         name_or_path: the folder or Hub name.
@@ -52,7 +53,7 @@ def checked_source(name_or_path: str | os.PathLike[str], *, needs: str = "config
         weights: whether to check for safetensors; see `check_weights`.
 
     Raises:
-        FileNotFoundError: when there is no such folder, and the name cannot be a Hub name.
+        FileNotFoundError: when there is no such folder, and the name cannot be a Hub name or the Hub cannot be reached.
         ValueError: when a folder lacks `needs` or has no safetensors.
     """
     name = os.fspath(name_or_path)
