@@ -1,1 +1,1 @@
-"""Models that generate replies, models that select replies, and their folders and cards."""
+"""Models that generate replies or select them, and their folders and model cards."""

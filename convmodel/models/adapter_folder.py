@@ -1,4 +1,4 @@
-"""Read adapters' folders, as peft writes them, into low-rank products, so that several can share one base model."""
+"""Reading of LoRA adapters from folders of peft as low-rank products, so that adapters can share one base model."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -22,9 +22,10 @@ from convmodel.models.model_source import ModelSource
 from convmodel.models.weight_checks import check_finite
 
 PREFIX = "base_model.model."
-"""Prefix that peft's weights have before the name of the layer in the model."""
+"""Prefix of the names of peft's weights; the name of the layer in the model follows."""
 
 DOWN, UP = ".lora_A.weight", ".lora_B.weight"
+"""Endings of the names of a low-rank product's two factors, which are applied to the inputs in this order."""
 
 ALONE = "serve its merged model alone (--model FOLDER), or leave it out"
 
@@ -34,7 +35,7 @@ HARMLESS = {
     *("lora_alpha", "lora_dropout", "fan_in_fan_out", "use_rslora", "rank_pattern", "alpha_pattern", "bias"),
     *("init_lora_weights", "eva_config", "megatron_core", "qalora_group_size", "runtime_config"),
 }
-"""Options of peft's LoraConfig with which an adapter consists of low-rank products only."""
+"""Options of peft's LoraConfig that may be set in an adapter that consists of low-rank products only."""
 
 PLAIN_STARTS = (None, True, False, "gaussian", "orthogonal", "eva")
 """Values of `init_lora_weights` that do not change the weights of the base model."""
@@ -42,7 +43,7 @@ PLAIN_STARTS = (None, True, False, "gaussian", "orthogonal", "eva")
 
 @dataclass(frozen=True, slots=True)
 class AdaptedModel(Generic[AnyLanguageModel]):
-    """A model that applies an adapter to the weights of another model, and the adapter."""
+    """A model that shares the weights of a base model and applies an adapter, together with that adapter."""
 
     model: AnyLanguageModel
     adapter: AdapterWeights
@@ -53,10 +54,12 @@ def open_adapter(name_or_path: str, base: ModelSource) -> AdapterSource:
 
     Args:
         name_or_path: the adapter's folder or Hub name.
+        base: the source of the base model.
 
     Raises:
         FileNotFoundError: when a file is missing.
-        ValueError: for an adapter of another base model, a damaged adapter, and one with more than low-rank products.
+        ValueError: for an adapter that is damaged, belongs to another base model, or changes more than low-rank
+            products of linear layers.
     """
     source = AdapterSource.read(checked_source(name_or_path, needs=ADAPTER)).over(base)
     _check_base(source, base)
@@ -65,14 +68,14 @@ def open_adapter(name_or_path: str, base: ModelSource) -> AdapterSource:
 
 
 def load_adapter(base: AnyLanguageModel, source: AdapterSource) -> AdaptedModel[AnyLanguageModel]:
-    """Return a model that applies an adapter to a base model, with one copy of the base model's weights in memory.
+    """Return a model that applies an adapter to a base model without copying the base model's weights.
 
     Tokenizer, layout and decoding options come from the adapter's folder if it has them, as for a merged adapter. The
     base model may be in int8.
 
     Args:
         base: the loaded base model.
-        source: see `open_adapter`.
+        source: the result of `open_adapter`.
 
     Raises:
         FileNotFoundError, ValueError: see `LanguageModel.from_pretrained`.
@@ -84,9 +87,11 @@ def load_adapter(base: AnyLanguageModel, source: AdapterSource) -> AdaptedModel[
 
 
 def read_adapter(folder: Path, model: PreTrainedModel, *, title: str) -> AdapterWeights:
-    """Return the low-rank products of an adapter for a model, in the model's dtype and on its device.
+    """Read the low-rank products of an adapter for a model, in the model's dtype and on its device.
 
     Args:
+        folder: the adapter's folder.
+        model: the base model.
         title: the name of the adapter in errors.
 
     Raises:
@@ -132,13 +137,13 @@ def _layer_names(file: Path, weights: Mapping[str, Tensor]) -> Iterator[str]:
         if end is None or f"{PREFIX}{layer}{DOWN}" not in weights or f"{PREFIX}{layer}{UP}" not in weights:
             raise ValueError(f"{file}: {name} is not half of a low-rank product of a linear layer; {ALONE}")
         if ".experts." in layer:
-            raise ValueError(f"{file}: {name} is of an expert, which reads other rows than the engine's; {ALONE}")
+            raise ValueError(f"{file}: {name} belongs to an expert, whose adapters cannot share a base; {ALONE}")
         if end == DOWN:
             yield layer
 
 
 def _shape(layer: nn.Module | None) -> tuple[int, int] | None:
-    """Return the numbers of outputs and inputs of a linear layer; None for anything else."""
+    """Return the numbers of outputs and inputs of a linear layer; None for other modules."""
     if isinstance(layer, Conv1D):
         return layer.nf, layer.nx
     return (layer.out_features, layer.in_features) if isinstance(layer, nn.Linear | Int8Linear) else None
@@ -153,10 +158,10 @@ def _scale(config: Mapping[str, Any], name: str, rank: int) -> float:
 
 
 def _check_base(adapter: AdapterSource, base: ModelSource) -> None:
-    """Raise ValueError when an adapter names another base model.
+    """Raise ValueError when an adapter was trained on another base model than `base`.
 
-    A named folder that does not exist may have been moved. Only the last part of its name is then compared, as for a
-    name on the Hub.
+    The adapter's configuration names its base model. If that is a Hub name, or a folder that does not exist because it
+    may have been moved, only the last parts of the two names are compared.
     """
     named = adapter.base_name
     paths = Path(named), Path(base.name)

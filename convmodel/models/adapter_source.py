@@ -1,4 +1,4 @@
-"""Folders with a LoRA adapter, as peft and training with `merge_lora: false` write them, over a base model."""
+"""Folders with a LoRA adapter, written by peft or by training with `merge_lora: false`, as sources of a model."""
 
 import contextlib
 import importlib.util
@@ -25,7 +25,7 @@ from convmodel.tokens.tokenizer_files import VOCABULARIES
 
 
 def is_adapter(name: str) -> bool:
-    """Return whether a folder or Hub name holds an adapter, and not a whole model beside it."""
+    """Return whether a folder or Hub name holds an adapter without the weights of a complete model."""
     folder = Path(name)
     if folder.is_dir():
         return (folder / ADAPTER).is_file() and not [*folder.glob("model*.safetensors")]
@@ -33,7 +33,7 @@ def is_adapter(name: str) -> bool:
 
 
 def base_name(name: str) -> str:
-    """Return the base model that the configuration of an adapter names; empty for a whole model, and without a name."""
+    """Return the base model that an adapter's configuration names; "" if it names none, or for a complete model."""
     return AdapterSource.read(name).base_name if is_adapter(name) else ""
 
 
@@ -54,11 +54,11 @@ class AdapterSource(ModelSource):
 
     @classmethod
     def read(cls, name: str) -> "AdapterSource":
-        """Return the adapter of a folder or Hub name that is checked, without its base.
+        """Return the adapter of a folder or Hub name, without its base; the name must be checked already.
 
         Raises:
             FileNotFoundError: when a file is missing.
-            ValueError: when the adapter is no LoRA, a pickle or damaged.
+            ValueError: when the adapter is not a LoRA adapter or is damaged.
         """
         folder = local_folder(name)
         options = read_json_object(folder / ADAPTER)
@@ -77,12 +77,16 @@ class AdapterSource(ModelSource):
         return cls(name, folder, str(options.get("base_model_name_or_path") or ""))
 
     def over(self, base: ModelSource) -> "AdapterSource":
-        """Return the adapter over a base model."""
+        """Return a copy of the adapter's source with a base model."""
         return AdapterSource(self.name, self.folder, self.base_name, base)
 
     @contextlib.contextmanager
     def naming_base(self, base: str) -> Iterator[None]:
-        """Turn an error inside the block for a base model that is missing or unusable into one with the remedy."""
+        """Re-raise errors of the block, which opens the base model, with the adapter's name and a remedy.
+
+        Args:
+            base: the name of the base model; "" raises a FileNotFoundError.
+        """
         try:
             if not base:
                 raise FileNotFoundError(f"{ADAPTER} names no base model")
@@ -99,7 +103,7 @@ class AdapterSource(ModelSource):
         return self.base
 
     def place_of(self, *files: str) -> str:
-        """Return the adapter's folder if it has one of the files, else the place in which the base has them."""
+        """Return the adapter's folder if it has one of the files; otherwise see `ModelSource.place_of` of the base."""
         has_any = any((self.folder / file).is_file() for file in files)
         return str(self.folder) if has_any else self._base.place_of(*files)
 
@@ -108,12 +112,14 @@ class AdapterSource(ModelSource):
         return self._base.config()
 
     def load(self, config: PretrainedConfig, *, dtype: torch.dtype, rows: int = 0) -> PreTrainedModel:
-        """Return the base model with the adapter merged into its weights, in float32 before they become `dtype`.
+        """Return the base model with the adapter merged into its weights.
 
-        Embedding tables with fewer than `rows` rows are enlarged before the adapter is read.
+        Weights are merged in float32, and then converted to `dtype`. Embedding tables with fewer than `rows` rows are
+        enlarged before the adapter is read.
 
         Raises:
-            FileNotFoundError, ValueError: as for the base model, for an adapter of another model, and without peft.
+            FileNotFoundError, ValueError: when the base model cannot be loaded (see `ModelSource.load`), the adapter
+                belongs to another model, or peft is not installed.
         """
         if importlib.util.find_spec("peft") is None:
             raise ValueError(f"{self.name}: merging an adapter needs peft: {install_command('train')}")
@@ -137,10 +143,13 @@ class AdapterSource(ModelSource):
 
 
 def _merge_adapter(model: PreTrainedModel, folder: Path, *, title: str, base: str, rows: int) -> PreTrainedModel:
-    """Return a model with the adapter of a folder merged into its weights; the model itself is changed.
+    """Merge the adapter of a folder into the weights of a model, and return the model, which is changed in place.
 
     Args:
-        title, base: names of adapter and model in errors.
+        model: the base model.
+        folder: the adapter's folder.
+        title: name of the adapter in errors.
+        base: name of the base model in errors.
         rows: number of embeddings that the tokenizer needs; smaller tables are enlarged before the adapter is read.
 
     Raises:
@@ -153,7 +162,7 @@ def _merge_adapter(model: PreTrainedModel, folder: Path, *, title: str, base: st
     try:
         with quiet_peft(), torch.no_grad():
             config: Any = LoraConfig.from_pretrained(str(folder))
-            config.init_lora_weights = True  # other ways compute what the file's weights then replace
+            config.init_lora_weights = True  # other initial values would be computed in vain: the file replaces them
             if rows > (known := embedding_rows(model)):
                 _check_new_rows(title, base, weights, config, range(known, rows))
                 model.resize_token_embeddings(rows, mean_resizing=False)
@@ -173,7 +182,12 @@ def _merge_adapter(model: PreTrainedModel, folder: Path, *, title: str, base: st
 
 
 def _missing(adapted: nn.Module, names: Iterable[str]) -> list[str]:
-    """Return the names of an adapter's weights that were not loaded, neither by this name nor by an alias."""
+    """Return the names of an adapter's weights that were loaded neither by their own name nor by that of a tied weight.
+
+    Args:
+        adapted: the model with the adapter.
+        names: the names that the file lacks.
+    """
     weights = dict(adapted.named_parameters(remove_duplicate=False))
     loaded = {id(weight) for name, weight in weights.items() if name not in {*names}}
     parts = ("lora_", "trainable_tokens_delta", "modules_to_save")
@@ -181,7 +195,11 @@ def _missing(adapted: nn.Module, names: Iterable[str]) -> list[str]:
 
 
 def _check_new_rows(title: str, base: str, weights: dict[str, Tensor], config: Any, new_rows: range) -> None:
-    """Raise ValueError when an adapter brings no embeddings for tokens that its base model does not have."""
+    """Raise ValueError when an adapter has no embeddings for those tokens of its tokenizer that the base model lacks.
+
+    Args:
+        new_rows: the ids of these tokens.
+    """
     trained = config.trainable_token_indices
     by_module = trained.values() if isinstance(trained, dict) else [trained or []]
     has_rows = any({*new_rows} <= {*rows} for rows in by_module)
@@ -193,7 +211,7 @@ def _check_new_rows(title: str, base: str, weights: dict[str, Tensor], config: A
 
 
 def _untie(model: PreTrainedModel, config: Any) -> None:
-    """Give the output layer weights of its own where an adapter changes only it, or only the input embeddings."""
+    """Untie the output layer from the input embeddings if an adapter changes only one of them."""
     inputs, outputs = model.get_input_embeddings(), model.get_output_embeddings()
     names = [config.target_modules, config.modules_to_save]
     changed = {name for group in names for name in ([group] if isinstance(group, str) else group or ())}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 
 def architecture_name(model_type: str) -> str:
-    """Return the name of an architecture in a sentence."""
+    """Return the name of an architecture for use in a sentence, such as "GPT-2" for "gpt2"."""
     return {"gpt2": "GPT-2", "llama": "Llama"}.get(model_type, model_type)
 
 
@@ -15,8 +15,9 @@ class CardText:
     """The parts of a card that are the same for all models of a kind.
 
     Args:
-        title, samples: the headings of the card and of the sample outputs.
-        tags: Hub tags, in addition to those of all models.
+        title: the heading of the card.
+        samples: the heading of the sample outputs.
+        tags: Hub tags, in addition to the tags of all models.
         does: one sentence on the model's input and output.
         use: a few lines of Python that use the model.
         layout: the layout of the input; `{sep}` is replaced by the separator.
@@ -90,7 +91,16 @@ class ModelCard:
         n_positions: int,
         vocab_size: int,
     ) -> str:
-        """Return the card as Markdown with the Hub's YAML header."""
+        """Return the card of a language model as Markdown with the Hub's YAML header.
+
+        Args:
+            kind: the parts that are the same for all models of a kind.
+            sep_token: the separator.
+            architecture: the model type of transformers.
+            parameters: number of parameters.
+            n_positions: size of the window in tokens.
+            vocab_size: number of tokens in the vocabulary.
+        """
         tags = ", ".join([*kind.tags, "convmodel", architecture])
         name = architecture_name(architecture)
         header = ["library_name: convmodel", "pipeline_tag: text-generation", f"tags: [{tags}]"]
@@ -112,7 +122,7 @@ class ModelCard:
         return "\n\n".join(parts) + "\n"
 
     def sections(self) -> list[str]:
-        """Return the sections on data, evaluation and training for which there are facts."""
+        """Return the sections on data, evaluation and training, each of them only if the card has its facts."""
         parts = []
         if self.data:
             parts.append("## Data\n\n" + "\n".join(f"- {line}" for line in self.data))

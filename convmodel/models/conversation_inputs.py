@@ -1,4 +1,4 @@
-"""Contexts of a conversation model: laid out for generation, and its replies to them with their scores."""
+"""Inputs and outputs of the conversation model: laid-out contexts, generated replies, and likelihoods of replies."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ class ConversationModelOutput:
 
     Args:
         responses: one text for each returned sequence, without separators.
+        context: the turns that the model replied to.
         turns_dropped: number of oldest turns that did not fit into the model's window.
         scores: the score of each response if a scorer was given; the responses are then sorted by score, best first,
             without duplicates.
@@ -29,10 +30,12 @@ class ConversationModelOutput:
 
 @dataclass(frozen=True)
 class ConversationModelScores:
-    """Log-likelihoods of C candidates as the reply, in nats: higher is better. The final separator counts as a token.
+    """Log-likelihoods of C candidates as the reply, in nats: higher is better.
 
     Args:
-        summed, per_token: (C,) log-likelihood of each candidate, and the same divided by its number of tokens.
+        candidates: the candidates.
+        summed: (C,) log-likelihood of each candidate, including the final separator.
+        per_token: (C,) log-likelihood of each candidate divided by its number of tokens.
         num_tokens: (C,) number of tokens of each candidate, including the final separator.
     """
 
@@ -44,13 +47,15 @@ class ConversationModelScores:
 
 @dataclass(frozen=True, slots=True)
 class ReplyInputs:
-    """A context that is laid out and ready for generation.
+    """A laid-out context, ready for generation.
 
     Args:
-        spoken: the turns as the layout takes them, with their speakers.
-        turns_dropped, tokens_dropped: numbers of the oldest turns that did not fit into the window, and of the tokens
-            of these turns or cut from the newest turn.
-        given: `context`, `speakers` and `speaker` as they were given.
+        spoken: the turns with their speakers, in the form that the layout needs.
+        persona: the persona sentences.
+        job: the generation job.
+        turns_dropped: number of oldest turns that did not fit into the window.
+        tokens_dropped: number of tokens in these turns, plus those cut from the newest turn.
+        given: the arguments `context`, `speakers` and `speaker`, unchanged.
     """
 
     spoken: Context
@@ -62,19 +67,19 @@ class ReplyInputs:
 
     @property
     def context(self) -> list[str]:
-        """The texts of the turns as the layout takes them."""
+        """The texts of the turns in the form that the layout needs."""
         return list(self.spoken.turns)
 
 
 def to_input(sequence: ConversationSequence) -> ModelInput:
-    """Return a laid-out conversation as an input of the model."""
+    """Return a laid-out conversation as a model input; a layout without token types has None."""
     return ModelInput(sequence.input_ids, sequence.token_type_ids or None)
 
 
 def rank_and_deduplicate(
     replies: Sequence[GeneratedText], scores: Sequence[float] | None
 ) -> list[tuple[GeneratedText, float | None]]:
-    """Return replies with their scores, without duplicate texts, best first if there are scores."""
+    """Return pairs of reply and score without duplicate texts; if there are scores, best first."""
     order = range(len(replies)) if scores is None else sorted(range(len(replies)), key=lambda i: -scores[i])
     unique: dict[str, tuple[GeneratedText, float | None]] = {}
     for i in order:

@@ -31,7 +31,10 @@ from convmodel.tokens.session import Session
 from convmodel.tokens.speakers import Context, name_speakers, own_turns
 
 DECODER_TOKENS = 3
-"""Most tokens of a decoder of its own beside those of a reply: one that it reads first, one before it, and the end."""
+"""Largest number of tokens in an encoder-decoder's decoder in addition to a reply.
+
+They are its first token, a token before the reply, and the end of the reply.
+"""
 
 
 class ConversationModel(LanguageModel[ConversationTokenizer]):
@@ -39,7 +42,7 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
 
     Args:
         hf_model, tokenizer: see `LanguageModel`.
-        layout_options: options of `LayoutOptions`, which replace those of the tokenizer's layout.
+        layout_options: fields of `LayoutOptions`, which override those of the tokenizer's layout.
 
     Example:
         >>> model = ConversationModel.from_pretrained("model")
@@ -54,7 +57,7 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         asked = layout_options.get("layout", tokenizer.layout_options.layout)
         layout_options["layout"] = choose_for(hf_model.config.is_encoder_decoder, asked)
         if hf_model.config.is_encoder_decoder:
-            first_decoder_token(hf_model)  # an error now, not when the first reply is generated
+            first_decoder_token(hf_model)  # raises its error now, not when the first reply is generated
         if not reads_token_types(hf_model):
             layout_options["token_types"] = False
         tokenizer.choose_layout(**layout_options)
@@ -63,7 +66,7 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
 
     @classmethod
     def read_extra_config(cls, source: str) -> dict[str, Any]:
-        """Return the options of the layout; see `LanguageModel.read_extra_config`. Empty without conversation.json."""
+        """See `LanguageModel.read_extra_config`. The options of the layout are empty without conversation.json."""
         if has_file(source, DOCUMENT_FILE):
             raise ValueError(
                 f"{source}: holds a model that writes documents, not one that replies; load it with "
@@ -83,7 +86,7 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
 
     @property
     def _has_encoder(self) -> bool:
-        """Whether an encoder reads the context, and a decoder with a window of its own writes the reply."""
+        """Whether an encoder reads the context, and a decoder with its own window writes the reply."""
         return bool(self.hf_model.config.is_encoder_decoder)
 
     def generate(
@@ -103,9 +106,9 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
             context: the turns so far, oldest first. The oldest turns are dropped if the context does not fit.
             persona: sentences about the speaker who replies; never dropped.
             speakers: the name of the speaker of each turn, in a conversation of several people.
-            speaker: the name of the one who replies; needed where `speakers` holds more than two names.
-            seed: with a seed the same request gives the same replies, alone or in any batch. Without one, seeds come
-                from torch's global generator, so that `torch.manual_seed` makes a whole program reproducible.
+            speaker: the name of the speaker who replies; required if `speakers` has more than two different names.
+            seed: with a seed, the same request gives the same replies, alone or in any batch. Without a seed, it is
+                drawn from torch's global generator, so that `torch.manual_seed` makes a program reproducible.
             scorer: sorts the `num_return_sequences` replies, best first: "likelihood" per token, or an object with
                 `score(context, candidates)`, such as `SelectorScorer`.
             options: all options of transformers' `generate` (`max_new_tokens`, `do_sample`, `num_beams`, `top_p`,
@@ -133,11 +136,11 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         scorer: ScoredBy | None = None,
         **options: Any,
     ) -> list[ConversationModelOutput]:
-        """Generate replies to a batch of contexts; in fp32 they do not depend on the batch.
+        """Generate replies to a batch of contexts. In float32 they do not depend on the other contexts.
 
         Args:
             contexts: B contexts of any lengths.
-            personas, speakers, speaker, seeds: one for each context, or None; see `generate`.
+            personas, speakers, speaker, seeds: a list with the argument of `generate` for each context, or None.
             scorer, options: see `generate`; they apply to all contexts.
         """
         if isinstance(contexts, str):
@@ -170,18 +173,19 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         scored: bool = False,
         sink: Callable[[str], None] | None = None,
     ) -> ReplyInputs:
-        """Lay a context out and create a generation job for its replies; for other arguments and errors see `generate`.
+        """Lay out a context and create a generation job for its replies; see `generate` for other arguments and errors.
 
         Args:
-            session: the store of the ids of earlier replies, which replace the ids that their text would be encoded as.
-            keep: below 1, turns are dropped in larger steps; see `turn_windows.truncate_with_hysteresis`.
+            session: the generated token ids of earlier replies, which are used instead of encoding their texts.
+            keep: the share of the window that is kept when turns are dropped; below 1 turns are dropped less often, but
+                more at once. See `turn_windows.truncate_with_hysteresis`.
             scored: whether to compute the likelihoods of the replies.
-            sink: a function called with the next characters of the first reply as they become final.
+            sink: a function called with each piece of the first reply that has become final.
         """
         spoken = self._name(context, speakers, speaker)
         sentences = check_turns(persona, what="persona sentence")
         if self._has_encoder:
-            keep = 1.0  # nothing is cached that would be worth keeping the beginning of a context for
+            keep = 1.0  # an encoder caches nothing, so that the beginning of a context need not stay the same
             session = None
         ids, persona_ids, opening = encode_named(self.tokenizer, spoken, sentences, session)
         laid_out, window = self.tokenizer.layout.lay_out_context(
@@ -209,10 +213,10 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         return ReplyInputs(spoken, list(sentences), job, window.first, tokens_dropped, given)
 
     def _name(self, context: Sequence[str], speakers: Sequence[str] | None, speaker: str | None) -> Context:
-        """Return a context with its speakers as the layout takes them."""
+        """Check a context, and return it with its speakers in the form that the layout needs."""
         keep = self.tokenizer.layout.max_speakers > 2
         named = name_speakers(check_turns(context), speakers, speaker, keep=keep)
-        # A model that reasons first writes no reply behind a name, nor does a decoder of its own.
+        # If the model reasons first, or has its own decoder, the reply does not directly follow the speaker's name.
         is_apart = self.tokenizer.layout_options.reasoning or self._has_encoder
         return replace(named, opening="") if is_apart else named
 
@@ -227,7 +231,12 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         return ConversationModelOutput([reply.text for reply in replies], inputs.context, inputs.turns_dropped, scores)
 
     def scores(self, inputs: ReplyInputs, replies: Sequence[GeneratedText], scorer: ScoredBy) -> list[float]:
-        """Return a scorer's scores of generated replies; blank replies get -inf from the scorers of this package.
+        """Return a scorer's scores of generated replies. The scorers of this package give blank replies -inf.
+
+        Args:
+            inputs: the context of the replies.
+            replies: the generated replies.
+            scorer: see `generate`.
 
         Raises:
             ValueError: when the scorer does not return a number for each reply.
@@ -253,11 +262,12 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         """Return the log-likelihood of each of C candidates as the reply to a context.
 
         Args:
-            context: the turns so far. The oldest turns are dropped, for all candidates, if the longest candidate does
-                not fit otherwise.
+            context: the turns so far, oldest first. If the longest candidate does not fit, the oldest turns are dropped
+                for all candidates.
+            candidates: C replies.
             persona: sentences about the speaker who replies.
             speakers, speaker: see `generate`.
-            cut: whether to score a candidate that does not fit by its beginning, instead of raising an error.
+            cut: whether to score only the beginning of a candidate that does not fit, instead of raising an error.
 
         Raises:
             TypeError, ValueError: for a turn or candidate that is missing, empty, not a string, or does not fit.

@@ -9,19 +9,22 @@ from transformers import PreTrainedTokenizerBase
 from convmodel.tokens.text_tokenizer import decode
 
 PREFIX_TAIL = 32
-"""Number of last prefix tokens that are decoded together with the first new tokens; more than any token needs."""
+"""Number of last prefix tokens that are decoded together with the first new tokens.
+
+It is larger than the number of tokens of any character.
+"""
 
 
 class StreamingDetokenizer:
-    """Incremental decoder of a text that is being generated. Its pieces, joined, are the whole text in any script.
+    """Incremental decoder of a text that is being generated. Its pieces, joined, equal the complete text in any script.
 
-    Characters that a further token may complete or change are held back, and so is the beginning of a stop string.
+    Characters that a further token may complete or change are held back, as is a possible beginning of a stop string.
 
     Args:
-        tokenizer: tokenizer of the token ids. One without a Rust backend yields all text at the end.
-        stop_strings: the text ends before the first of them.
-        prefix_ids: token ids of the text that is continued. It is not emitted, but it may decide how the next token is
-            written (a word that follows another begins with a space).
+        tokenizer: tokenizer of the token ids. With a tokenizer without a Rust backend, all text is returned at the end.
+        stop_strings: the text ends before the first occurrence of any of them.
+        prefix_ids: token ids of the text that is continued. The prefix is not emitted, but the next token may depend on
+            it: a word after another word begins with a space.
 
     Raises:
         ValueError: when a stop string is empty.
@@ -42,28 +45,28 @@ class StreamingDetokenizer:
         self._emitted = self._decoded
         self._start = len(self._emitted)
         self.stopped = False
-        """Whether a stop string came."""
+        """Whether a stop string has appeared."""
         if self._rust is not None and prefix_ids:
             try:
                 pieces = [self._stream.step(self._rust, token) for token in self._ids]
             except Exception:
                 pieces = []
             if "".join(piece or "" for piece in pieces) != self._emitted:
-                self._rust = None  # the stream holds back a part of the prefix: decode everything at the end
+                self._rust = None  # the stream holds back a part of the prefix; everything is decoded at the end
 
     @property
     def text(self) -> str:
-        """The text that was emitted so far."""
+        """The text emitted so far."""
         return self._emitted[self._start :]
 
     def feed(self, token: int) -> str:
-        """Add the next token and return the text that has become certain, which is often empty."""
+        """Add the next token, and return the new piece of text that is now final, which is often empty."""
         self._ids.append(token)
         if self.stopped or self._rust is None:
             return ""
         try:
             piece = self._stream.step(self._rust, token)
-        except Exception:  # some decoders change earlier text: decode everything at the end
+        except Exception:  # some decoders change earlier text; everything is decoded at the end
             self._rust = None
             return ""
         if piece:
@@ -75,12 +78,12 @@ class StreamingDetokenizer:
         if self.stopped:
             return ""
         whole = decode(self._tokenizer, self._ids)
-        if not whole.startswith(self._emitted):  # keep the emitted text, and lose nothing after it
+        if not whole.startswith(self._emitted):  # the emitted text stays, and the rest follows it
             whole = self._decoded + decode(self._tokenizer, self._ids[self._settled :])
         return self._emit(whole, is_final=True)
 
     def _emit(self, decoded: str, *, is_final: bool) -> str:
-        """Emit the new part of the decoded text that cannot be, or become, a stop string."""
+        """Return the new part of the decoded text, except for a possible beginning of a stop string."""
         self._decoded = decoded
         start = len(self._emitted)  # the beginning of a stop string was never emitted
         positions = [position for stop in self._stop_strings if (position := decoded.find(stop, start)) >= 0]

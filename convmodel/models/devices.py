@@ -1,8 +1,8 @@
 """Select the device and the number type of a computation from what the machine offers.
 
-Environment variables override each decision, so that any machine can decide as another one does: `CONVMODEL_DEVICE`
-(such as `cpu`), `CONVMODEL_BF16=1|0` (whether bfloat16 is fast here), `CONVMODEL_VNNI=0` (as a CPU without 8-bit
-products), and `OMP_NUM_THREADS`, as torch reads it.
+Environment variables override each decision, for example to reproduce the choices of another machine:
+`CONVMODEL_DEVICE` (such as `cpu`), `CONVMODEL_BF16=1|0` (whether bfloat16 is fast), `CONVMODEL_VNNI=0` (as on a CPU
+without 8-bit products), and `OMP_NUM_THREADS` (number of threads, read by torch).
 """
 
 import ctypes
@@ -15,21 +15,21 @@ import torch
 from convmodel.generation.cpu import cpu_supports, override
 
 PAUSE_SOFT = 1
-"""OpenMP's omp_pause_soft: threads go, settings stay."""
+"""The constant omp_pause_soft of OpenMP: threads are ended, settings are kept."""
 
 Work = Literal["training", "validation", "evaluation", "encoding", "replying"]
-"""Kinds of work whose number type is chosen.
+"""Kinds of work, on which the automatic choice of the number type depends.
 
 - training: a training step, under automatic mixed precision; weights stay in float32.
 - validation: `validate`, `test` and the validation of a run.
 - evaluation: `evaluate`, and classifiers with a threshold.
-- encoding: contexts and candidates to vectors, kept in an index or compared with it.
-- replying: tokens of replies and documents.
+- encoding: contexts and candidates as vectors, which are stored in an index or compared with its vectors.
+- replying: generating replies and documents.
 """
 
 
 def best_device() -> torch.device:
-    """Return the accelerator that torch was built for, or the CPU; `CONVMODEL_DEVICE` names another one."""
+    """Return the device named by `CONVMODEL_DEVICE`; by default an accelerator that torch can use, or else the CPU."""
     named = os.environ.get("CONVMODEL_DEVICE")
     if named:
         return torch.device(named)
@@ -43,8 +43,8 @@ def best_device() -> torch.device:
 def has_fast_bf16(device: torch.device) -> bool:
     """Return whether matrix products in bfloat16 are faster than in float32 on a device.
 
-    CUDA: from compute capability 8.0 on. CPU: with AMX or AVX512-BF16; on others bfloat16 is far slower.
-    `CONVMODEL_BF16` decides otherwise for all devices.
+    They are on CUDA devices from compute capability 8.0 on, and on CPUs with AMX or AVX512-BF16; on other CPUs bfloat16
+    is far slower. `CONVMODEL_BF16` overrides the result for all devices.
     """
     decided = override("CONVMODEL_BF16")
     if decided is not None:
@@ -57,10 +57,10 @@ def has_fast_bf16(device: torch.device) -> bool:
 
 
 def auto_dtype(work: Work, device_type: str, *, fast_bf16: bool) -> torch.dtype:
-    """Return the number type that `auto` means for a kind of work.
+    """Return the number type that `auto` stands for in a kind of work.
 
-    What is stored or compared is computed in float32. Where bfloat16 is fast, it is for training steps, and for replies
-    on a GPU.
+    It is bfloat16, if that is fast, for training steps, and for replies on a GPU; otherwise float32. Values that are
+    stored or compared are always computed in float32.
     """
     suited = work == "training" or (work == "replying" and device_type != "cpu")
     return torch.bfloat16 if suited and fast_bf16 else torch.float32
@@ -71,10 +71,11 @@ def resolve_dtype(dtype: str | torch.dtype, device: torch.device, work: Work) ->
 
     Args:
         dtype: "auto", see `auto_dtype`; or a torch type, or its name.
-        device, work: where the model is to be, and what it is for.
+        device: the device of the model.
+        work: the kind of work that "auto" depends on.
 
     Raises:
-        ValueError: for a name that is not a floating-point type.
+        ValueError: for a type that is not a floating-point type.
     """
     if dtype == "auto":
         return auto_dtype(work, device.type, fast_bf16=has_fast_bf16(device))
@@ -85,15 +86,21 @@ def resolve_dtype(dtype: str | torch.dtype, device: torch.device, work: Work) ->
 
 
 def dtype_name(dtype: torch.dtype) -> str:
-    """Return a type's name as options take it, such as "float32"."""
+    """Return a type's name as in options, such as "float32"."""
     return str(dtype).removeprefix("torch.")
 
 
 def describe_choice(device: str | None, dtype: str | None, work: Work) -> str | None:
-    """Return a line that names what the machine decides, each with the option that decides otherwise; None for nothing.
+    """Return a line for users with the automatic choices, each with the option that overrides it.
 
-    `device` and `dtype` are those that the user gave, or None or "auto" where the machine decides. A command without
-    such an option gives what it uses.
+    Args:
+        device: the device that the user chose, or None for an automatic choice. A command without this option passes
+            the device that it uses.
+        dtype: the number type that the user chose, or None or "auto" for an automatic choice; see `device`.
+        work: the kind of work.
+
+    Returns:
+        None if there was no automatic choice.
     """
     used = torch.device(device) if device else best_device()
     chosen = [] if device else [f"device {used.type} (--device)"]
@@ -106,11 +113,11 @@ def describe_choice(device: str | None, dtype: str | None, work: Work) -> str | 
 
 
 def release_openmp_threads() -> None:
-    """End the worker threads that torch keeps for the thread that calls this; they come back when it needs them.
+    """End the worker threads that torch keeps for the calling thread; torch starts them again when it needs them.
 
-    GNU's OpenMP counts the workers of all threads. If there are more workers than processors, each of them sleeps
-    between two operations. A thread that generates replies is then nearly twice as slow, only because another thread
-    loaded the model. With other OpenMP libraries this function does nothing.
+    GNU's OpenMP library counts the workers of all threads. If there are more workers than processors, each worker
+    sleeps between two operations. A thread that generates replies is then nearly twice as slow, only because another
+    thread loaded the model. With other OpenMP libraries this function does nothing.
     """
     maps = Path("/proc/self/maps")
     if not maps.is_file():

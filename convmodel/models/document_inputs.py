@@ -16,16 +16,18 @@ class DocumentModelOutput:
     """Generated continuations of a prompt.
 
     Args:
-        texts: the continuation in each returned sequence, without the prompt and separators.
-        prompt, meta: the beginning and the metadata of the documents.
-        finishes: why each text ended: "end", "stop" (a stop string), "length" or "cancelled".
-        tokens, ids: number of tokens generated for each text, and their ids without the final separator.
+        texts: the generated continuations, without the prompt and separators.
+        prompt: the beginning of the documents.
+        meta: the metadata of the documents.
+        finishes: for each text, the reason for its end: "end", "stop" (a stop string), "length" or "cancelled".
+        tokens: number of generated tokens of each text.
+        ids: ids of the generated tokens of each text, without the final separator.
         scores: log-likelihood per token of each text under the model itself, including the final separator, in nats;
             None for a single text, and for texts from transformers' `generate`.
         tokens_read: number of tokens of prompt, meta and separators in the model's input.
-        tokens_dropped, meta_tokens_dropped: number of oldest prompt tokens that did not fit, and of last meta tokens
-            beyond the model's `max_meta_length`.
-        seed: the seed with which the same request gives the same texts; None if nothing was sampled.
+        tokens_dropped: number of oldest prompt tokens that did not fit into the window.
+        meta_tokens_dropped: number of last meta tokens beyond the model's `max_meta_length`.
+        seed: the seed that reproduces the texts; None if nothing was sampled.
     """
 
     texts: list[str]
@@ -53,7 +55,8 @@ class DocumentModelScores:
     Args:
         nats: (B,) negative log-likelihood of each body.
         tokens: (B,) number of predicted tokens of each body, including the final separator.
-        words, bytes: (B,) number of words separated by white space, and of bytes in UTF-8.
+        words: (B,) number of words, separated by white space, of each body.
+        bytes: (B,) number of bytes of each body in UTF-8.
     """
 
     nats: list[float]
@@ -69,7 +72,14 @@ class DocumentModelScores:
 
 @dataclass(frozen=True, slots=True)
 class DocumentInputs:
-    """A prompt and a meta that are laid out and ready for generation, with the generation job of the continuations."""
+    """A laid-out prompt and meta, ready for generation.
+
+    Args:
+        prompt: the beginning of the documents.
+        meta: the metadata of the documents.
+        encoding: the laid-out token ids.
+        job: the generation job of the continuations.
+    """
 
     prompt: str
     meta: Meta | None
@@ -94,7 +104,14 @@ class DocumentInputs:
 
 
 def no_room(decoding: DecodingConfig, meta: int, has_prompt: bool, max_body_length: int | None) -> str:
-    """Return the error message for a prompt, or a meta of `meta` tokens, that does not fit in the window."""
+    """Return the error message for a prompt or a meta that does not fit into the window.
+
+    Args:
+        decoding: the decoding configuration, which limits the input.
+        meta: number of tokens of the meta.
+        has_prompt: whether there is a prompt.
+        max_body_length: see `DocumentModel`.
+    """
     limit = decoding.config.max_new_tokens
     option = f"max_new_tokens={limit}" if limit is not None else f"max_length={decoding.config.max_length}"
     if has_prompt:

@@ -1,4 +1,4 @@
-"""The document model: a language model that continues and scores documents, given their metadata."""
+"""The document model: a language model that continues documents and computes their likelihoods, given metadata."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +27,7 @@ from convmodel.tokens.document_tokenizer import DocumentTokenizer
 from convmodel.tokens.document_windows import DocumentWindows, EncodedDocuments
 
 MAX_NEW_TOKENS = 512
-"""Default of `max_new_tokens`, limited to half of the window that the longest meta leaves."""
+"""Default of `max_new_tokens`. It is at most half of the part of the window that the longest meta leaves free."""
 
 
 def default_meta_length(n_positions: int) -> int:
@@ -51,8 +51,9 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
 
     Args:
         hf_model, tokenizer: see `LanguageModel`.
-        max_meta_length: largest length of a meta in tokens; by default 64, but no more than a quarter of the window.
-        max_body_length: largest number of body tokens in one window during training; None is what fits the window.
+        max_meta_length: largest length of a document's metadata (meta) in tokens; by default 64, but at most a quarter
+            of the window.
+        max_body_length: largest number of tokens of a document's text (body) in one window; None for as many as fit.
 
     Raises:
         ValueError: when the lengths leave no room in the window.
@@ -97,7 +98,7 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
 
     @classmethod
     def read_extra_config(cls, source: str) -> dict[str, Any]:
-        """See `LanguageModel.read_extra_config`; empty for a folder without document.json."""
+        """See `LanguageModel.read_extra_config`. The result is empty for a folder without document.json."""
         file = local_file(source, DOCUMENT_FILE)
         return {} if file is None else _read_limits(file)
 
@@ -113,7 +114,7 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
         return WindowBudget(window, 2, default_new_tokens=default, max_new_tokens=min(window - 2, max_body))
 
     def decoding(self, **options: Any) -> DecodingConfig:
-        """See `LanguageModel.decoding`; options that need turns are refused."""
+        """See `LanguageModel.decoding`. Options that compare a text with earlier turns raise a ValueError."""
         decoding = super().decoding(**options)
         if getattr(decoding.config, SELF_REPETITION, None):
             raise ValueError(
@@ -129,8 +130,8 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
 
         Args:
             prompt: the beginning of the documents; may be empty. Its oldest tokens are dropped if it does not fit.
-            meta: the metadata of the documents: a string, a list, or a dict of fields. Never dropped, except for tokens
-                beyond `max_meta_length`.
+            meta: the metadata of the documents: a string, a list, or a dict of fields. Only tokens beyond
+                `max_meta_length` are dropped.
             seed, options: as for `ConversationModel.generate`; see docs/documents.md.
 
         Raises:
@@ -147,11 +148,12 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
         seeds: Sequence[int] | None = None,
         **options: Any,
     ) -> list[DocumentModelOutput]:
-        """Generate continuations of a batch of prompts; in fp32 they do not depend on the batch.
+        """Generate continuations of a batch of prompts. In float32 they do not depend on the other prompts.
 
         Args:
             prompts: B prompts of any lengths.
-            metas, seeds: one for each prompt, or None; a meta may be None too.
+            metas: a meta or None for each prompt, or None for no metas.
+            seeds: a seed for each prompt, or None for random seeds.
             options: see `generate`; they apply to all prompts.
         """
         if isinstance(prompts, str):
@@ -175,9 +177,9 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
         seed: int | None = None,
         sink: Callable[[str], None] | None = None,
     ) -> DocumentInputs:
-        """Lay a prompt out and create a generation job for its continuations; for errors see `generate`.
+        """Lay out a prompt and its meta, and create a generation job for the continuations; for errors see `generate`.
 
-        `sink` is called with the next characters of the first text as they become final.
+        `sink` is called with each piece of the first text that has become final.
         """
         tokenizer = self.tokenizer
         prompt = check_prompt(prompt)
@@ -199,11 +201,11 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
     def score(
         self, bodies: Sequence[str], *, metas: Sequence[Any] | None = None, overlap: int = 64
     ) -> DocumentModelScores:
-        """Return the likelihoods of whole documents; each token is predicted exactly once.
+        """Return the likelihoods of complete documents, read in windows; each token is predicted exactly once.
 
         Args:
             bodies: B texts of any lengths.
-            metas: one meta or None for each body, or None for all.
+            metas: a meta or None for each text, or None for no metas.
             overlap: see `limits`.
 
         Raises:
@@ -236,8 +238,8 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
     def limits(self, overlap: int) -> DocumentLimits:
         """Return the limits of a document's windows.
 
-        `overlap` is the number of tokens that consecutive windows of a long body share; at most half of a window's room
-        is used.
+        `overlap` is the number of tokens that consecutive windows of a long body share. It is limited to half of the
+        body tokens that a window can hold.
         """
         room = min(self.n_positions - 2 - self.max_meta_length, self.max_body_length or self.n_positions)
         return DocumentLimits(
@@ -249,7 +251,7 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
 
 
 def _read_limits(file: Path) -> dict[str, Any]:
-    """Return the contents of document.json as arguments of the model."""
+    """Read document.json as arguments of the model; raise ValueError for other contents."""
     known = {"version": (int,), "max_meta_length": (int,), "max_body_length": (int, NoneType)}
     limits = read_json_object(file, remedy="save the model again")
     is_valid = limits.keys() == known.keys() and all(type(limits[name]) in types for name, types in known.items())

@@ -22,13 +22,16 @@ DAMAGE = (
     *(ValueError, TypeError, LookupError, AttributeError, RuntimeError, ArithmeticError, ImportError),
     *(SafetensorError, StrictDataclassError),
 )
-"""Errors that transformers raises for the contents of files; ImportError for a library that quantised weights need."""
+"""Errors that transformers raises for damaged or unsupported files.
+
+They include ImportError, for quantized weights that need another library.
+"""
 
 DOCUMENT_FILE = "document.json"
-"""File beside those of transformers that marks a document model, as opposed to a conversation model."""
+"""File of this package in a model's folder, which distinguishes a document model from a conversation model."""
 
 CONVERSATION_FILE = "conversation.json"
-"""File beside those of transformers with the layout of a conversation model."""
+"""File of this package in a model's folder, with the layout of a conversation model."""
 
 MODEL_FILES = re.compile(
     r"(adapter_)?config\.json|(selector|fusion|document|conversation|generation_config)\.json|tokenizer.*\.(json|model)"
@@ -39,14 +42,18 @@ PICKLES = re.compile(r".*\.(bin|pt|pth|pkl|ckpt)")
 
 
 def checked_source(name_or_path: str | os.PathLike[str], *, needs: str = "config.json", weights: bool = True) -> str:
-    """Return the folder or Hub name after checking that a folder exists and has safetensors, not pickles.
+    """Check a folder or Hub name of a model, and return it as a string.
+
+    A folder must have safetensors, not pickles. For a Hub name that is not in the cache, the Hub must be reachable, but
+    whether it has the model is not checked.
 
     Args:
+        name_or_path: the folder or Hub name.
         needs: a file that a folder must have.
         weights: whether to check for safetensors; see `check_weights`.
 
     Raises:
-        FileNotFoundError: when a path does not exist.
+        FileNotFoundError: when there is no such folder, and the name cannot be a Hub name or the Hub cannot be reached.
         ValueError: when a folder lacks `needs` or has no safetensors.
     """
     name = os.fspath(name_or_path)
@@ -57,9 +64,7 @@ def checked_source(name_or_path: str | os.PathLike[str], *, needs: str = "config
             check_weights(folder, WEIGHTS.get(needs, "model.safetensors"))
         return name
     if folder.exists():
-        raise FileNotFoundError(
-            f"{name}: is a file, and no such folder; give the folder of a saved model, or a .gguf file"
-        )
+        raise FileNotFoundError(f"{name}: is a file, not a folder; give the folder of a saved model, or a .gguf file")
     if not may_be_on_hub(name):
         raise FileNotFoundError(
             f"{name}: no such folder here, and names on the Hub are OWNER/NAME, gpt2, bert-base-uncased and the like; "
@@ -74,7 +79,7 @@ def checked_source(name_or_path: str | os.PathLike[str], *, needs: str = "config
 
 
 def local_folder(source: str) -> Path:
-    """Return the local folder of a source that is checked, downloaded from the Hub if necessary, without pickles.
+    """Return the local folder of a checked folder or Hub name; if necessary, download it from the Hub, without pickles.
 
     Raises:
         FileNotFoundError: when the Hub has no such name or cannot be reached.
@@ -92,15 +97,17 @@ def named_in_errors(source: str, *errors: type[Exception]) -> Iterator[None]:
         yield
     except errors as error:
         raise FileNotFoundError(
-            f"{source}: no such folder here, and the Hub gave no such model ({str(error).splitlines()[0]})"
+            f"{source}: no such folder here, and the Hub returned no such model ({str(error).splitlines()[0]})"
         ) from error
 
 
 @contextlib.contextmanager
 def naming_pickles(source: str, loader: str) -> Iterator[None]:
-    """Turn transformers' error inside the block for a Hub name with pickles alone into one with the remedy.
+    """Turn transformers' error for a Hub model that has only pickles into a ValueError with a remedy.
 
-    `loader` is the name of the class that loads the model.
+    Args:
+        source: the Hub name.
+        loader: name of the transformers class that loads the model, for the remedy.
     """
     try:
         yield
@@ -119,7 +126,7 @@ def naming_pickles(source: str, loader: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def naming(source: str) -> Iterator[None]:
-    """Turn an error for the contents of a file inside the block into a ValueError of one line that names the source."""
+    """Turn errors inside the block that are due to a file's contents into a ValueError of one line with `source`."""
     try:
         yield
     except DAMAGE as error:
@@ -139,7 +146,10 @@ def has_file(source: str | os.PathLike[str], name: str) -> bool:
 
 
 def local_file(source: str | os.PathLike[str], name: str) -> Path | None:
-    """Return the path of a file, downloaded from the Hub if necessary; None where `has_file` is False."""
+    """Return the path of a file of a folder or Hub name; if necessary, download it.
+
+    The result is None if there is no such file or the Hub cannot be reached.
+    """
     if Path(source).is_dir():
         file = Path(source) / name
         return file if file.is_file() else None
@@ -152,7 +162,7 @@ def local_file(source: str | os.PathLike[str], name: str) -> Path | None:
 
 
 WEIGHTS = {"adapter_config.json": "adapter_model.safetensors"}
-"""The file of the weights beside a configuration, where it is not model.safetensors."""
+"""The weight file that belongs to a configuration file, if it is not model.safetensors."""
 
 
 def _check_folder(folder: Path, needs: str) -> None:
@@ -166,7 +176,7 @@ def _check_folder(folder: Path, needs: str) -> None:
 
 
 def check_weights(folder: Path, weights: str = "model.safetensors") -> None:
-    """Raise a ValueError when a folder has no safetensors of this name, with another remedy for pickles."""
+    """Raise a ValueError when a folder does not have the weight file `weights` or its index, with a fitting remedy."""
     names = sorted(file.name for file in folder.iterdir())
     if weights in names or f"{weights}.index.json" in names:
         return
@@ -192,17 +202,22 @@ def _describe_contents(names: list[str], needs: str) -> str:
         return "holds a model that chooses replies, not one that writes them"
     if needs == "selector.json" and "config.json" in names:
         return "holds a model of transformers, such as one that writes replies, not one that chooses them"
-    return f"holds no {needs}, so it is no model folder"
+    return f"holds no {needs}, so it is not a model folder"
 
 
 def check_replaceable(
     folder: str | os.PathLike[str], *, what: str = "a model", belongs: Callable[[str], object] = MODEL_FILES.fullmatch
 ) -> None:
-    """Check that replacing a folder, which need not exist, would remove only files whose names belong there.
+    """Check that replacing a folder would remove only files of a model. The folder need not exist.
+
+    Args:
+        folder: the folder.
+        what: the thing that will be saved, for errors.
+        belongs: a function that returns whether a file of this name may be removed.
 
     Raises:
-        FileExistsError: when the folder is a file or contains other files.
-        PermissionError: when it cannot be written.
+        FileExistsError: when the path is a file, or the folder contains other files.
+        PermissionError: when the folder cannot be written.
     """
     check_folder_writable(folder, replaced=True)
     target = Path(folder)
@@ -236,9 +251,13 @@ def quiet_progress() -> Iterator[None]:
 
 
 def weights_digest(described: object, weights: Mapping[str, Tensor]) -> str:
-    """Return a digest of weights by name and of the other values, by their `repr`, that a model's outputs depend on.
+    """Return a digest of everything that a model's outputs depend on.
 
-    Half-precision weights are widened first, so that the digest does not depend on the type that they are stored in.
+    Half-precision weights are converted to float32 first, so that equal values have equal digests in all types.
+
+    Args:
+        described: all values other than weights; their `repr` is digested.
+        weights: the weights by name.
     """
     digest = hashlib.blake2b(repr(described).encode(), digest_size=16)
     for name, tensor in sorted(weights.items()):

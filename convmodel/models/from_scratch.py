@@ -1,4 +1,4 @@
-"""Architecture and sizes of a new language model."""
+"""Architecture and sizes of a language model with new weights."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -6,7 +6,7 @@ from typing import Any, Literal
 from transformers import GPT2Config, LlamaConfig, PretrainedConfig
 
 ALIGNMENTS = (64, 32, 16, 8, 1)
-"""Multiples to which the inner width of a Llama is rounded, because machines are fastest at them."""
+"""Multiples that the inner width of a Llama is rounded to, best first: matrix products of such widths are fastest."""
 
 DROPOUTS = ("resid_pdrop", "embd_pdrop", "attn_pdrop")
 
@@ -17,7 +17,7 @@ class FromScratch:
 
     Args:
         model_type: Architecture: gpt2, or llama (rotary positions, RMSNorm, SwiGLU, grouped-query attention). The inner
-            width of a llama is chosen so that it has the parameters of a GPT-2 of the same sizes.
+            width of a llama is chosen so that it has as many parameters as a GPT-2 of the same sizes.
         n_layer: Number of transformer blocks.
         n_head: Number of attention heads; must divide `n_embd`.
         n_embd: Width of the hidden states.
@@ -42,7 +42,7 @@ class FromScratch:
     attn_pdrop: float = 0.1
 
     def check(self) -> None:
-        """Raise ValueError for sizes that do not go together."""
+        """Raise ValueError for sizes that do not match, such as a width that the number of heads does not divide."""
         option = "model.from_scratch."
         if self.n_embd % self.n_head:
             raise ValueError(f"{option}n_head={self.n_head} does not divide n_embd={self.n_embd}")
@@ -91,7 +91,7 @@ class FromScratch:
         )
 
     def _inner_width(self, kv_heads: int) -> int:
-        """Return the inner width with which a Llama has the parameters of a GPT-2, both with tied embeddings.
+        """Return the inner width with which a Llama has as many parameters as a GPT-2, both with tied embeddings.
 
         A GPT-2 has 12 d^2 + 13 d in each layer, d for each position and 2 d in its last norm; a Llama has
         2 d^2 + 2 d^2 kv_heads / n_head + 3 d * inner width + 2 d in each layer, and d in its last norm.
@@ -99,7 +99,7 @@ class FromScratch:
         width = self.n_embd
         other = width * (2 + 2 * kv_heads / self.n_head)
         exact = (12 * width + 11 + (self.n_positions + 1) / self.n_layer - other) / 3
-        # Within 1 % of the weights of the layers.
+        # The rounding changes the weights of a layer by less than 1 %.
         return next(
             rounded
             for multiple in ALIGNMENTS

@@ -1,4 +1,4 @@
-"""The decoding options that a model folder brings, checked before transformers reads them."""
+"""The decoding options in a model's folder, which are checked before transformers reads them."""
 
 import logging
 from collections.abc import Iterator
@@ -16,16 +16,17 @@ logger = logging.getLogger(__name__)
 GENERATION = "generation_config.json"
 
 TOKEN_IDS = ("forced_bos_token_id", "forced_eos_token_id", "bad_words_ids", "suppress_tokens", "begin_suppress_tokens")
-"""Options of token ids, beside those of the end tokens."""
+"""Decoding options that are token ids, except for those of the end tokens."""
 
 OF_TRANSFORMERS = ("_from_model_config", "transformers_version")
+"""Keys that transformers writes in addition to the options."""
 
 
 def read_own_options(source: str) -> dict[str, Any]:
-    """Return the options of this package in the decoding options of a folder or Hub name, after checking all of them.
+    """Check all decoding options of a folder or Hub name, and return those that only this package has.
 
-    Transformers leaves these out when it reads the file. It also passes over a file that it cannot read, and fails for
-    a wrong value only when a text is generated. Unknown options are logged.
+    When transformers reads the file, it ignores the options of this package. It also ignores a file that it cannot
+    read, and raises an error for a wrong value only when a text is generated. Unknown options are logged.
 
     Raises:
         ValueError: when the file cannot be read, or has a value that is not allowed.
@@ -38,7 +39,7 @@ def read_own_options(source: str) -> dict[str, Any]:
         try:
             check_names({name: options[name]})
         except ValueError as error:
-            logger.warning("%s: %s; it is passed over", file, error)
+            logger.warning("%s: %s; it is ignored", file, error)
     try:
         check_values(options)
     except ValueError as error:
@@ -47,12 +48,17 @@ def read_own_options(source: str) -> dict[str, Any]:
 
 
 def check_token_ids(source: str, config: GenerationConfig, rows: int) -> None:
-    """Check that a model has the tokens that its decoding options name.
+    """Check that the model has the tokens in its decoding options.
 
-    An end token that it does not have is logged: many folders have GPT-2's beside a smaller vocabulary.
+    An unknown end token is only logged, because many folders with a smaller vocabulary have the end token of GPT-2.
+
+    Args:
+        source: the name of the model in errors.
+        config: the decoding options.
+        rows: the number of the model's embeddings.
 
     Raises:
-        ValueError: for another token id that is beyond the model's number of embeddings, `rows`.
+        ValueError: for another token id that is not below `rows`.
     """
     for name in ("eos_token_id", *TOKEN_IDS):
         beyond = [number for number in _numbers(getattr(config, name, None)) if number >= rows]
@@ -61,11 +67,11 @@ def check_token_ids(source: str, config: GenerationConfig, rows: int) -> None:
         fault = f"{source}: {GENERATION}: {name} names token {beyond[0]}, but the model has {rows:,} tokens"
         if name in TOKEN_IDS:
             raise ValueError(f"{fault}; correct it there, or leave it out")
-        logger.warning("%s: it ends no reply; correct it there, or leave it out", fault)
+        logger.warning("%s: it cannot end a reply; correct it there, or leave it out", fault)
 
 
 def _numbers(value: Any) -> Iterator[int]:
-    """Yield the numbers in a value, which is a number, a list of numbers, or a list of lists of numbers."""
+    """Yield all numbers in a value: a number, a list of numbers, or a list of lists of numbers."""
     for item in value if isinstance(value, list | tuple) else [value]:
         if isinstance(item, list | tuple):
             yield from _numbers(item)

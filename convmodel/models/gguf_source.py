@@ -1,4 +1,4 @@
-"""GGUF files, as llama.cpp reads them: a model, its tokenizer and its chat template in one file."""
+"""GGUF files, the format of llama.cpp: a model, its tokenizer and its chat template in one file."""
 
 import contextlib
 import importlib.util
@@ -36,21 +36,22 @@ SUFFIX = ".gguf"
 MAGIC = b"GGUF"
 TOKENS = "tokenizer.ggml.tokens"
 ENDS = ("tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id")
-"""Keys of the tokens that end a reply."""
+"""Keys of the ids of tokens that end a reply."""
 
 
 def is_gguf(name: str) -> bool:
-    """Return whether a name is that of a GGUF file, which need not exist."""
+    """Return whether a name ends like that of a GGUF file. The file need not exist."""
     path = Path(name)
     return path.suffix.lower() == SUFFIX and not path.is_dir()
 
 
 def check_gguf(file: Path) -> None:
-    """Check that a GGUF file is whole, and that the libraries that read it are installed.
+    """Check that a GGUF file is complete, and that the libraries that read it are installed.
 
     Raises:
         FileNotFoundError: when there is no such file.
-        ValueError: when it is a pointer of Git LFS, another file, cut off or damaged, or a library is missing.
+        ValueError: when the file is a pointer of Git LFS, has another format, is cut off or damaged, or a library is
+            missing.
     """
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such file; give the path of a GGUF file, or the folder of a saved model")
@@ -61,14 +62,14 @@ def check_gguf(file: Path) -> None:
     with open(file, "rb") as opened:
         magic = opened.read(len(MAGIC))
     if magic != MAGIC:
-        raise ValueError(f"{file}: is no GGUF file: it begins with {magic!r}, not {MAGIC!r}; {COPY_AGAIN}")
+        raise ValueError(f"{file}: is not a GGUF file: it begins with {magic!r}, not {MAGIC!r}; {COPY_AGAIN}")
     end = _end_of_tensors(file)
     if end > (size := file.stat().st_size):
         raise ValueError(f"{file}: is cut off: it has {size:,} bytes of {end:,}; {COPY_AGAIN}")
 
 
 def _end_of_tensors(file: Path) -> int:
-    """Return the number of bytes that a file needs to have, according to its header."""
+    """Return the size in bytes that a complete file has according to its header."""
     from transformers.integrations.gguf.reader import GgufHeader
 
     with _damaged(file):
@@ -78,7 +79,7 @@ def _end_of_tensors(file: Path) -> int:
 
 @contextlib.contextmanager
 def _damaged(file: str | Path) -> Iterator[None]:
-    """Turn an error inside the block for the contents of a file into one with the remedy."""
+    """Turn errors inside the block that are due to the contents of a file into a ValueError with a remedy."""
     try:
         yield
     except (struct.error, IndexError, OverflowError, MemoryError, NotImplementedError, OSError, *DAMAGE) as error:
@@ -90,10 +91,11 @@ def _damaged(file: str | Path) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class GgufSource(ModelSource):
-    """A GGUF file; its weights are dequantised.
+    """A GGUF file as the source of a model. Its weights are dequantized.
 
     Args:
-        metadata: the values in the file's header; of a list of texts, their number.
+        name: the path of the file.
+        metadata: the values in the file's header; for a list of texts, only the number of texts.
     """
 
     metadata: dict[str, Any] = field(repr=False)
@@ -112,12 +114,16 @@ class GgufSource(ModelSource):
             return cast(PretrainedConfig, AutoConfig.from_pretrained(folder, gguf_file=Path(self.name).name))
 
     def load(self, config: PretrainedConfig, *, dtype: torch.dtype, rows: int = 0) -> PreTrainedModel:
-        """Return the model with the file's end tokens; ValueError for tensors that are missing or damaged."""
+        """Return the model, whose decoding options have the file's end tokens.
+
+        Raises:
+            ValueError: for tensors that are missing or damaged.
+        """
         weights: dict[str, Any] = {
             "gguf_file": Path(self.name).name,
             "quantization_config": GgufConfig(dequantize=True),
         }
-        with _alone(self.name) as folder, contextlib.redirect_stderr(io.StringIO()):  # a progress bar
+        with _alone(self.name) as folder, contextlib.redirect_stderr(io.StringIO()):  # hides a progress bar
             model = load_weights(AutoModelForCausalLM, folder, config, dtype=dtype, title=self.name, **weights)
         if ends := self._end_token_ids():
             assert model.generation_config is not None
@@ -126,7 +132,11 @@ class GgufSource(ModelSource):
         return model
 
     def tokenizer(self, cls: type[AnyTokenizer]) -> AnyTokenizer:
-        """Return the tokenizer of the file, with its chat template; ValueError when there is none that can be read."""
+        """Return the tokenizer of the file, with its chat template.
+
+        Raises:
+            ValueError: when the file has no tokenizer, or it cannot be read.
+        """
         try:
             with _alone(self.name) as folder:
                 tokenizer = load_tokenizer(folder, gguf_file=Path(self.name).name)
@@ -144,7 +154,7 @@ class GgufSource(ModelSource):
 
 
 def _remove_beyond(tokenizer: PreTrainedTokenizerBase, count: int) -> None:
-    """Remove the tokens from index `count` on: transformers adds <|endoftext|> to BPE vocabularies that lack it."""
+    """Remove added tokens with ids from `count` on: transformers adds <|endoftext|> to BPE vocabularies without it."""
     spec = json.loads(tokenizer.backend_tokenizer.to_str())
     own = [token for token in spec["added_tokens"] if token["id"] < count]
     if len(own) < len(spec["added_tokens"]):
@@ -153,12 +163,12 @@ def _remove_beyond(tokenizer: PreTrainedTokenizerBase, count: int) -> None:
 
 @contextlib.contextmanager
 def _alone(name: str) -> Iterator[str]:
-    """Yield a folder that contains only the file, because transformers also reads the other files of its folder."""
+    """Yield a folder that contains only a link to the file, because transformers reads other files of a folder too."""
     file = Path(name).resolve()
     with tempfile.TemporaryDirectory() as folder:
         try:
             (Path(folder) / Path(name).name).symlink_to(file)
-        except OSError:  # not allowed on this system
+        except OSError:  # links are not allowed on this system
             yield os.fspath(file.parent)
             return
         yield folder

@@ -15,7 +15,7 @@ HUB_NAME = re.compile(
     r"|(albert|bert|camembert|distilbert|distilroberta|roberta|t5|xlm|xlnet)-[\w.-]+",
     re.ASCII,
 )
-"""Names of models on the Hub: those without an owner are of its first years."""
+"""Names of models on the Hub: OWNER/NAME, or one of the old names without an owner."""
 
 TIMEOUT = 10.0
 """Seconds to wait for an answer of the Hub."""
@@ -28,9 +28,10 @@ def may_be_on_hub(name: str) -> bool:
 
 
 def find_connection_error(name: str) -> str | None:
-    """Return the reason why the Hub cannot be asked for a model, or None if it can, or if the model is in the cache.
+    """Return the reason why the Hub cannot be reached; None if it can, or if it need not be asked for the model.
 
-    The Hub is tried once a minute, because its own library tries six times for every file of a model.
+    It need not be asked if the model is in the cache or in offline mode. The connection is tested at most once a
+    minute, because huggingface_hub itself tries six times for every file of a model.
     """
     if is_offline_mode() or _is_cached(name):
         return None
@@ -44,15 +45,18 @@ def _is_cached(name: str) -> bool:
 
 @functools.cache
 def _log_query(name: str) -> None:
-    """Log once that the Hub is queried, which can take a while."""
+    """Log, once for each name, that the Hub is queried, which can take a while."""
     logger.warning("%s: no such folder here; asking the Hugging Face Hub", name)
 
 
 @functools.lru_cache(maxsize=1)
 def _connection_error(address: str, minute: int) -> str | None:
-    """Return the error of a request to an address, or None for any answer; `minute` limits the age of the result."""
+    """Request an address; return the error as a text, or None for any answer.
+
+    Results are cached. `minute` is the current minute, so that a result is reused for at most a minute.
+    """
     try:
         get_session().head(address, timeout=TIMEOUT)
-    except Exception as error:  # of httpx or httpx2, depending on the version of huggingface_hub
+    except Exception as error:  # its class depends on the version of huggingface_hub: httpx or httpx2
         return f"{address}: {' '.join(str(error).split())[:200]}"
     return None

@@ -32,10 +32,20 @@ from convmodel.tokens.text_tokenizer import AnyTokenizer, TextTokenizer
 
 
 class LanguageModel(ABC, Generic[AnyTokenizer]):
-    """A language model with its tokenizer; the embeddings are enlarged if the tokenizer has more tokens than rows."""
+    """A language model with its tokenizer.
+
+    If the tokenizer has more tokens than the model has embeddings, new embeddings are added.
+
+    Args:
+        hf_model: a model of transformers that generates text.
+        tokenizer: its tokenizer.
+    """
 
     tokenizer_class: ClassVar[type[TextTokenizer]]
+    """The class of the tokenizer of a loaded model."""
+
     card_text: CardText
+    """The parts of the model card that are the same for all models of the class."""
 
     def __init__(self, hf_model: PreTrainedModel, tokenizer: AnyTokenizer) -> None:
         self.hf_model = hf_model
@@ -60,12 +70,13 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
         Args:
             name_or_path: "gpt2", another Hub name, a folder of a model or of a LoRA adapter, or a GGUF file.
             device: "cuda", "cpu", ...; by default an accelerator if there is one.
-            dtype: "auto" is float32 on a CPU, and bfloat16 on a GPU that is fast at it; or a torch type, or its name;
-                or "int8", on a CPU: several times as fast as float32, and perplexity rises by less than 0.5 %.
-            base: the model under an adapter, which is merged into it; by default the one that the adapter names.
+            dtype: a torch type or its name; "int8", on a CPU, which is several times as fast as float32 and increases
+                perplexity by less than 0.5 %; or "auto": bfloat16 on a GPU on which it is fast, otherwise float32.
+            base: the base model of an adapter, which is merged into it; by default the one that the adapter's
+                configuration names.
 
         Raises:
-            FileNotFoundError: when there is no such folder, and no such Hub name or the Hub cannot be reached.
+            FileNotFoundError: when there is no such folder or Hub name, or the Hub cannot be reached.
             ValueError: when the folder does not contain a model of this kind, or one of its files is damaged, is
                 missing or has values that are not allowed.
         """
@@ -77,7 +88,7 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
                 f"dtype='int8' is for models without an encoder, and {source.name} holds a {config.model_type!r}; use "
                 "float32 or bfloat16 (--dtype)"
             )
-        cls.read_extra_config(source.place_of(DOCUMENT_FILE, CONVERSATION_FILE))  # errors before the weights are read
+        cls.read_extra_config(source.place_of(DOCUMENT_FILE, CONVERSATION_FILE))  # errors before weights are read
         read_own_options(source.place_of(GENERATION))
         target = torch.device(device) if device is not None else best_device()
         number_type = torch.float32 if dtype == "int8" else resolve_dtype(dtype, target, "replying")
@@ -93,7 +104,16 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
     def from_source(
         cls, source: ModelSource, hf_model: PreTrainedModel, tokenizer: TextTokenizer | None = None
     ) -> Self:
-        """Return a model of loaded weights with tokenizer, layout and options of a source; see `from_pretrained`."""
+        """Return a model with loaded weights, and the tokenizer, layout and decoding options of a source.
+
+        Args:
+            source: the source.
+            hf_model: the loaded weights.
+            tokenizer: the tokenizer; by default that of the source.
+
+        Raises:
+            ValueError: see `from_pretrained`.
+        """
         options = cls.read_extra_config(source.place_of(DOCUMENT_FILE, CONVERSATION_FILE))
         own_options = read_own_options(source.place_of(GENERATION))
         tokenizer = tokenizer or source.tokenizer(cls.tokenizer_class)
@@ -103,17 +123,21 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
         with naming(source.name):
             model = cls(hf_model.eval(), cast(AnyTokenizer, tokenizer), **options)
         with naming(f"{source.name}: {GENERATION}"):
-            _ = model.decoding().uses_engine  # raises ValueError for default options that do not go together
+            _ = model.decoding().uses_engine  # raises ValueError for default options that exclude each other
         return model
 
     @classmethod
     def check_config(cls, name: str, config: PretrainedConfig) -> None:
-        """Raise ValueError for an architecture that is not one of this class."""
+        """Raise ValueError for an architecture that this class does not support; `name` names the model in errors."""
 
     @classmethod
     @abstractmethod
     def read_extra_config(cls, source: str) -> dict[str, Any]:
-        """Return the arguments saved in files of this package; ValueError for a model of another kind."""
+        """Read the arguments of the class that are saved in files of this package.
+
+        Raises:
+            ValueError: for a model of another kind, or a damaged file.
+        """
 
     def _write_extra_config(self, folder: Path) -> None:
         """Write the files that `read_extra_config` reads."""
@@ -134,14 +158,14 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
         return context_window(self.hf_model.config)
 
     def clamp_new_tokens(self, wanted: int) -> int:
-        """Return a number of new tokens that the window allows; beyond it half of the window, to leave some context."""
+        """Return `wanted`, a number of new tokens, limited to half of the window if the window does not allow it."""
         budget = self._window_budget
         if wanted <= budget.max_new_tokens:
             return wanted
         return max(1, min(budget.max_new_tokens, budget.window // 2))
 
     def decoding(self, **options: Any) -> DecodingConfig:
-        """Return the decoding configuration for some options; the others come from `generation_config`.
+        """Return the decoding configuration for the given options; other options come from `generation_config`.
 
         Raises:
             TypeError, ValueError: for unknown options or invalid values.
@@ -155,7 +179,7 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
         return build_decoding_config(self.generation_config, options, end_token_ids=ends, budget=self._window_budget)
 
     def _ids_of(self, words: Sequence[str]) -> list[list[int]]:
-        """Return the ids of words at the beginning of a text, and of the same words after a space."""
+        """Return the token ids of each word, at the beginning of a text and after a space."""
         spellings = [spelling for word in words for spelling in (word, f" {word.lstrip()}")]
         return [list(ids) for ids in dict.fromkeys(map(tuple, self.tokenizer.encode_many(spellings)))]
 
@@ -169,13 +193,14 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
     ) -> None:
         """Save a transformers folder: safetensors, configurations, tokenizer and model card.
 
-        The folder is replaced atomically: a reader, or a killed process, leaves the old or the new model, never a mix.
+        The folder is replaced atomically: even if the process is killed, it holds the old or the new model, never a
+        mix.
 
         Args:
-            folder: the target folder; a model that is already there is replaced.
+            folder: the target folder; an existing model is replaced.
             card: facts about the model for its README.md.
             state_dict: the weights, if they were gathered from several processes; by default the model's own.
-            adapter: the adapters inside the model, which are saved alone, without the model's weights.
+            adapter: the adapters inside the model; if given, only the adapters are saved, not the model's weights.
 
         Raises:
             FileExistsError: when the folder contains files that do not belong to a model.
@@ -212,7 +237,18 @@ Value = TypeVar("Value")
 
 
 def one_per_row(name: str, values: Sequence[Value] | None, rows: str, count: int, default: Value) -> Sequence[Value]:
-    """Return one value for each of `count` rows: the given ones, whose number is checked, or the default for all."""
+    """Return one value for each of `count` rows: the given values, or the default if `values` is None.
+
+    Args:
+        name: what the values are called in errors.
+        values: one value for each row, or None.
+        rows: what the rows are called in errors.
+        count: the number of rows.
+        default: the value for every row if none are given.
+
+    Raises:
+        ValueError: for another number of values.
+    """
     if values is not None and len(values) != count:
         raise ValueError(f"{len(values)} {name} for {count} {rows}; give one each, or none")
     return [default] * count if values is None else values

@@ -1,4 +1,4 @@
-"""Chunked linear cross-entropy: the loss of an output layer without holding all logits in memory."""
+"""Chunked linear cross-entropy: the loss of a linear output layer without keeping all logits in memory."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, cast
@@ -8,13 +8,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 CHUNK_ELEMENTS = {"cpu": 1 << 21, "cuda": 1 << 27}
-"""Number of logits held at once: few enough for a CPU's caches, and enough to keep a GPU busy."""
+"""Number of logits computed at once, by device: few enough for a CPU's caches, and enough to keep a GPU busy."""
 
 MIN_TOKENS = 256
-"""Smallest number of tokens in a chunk, because each chunk reads the whole table and updates its whole gradient."""
+"""Smallest number of tokens in a chunk, because each chunk reads all output embeddings and updates their gradient."""
 
 GRADIENT_ROWS = 1 << 14
-"""Number of table rows whose gradient is computed at once in low precision, before it is accumulated in float32."""
+"""Number of output embeddings whose gradient is computed at once in low precision and then added in float32."""
 
 
 Head = Callable[[Tensor], Tensor]
@@ -22,30 +22,30 @@ Head = Callable[[Tensor], Tensor]
 
 
 Needed = tuple[bool, bool]
-"""Whether the gradients of states and of the table are needed; those of frozen weights are not computed."""
+"""Whether the gradients of the states and of the output embeddings are needed; frozen ones need none."""
 
 
 class Criterion(Protocol):
-    """A loss of logits that is computed one chunk of tokens at a time."""
+    """A loss of logits that is computed chunk by chunk of the tokens."""
 
     def __call__(self, part: slice, logits: Tensor, *, needs_gradient: bool) -> Tensor:
-        """Return the summed loss of a chunk of the N tokens.
+        """Return the loss of a chunk of n of the N tokens, summed over the tokens.
 
         Args:
-            part: the positions of the chunk among the N tokens.
-            logits: (n, V) logits of the chunk, in fp32 or fp64; overwritten with their gradient if it is needed.
+            part: the range of the chunk among the N tokens.
+            logits: (n, V) logits of the chunk, in float32 or float64; may be overwritten.
             needs_gradient: whether to overwrite `logits` with the gradient of the loss.
         """
 
 
 class CrossEntropy:
-    """Cross-entropy against (N,) target ids, none of which is ignored."""
+    """Cross-entropy against (N,) target ids. All ids count; there is no id such as -100 for ignored tokens."""
 
     def __init__(self, labels: Tensor) -> None:
         self._labels = labels
 
     def __call__(self, part: slice, logits: Tensor, *, needs_gradient: bool) -> Tensor:
-        """See `Criterion`; the gradient is softmax - onehot."""
+        """See `Criterion`. The gradient is the softmax minus the one-hot target."""
         targets = self._labels[part, None]
         target_logits = logits.gather(1, targets)
         numerators, total, normalizer = softmax_numerators(logits)
@@ -58,10 +58,10 @@ class CrossEntropy:
 def softmax_numerators(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Overwrite (n, V) logits with the numerators of their softmax.
 
-    This takes one pass of exponentials instead of the two of `logsumexp` and a softmax.
+    Exponentials are computed once, instead of twice in `logsumexp` and in a softmax.
 
     Returns:
-        (n, V) the numerators; (n, 1) their sum, the softmax's denominator; (n, 1) the logsumexp of the logits.
+        (n, V) numerators; (n, 1) sums of the numerators, the denominators; (n, 1) logsumexp of the logits.
     """
     largest = logits.amax(1, keepdim=True)
     numerators = logits.sub_(largest).exp_()
@@ -80,16 +80,16 @@ def summed_cross_entropy(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tens
 def summed_loss(hidden: Tensor, weight: Tensor, criterion: Criterion) -> Tensor:
     """Return a loss of the logits `hidden @ weight.T`, summed over tokens.
 
-    Logits and gradients are computed one chunk of tokens at a time: memory is O(N D + V D) in place of O(N V). Under
-    autocast the products are computed in its type, the loss in fp32.
+    Logits and gradients are computed one chunk of tokens at a time, so that memory is O(N D + V D) instead of O(N V).
+    Under autocast, matrix products are computed in its type, and the loss in float32.
 
     Args:
-        hidden: (N, D) the states that the tokens are predicted from.
-        weight: (V, D) the output embeddings.
+        hidden: (N, D) states from which the tokens are predicted.
+        weight: (V, D) output embeddings.
         criterion: the loss of the N tokens.
 
     Returns:
-        A scalar in fp32 (fp64 for fp64 states).
+        A scalar in float32 (float64 for float64 states).
     """
     device = hidden.device.type
     low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
@@ -100,7 +100,7 @@ def summed_loss(hidden: Tensor, weight: Tensor, criterion: Criterion) -> Tensor:
 
 
 class _SummedLoss(torch.autograd.Function):
-    """Computes the gradients of a chunk in the forward pass, while its logits are in memory."""
+    """Autograd function that computes the gradients of a chunk in the forward pass, while its logits are in memory."""
 
     @staticmethod
     def forward(
@@ -114,10 +114,10 @@ class _SummedLoss(torch.autograd.Function):
         return total
 
     @staticmethod
-    @once_differentiable  # the gradients are constants, so that a second derivative would be silently wrong
+    @once_differentiable  # gradients are constants here: second derivatives would be wrong without an error
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
         gradients = ctx.gradients
-        ctx.gradients = None  # scaled in place below and handed over, which saves a second copy of the table's gradient
+        ctx.gradients = None  # scaled in place and returned, which saves a copy of the embeddings' gradient
         if gradients is None:  # a second backward pass
             hidden, weight = ctx.saved_tensors
             _, gradients = _loss_and_gradients(hidden, weight, *ctx.recompute_arguments)
@@ -129,7 +129,7 @@ class _SummedLoss(torch.autograd.Function):
 def _loss_and_gradients(
     hidden: Tensor, weight: Tensor, criterion: Criterion, low: torch.dtype, needs_gradients: Needed
 ) -> tuple[Tensor, tuple[Tensor | None, Tensor | None]]:
-    """Return the summed loss, and its gradients with respect to states and table where they are needed."""
+    """Return the summed loss, and its gradients for the states and the output embeddings; None for unneeded ones."""
     needs_states, needs_table = needs_gradients
     exact = _exact(hidden)
     total = torch.zeros((), dtype=exact, device=hidden.device)
@@ -139,7 +139,7 @@ def _loss_and_gradients(
     table_gradient = torch.zeros(weight.shape, dtype=exact, device=weight.device) if needs_table else None
     size = _chunk_size(hidden, len(weight))
     shape = min(size, len(hidden)), len(weight)
-    products = states.new_empty(shape)  # reused by all chunks: the system would have to clear newly allocated memory
+    products = states.new_empty(shape)  # reused by all chunks, because the system clears newly allocated memory
     exact_logits = products if low == exact else products.new_empty(shape, dtype=exact)
     with torch.autocast(hidden.device.type, enabled=False):
         for start in range(0, len(hidden), size):
@@ -160,7 +160,13 @@ def _loss_and_gradients(
 
 
 def _add_table_gradient(table_gradient: Tensor, product: Tensor, part: Tensor) -> None:
-    """Add the gradient of a chunk of (n, D) states, whose (n, V) logits have the gradient `product`."""
+    """Add the contribution of a chunk to the (V, D) gradient of the output embeddings, in place.
+
+    Args:
+        table_gradient: (V, D) gradient.
+        product: (n, V) gradient of the chunk's logits.
+        part: (n, D) states of the chunk.
+    """
     if product.dtype == table_gradient.dtype:
         table_gradient.addmm_(product.T, part)
         return
@@ -170,13 +176,13 @@ def _add_table_gradient(table_gradient: Tensor, product: Tensor, part: Tensor) -
 
 @torch.inference_mode()
 def token_losses(hidden: Tensor, head: Head, labels: Tensor, *, vocab_size: int) -> Tensor:
-    """Return the (N,) cross-entropy of each token in nats, in fp32 or fp64, without gradients.
+    """Return the (N,) cross-entropy of each token, in nats, in float32 or float64, without gradients.
 
     Args:
         hidden: (N, D) states.
         head: the output layer.
         labels: (N,) ids of the tokens.
-        vocab_size: V, which determines how many states are computed at once.
+        vocab_size: V; it determines for how many tokens logits are computed at once.
     """
     losses = [_losses(logits, targets) for logits, targets in _logits(hidden, head, labels, vocab_size)]
     return torch.cat(losses) if losses else hidden.new_zeros(0, dtype=_exact(hidden))
@@ -184,7 +190,7 @@ def token_losses(hidden: Tensor, head: Head, labels: Tensor, *, vocab_size: int)
 
 @torch.inference_mode()
 def token_losses_and_argmax(hidden: Tensor, head: Head, labels: Tensor, *, vocab_size: int) -> tuple[Tensor, Tensor]:
-    """Return the (N,) losses of `token_losses` and the (N,) most likely ids."""
+    """Return the (N,) losses of `token_losses`, and the (N,) ids with the largest logits."""
     parts = _logits(hidden, head, labels, vocab_size)
     chunks = [(_losses(logits, targets), logits.argmax(1)) for logits, targets in parts]
     if not chunks:

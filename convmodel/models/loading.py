@@ -1,4 +1,4 @@
-"""Loading of transformers configurations and weights, with errors where transformers would guess or ignore values."""
+"""Loading of transformers configurations and weights, with errors for faults that transformers does not report."""
 
 import contextlib
 import logging
@@ -36,7 +36,7 @@ LOADER = logging.getLogger("transformers.modeling_utils")
 
 
 def read_model_config(source: str) -> PretrainedConfig:
-    """Return the configuration of any model of transformers, by a folder or Hub name that is checked.
+    """Return the configuration of any model of transformers, from a folder or Hub name that is checked already.
 
     Raises:
         FileNotFoundError: when the Hub has no such name or cannot be reached.
@@ -71,17 +71,19 @@ def load_weights(
     """Load a model of transformers, and check that its weights are complete, finite and as configured.
 
     Args:
-        auto_class: the class whose `from_pretrained` loads it.
-        source: a folder or Hub name that is checked.
-        unused: the beginning of the names of tensors that may be missing, because nothing uses them.
-        head: the name of the head in the error for a model that lacks nothing but its head.
+        auto_class: the transformers class whose `from_pretrained` loads the model.
+        source: a folder or Hub name that is checked already.
+        config: the configuration of the model.
+        dtype: the type of the loaded weights.
+        unused: prefix of the names of tensors that may be missing because they are not used.
+        head: the name of the model's head, for the error if only the head is missing.
         title: the name of the model in errors; by default `source`.
-        file_options: arguments with which `from_pretrained` reads another file than safetensors in the folder.
+        file_options: arguments of `from_pretrained` for reading a file that is not safetensors.
 
     Raises:
         FileNotFoundError: when a file is missing, or the Hub cannot be reached.
-        ValueError: when a file is damaged, or tensors are missing, have other shapes, are of layers that the
-            configuration does not count, or hold NaN or infinity.
+        ValueError: when a file is damaged, or tensors are missing, have other shapes, belong to layers that the
+            configuration does not have, or hold NaN or infinity.
     """
     if not file_options:
         check_weight_files(source)
@@ -108,11 +110,14 @@ def load_weights(
 
 
 def check_vocabulary(source: str, tokenizer: PreTrainedTokenizerBase, rows: int, *, may_be_new: bool = False) -> None:
-    """Raise ValueError when a tokenizer has tokens beyond the rows of trained embeddings.
+    """Raise ValueError when a tokenizer has more tokens than there are trained embeddings.
 
     Args:
-        may_be_new: whether added tokens, such as a separator, may lie beyond, because the model is going to be trained;
-            that is logged.
+        source: the name of the model in errors.
+        tokenizer: the tokenizer.
+        rows: the number of trained embeddings.
+        may_be_new: whether added tokens, such as a separator, may lack embeddings, because the model will be trained.
+            Such tokens are logged.
     """
     added = tokenizer.added_tokens_decoder
     size = max(tokenizer.get_vocab().values()) + 1  # ids may have gaps
@@ -133,7 +138,7 @@ def check_vocabulary(source: str, tokenizer: PreTrainedTokenizerBase, rows: int,
 
 @contextlib.contextmanager
 def _without_report() -> Iterator[None]:
-    """Silence transformers' report on tensors, which an error or a line of this module replaces."""
+    """Silence transformers' report on missing and unexpected tensors, which this module reports itself."""
     LOADER.addFilter(_is_no_report)
     try:
         yield

@@ -1,4 +1,4 @@
-"""LoRA: adapters of a few weights inside a language model whose own weights stay as they are."""
+"""LoRA: training of small adapters inside a language model, whose own weights are frozen."""
 
 import contextlib
 import copy
@@ -23,7 +23,7 @@ ALL_LINEAR = "all-linear"
 """Value of `target_modules` for all linear layers except the output layer."""
 
 LORA_RATE = 2e-4
-"""Peak learning rate of adapters by default."""
+"""Default of the peak learning rate for adapters."""
 
 ADAPTER = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -39,7 +39,7 @@ class Lora:
         dropout: Dropout of the adapters' input.
         target_modules: Names of the linear layers that get an adapter, such as `[q_proj, v_proj]`; "all-linear" is all
             but the output layer.
-        modules_to_save: Names of modules that are trained whole, such as `[embed_tokens]`.
+        modules_to_save: Names of modules whose own weights are trained, such as `[embed_tokens]`.
     """
 
     r: int = 8
@@ -73,17 +73,17 @@ class Lora:
 
 
 class Adapter:
-    """The adapters inside a language model, which are put in place of some of its layers.
+    """The adapters inside a language model. Layers with adapters replace some of its linear layers.
 
     Args:
         model: Model whose weights are frozen; its layers are replaced in place.
-        options: Sizes and places of the adapters.
-        base: Folder or Hub name of the model, which the adapter's folder names.
-        new_rows: Ids of embeddings that were added to the model, which are trained whole.
-        quantize: Whether the frozen layers under the adapters are held in 4 bits.
+        options: Sizes of the adapters, and the layers that get them.
+        base: Folder or Hub name of the model, which is written to the adapter's configuration.
+        new_rows: Ids of embeddings that were added to the model; all their weights are trained.
+        quantize: Whether the frozen layers under the adapters are quantized to 4 bits.
 
     Raises:
-        ValueError: for names that the model does not have, or whose layers cannot have an adapter.
+        ValueError: for names of layers that the model does not have, or that cannot have an adapter.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Adapter:
         from peft import LoraConfig, get_peft_model
 
         self.digest = weights_digest(model.config.model_type, _base_weights(model, new_rows))
-        """Digest of the model's own weights."""
+        """Digest of the base model's weights."""
         _check_names(model, options)
         targets = options.targets or sorted(_linear_layers(model))
         if quantize:
@@ -101,7 +101,7 @@ class Adapter:
         saved = options.modules_to_save
         tables = last_names(embedding_tables(model))
         trains_tied = ties and not tables.isdisjoint(saved or ())
-        if trains_tied:  # by both names: peft finds tied weights by that of the output layer
+        if trains_tied:  # with both names, because peft finds tied weights by the name of the output layer
             saved = sorted({*tables, *(saved or ())})
         config = LoraConfig(
             task_type="CAUSAL_LM",
@@ -116,15 +116,15 @@ class Adapter:
         )
         with quiet_peft():
             self._peft: Any = get_peft_model(cast(Any, model), config)
-        config.modules_to_save = saved  # peft removed the output layer, and needs it when it loads the adapter
+        config.modules_to_save = saved  # peft removed the output layer from the list, but needs it to load the adapter
         config.base_model_name_or_path = str(Path(base).resolve()) if Path(base).is_dir() else base
 
     def merged(self, fresh: PreTrainedModel | None = None) -> PreTrainedModel:
-        """Return a copy of the model with the adapters added to its weights; the model itself stays as it is.
+        """Return a model with the adapters merged into its weights; the model being trained does not change.
 
         Args:
-            fresh: the base model with the weights that it was loaded with, which is changed and returned; by default a
-                copy of the one under the adapters, whose weights must not be quantised.
+            fresh: a newly loaded copy of the base model, which is changed and returned. By default the base model under
+                the adapters is copied, which must not be quantized.
         """
         with quiet_peft(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
             if fresh is None:
@@ -141,11 +141,11 @@ class Adapter:
         """Write adapter_config.json and adapter_model.safetensors."""
         with quiet_peft():
             self._peft.save_pretrained(folder, save_embedding_layers=False)
-        (folder / "README.md").unlink(missing_ok=True)  # peft's card, without content
+        (folder / "README.md").unlink(missing_ok=True)  # peft's model card is only a template
 
 
 def describe_parameters(model: nn.Module) -> str:
-    """Return the number of parameters in words, such as "trainable 2.4 M of 134.5 M parameters"."""
+    """Return a text with the numbers of parameters, such as "trainable 2.4 M of 134.5 M parameters"."""
     total = sum(parameter.numel() for parameter in model.parameters())
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     if trained == total:
@@ -166,7 +166,7 @@ def _base_weights(model: PreTrainedModel, new_rows: range) -> dict[str, Tensor]:
 
 
 def embedding_tables(model: PreTrainedModel) -> dict[str, Any]:
-    """Return the input embeddings and the output layer of a model, by their names in it."""
+    """Return the input embeddings and the output layer of a model, by their names in the model."""
     tables = (model.get_input_embeddings(), model.get_output_embeddings())
     return {name: module for name, module in cast(nn.Module, model).named_modules() if module in tables}
 
@@ -174,15 +174,23 @@ def embedding_tables(model: PreTrainedModel) -> dict[str, Any]:
 def _rows_by_module(
     model: PreTrainedModel, new_rows: range, ties: bool, whole: set[str]
 ) -> dict[str, list[int]] | None:
-    """Return the trained rows of the embeddings and of the output layer, by the last part of their names.
+    """Return the ids of rows to train in the input embeddings and the output layer, for peft's configuration.
 
-    Tied tables have one entry. Tables whose names are in `whole` are left out.
+    Args:
+        model: the model.
+        new_rows: the ids.
+        ties: whether the two tables are tied; then only one of them is returned.
+        whole: names of modules that are trained completely, which are left out.
+
+    Returns:
+        The ids by the last part of the table's name; None if there are none.
     """
     tables = [*embedding_tables(model)][: 1 if ties else 2] if len(new_rows) else []
     return {name: [*new_rows] for name in last_names(tables) - whole} or None
 
 
 def last_names(names: Iterable[str]) -> set[str]:
+    """Return the last parts of dotted names: "q_proj" for "layers.0.q_proj"."""
     return {name.rpartition(".")[2] for name in names}
 
 
@@ -194,7 +202,7 @@ def _linear_layers(model: PreTrainedModel) -> set[str]:
 
 
 def _check_names(model: PreTrainedModel, options: Lora) -> None:
-    """Raise ValueError for a name of an option that the model does not have, or cannot have an adapter."""
+    """Raise ValueError for names in the options that the model does not have, or that cannot have an adapter."""
     modules = {name.rpartition(".")[2]: module for name, module in cast(nn.Module, model).named_modules()}
     tables = last_names(embedding_tables(model))
     linear = _linear_layers(model)
@@ -216,7 +224,7 @@ def _check_names(model: PreTrainedModel, options: Lora) -> None:
 
 @contextlib.contextmanager
 def quiet_peft() -> Iterator[None]:
-    """Silence peft's advice on what this module has decided, and its uses of what transformers will remove."""
+    """Silence warnings of peft about options that this module sets on purpose, and about deprecated functions."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

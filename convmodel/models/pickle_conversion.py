@@ -1,4 +1,4 @@
-"""Conversion of a folder with pickled weights into one with safetensors."""
+"""Conversion of a model folder with pickled weights into one with safetensors."""
 
 import json
 import os
@@ -25,7 +25,7 @@ PICKLE = "pytorch_model.bin"
 INDEX = f"{PICKLE}.index.json"
 WEIGHTS = "model.safetensors"
 KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "TEMP")
-"""Environment variables that the process which reads the pickles gets; none has a secret."""
+"""Environment variables that are passed to the process that reads the pickles; none of them contains secrets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Conversion:
 
     Args:
         tensors: number of tensors in the pickles.
-        isolated: whether the kernel took the network away from the process that read them.
+        isolated: whether the kernel disconnected the process that read the pickles from the network.
     """
 
     tensors: int
@@ -42,15 +42,15 @@ class Conversion:
 
 
 def convert_weights(folder: str | os.PathLike[str], output: str | os.PathLike[str]) -> Conversion:
-    """Write a folder with the safetensors, configuration and tokenizer of a folder whose weights are pickles.
+    """Convert a folder whose weights are pickles into a folder with safetensors, configuration and tokenizer.
 
-    The pickles are read by torch's reader of tensors alone (`weights_only=True`), in a process without network or
-    credentials. The result is loaded once before it appears.
+    The pickles are read by `torch.load` with `weights_only=True`, in a process without network or credentials. The
+    converted weights are loaded and checked before the output folder is created.
 
     Raises:
         FileNotFoundError: when a file is missing.
-        FileExistsError: when the output has contents.
-        ValueError: when there are no pickles, one of them holds code or is damaged, or the weights do not fit the
+        FileExistsError: when the output folder is not empty.
+        ValueError: when there are no pickles, one of them contains code or is damaged, or the weights do not match the
             configuration.
     """
     source = Path(folder)
@@ -76,7 +76,7 @@ def convert_weights(folder: str | os.PathLike[str], output: str | os.PathLike[st
 
 
 def _pickles(folder: Path) -> list[Path]:
-    """Return the pickles with the weights of a folder; see `convert_weights` for errors."""
+    """Return the pickle files of a folder's weights; see `convert_weights` for errors."""
     if not folder.is_dir():
         raise FileNotFoundError(
             f"{folder}: no such folder; download the model first: hf download OWNER/NAME --local-dir {folder}"
@@ -95,10 +95,14 @@ def _pickles(folder: Path) -> list[Path]:
 
 
 def _unpickle(pickles: list[Path], output: Path) -> dict[str, Any]:
-    """Run `unpickling` on some files and return its report; ValueError for code in a pickle, and for damage."""
+    """Run the program `unpickling` on some files, and return its report.
+
+    Raises:
+        ValueError: when a pickle contains code or is damaged.
+    """
     with tempfile.TemporaryDirectory() as home:
         kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
-        # Isolated mode (-I) ignores variables and folders from which Python would import other code.
+        # Isolated mode (-I) ignores environment variables and folders from which Python would import other code.
         done = subprocess.run(
             [
                 sys.executable,
@@ -129,6 +133,6 @@ def _unpickle(pickles: list[Path], output: Path) -> dict[str, Any]:
 
 
 def _class_of(config: PretrainedConfig) -> Any:
-    """Return the class of transformers that a configuration names, so that no part of the model is lost."""
+    """Return the transformers class that a configuration names, so that heads are converted too; else `AutoModel`."""
     named = getattr(transformers, (config.architectures or [""])[0], None)
     return named if isinstance(named, type) and issubclass(named, PreTrainedModel) else AutoModel

@@ -1,4 +1,4 @@
-"""Weights in 4 bits (NF4) under adapters, by bitsandbytes on a GPU. Source: arXiv:2305.14314."""
+"""Quantization of frozen weights under adapters to 4 bits (NF4), by bitsandbytes on a GPU. Source: arXiv:2305.14314."""
 
 import importlib
 import importlib.util
@@ -10,7 +10,12 @@ from transformers import PreTrainedModel
 
 
 def check_quantization(name: str, *, has_adapters: bool) -> None:
-    """Raise ValueError where weights in 4 bits are not possible, before anything is loaded."""
+    """Raise ValueError if weights cannot be quantized: without adapters, a GPU with CUDA, or bitsandbytes.
+
+    Args:
+        name: the value of the option `model.quantize`.
+        has_adapters: whether adapters are trained.
+    """
     if not has_adapters:
         raise ValueError(
             f"model.quantize={name} freezes the weights; train adapters over them (--model.lora.r 8), or leave "
@@ -23,10 +28,14 @@ def check_quantization(name: str, *, has_adapters: bool) -> None:
 
 
 def quantize_layers(model: PreTrainedModel, names: set[str]) -> None:
-    """Replace linear layers, by the last parts of their names, by layers in NF4; a GPU's copy is then in 4 bits.
+    """Replace linear layers by layers in NF4, whose weights are quantized when they are moved to a GPU.
+
+    Args:
+        model: the model, which is changed in place.
+        names: the last parts of the names of the layers, such as "q_proj".
 
     Raises:
-        ValueError: when the model has no such layers; those of GPT-2 are of another class.
+        ValueError: when the model has no such `nn.Linear` layers; the layers of GPT-2 are of another class.
     """
     layers = importlib.import_module("bitsandbytes.nn")
     network = cast(nn.Module, model)
@@ -41,4 +50,4 @@ def quantize_layers(model: PreTrainedModel, names: set[str]) -> None:
         layer.weight = layers.Params4bit(module.weight.data, requires_grad=False, quant_type="nf4")
         layer.bias = module.bias
         network.set_submodule(name, layer)
-    cast(Any, model).is_loaded_in_4bit = True  # peft chooses its layers by it
+    cast(Any, model).is_loaded_in_4bit = True  # peft uses this to choose the class of its layers

@@ -13,23 +13,23 @@ if TYPE_CHECKING:
 class Scorer(Protocol):
     """An object that scores replies.
 
-    `score` may take a further argument, `persona: Sequence[str] = ()`, with sentences about the speaker who replies,
-    and a scorer may have a `name`, which is shown to users.
+    `score` may have another argument, `persona: Sequence[str] = ()`, for sentences about the speaker who replies. A
+    scorer may have an attribute `name`, which is shown to users.
     """
 
     def score(self, context: Sequence[str], candidates: Sequence[str]) -> Sequence[float]:
-        """Return a score for each of C candidates, higher is better."""
+        """Return the score of each of C candidates as the reply to a context; higher is better."""
 
 
 ScoredBy = Scorer | Literal["likelihood"]
-"""A scorer, or the likelihood per token under the generating model, which needs no further computation."""
+"""A scorer; or "likelihood", the likelihood per token under the generating model, which is known after generation."""
 
 
 class Likelihood:
-    """Scores replies by their likelihood under a model: log p(T | context) / |T|, in nats per token.
+    """Scores a reply T by its likelihood under a model: log p(T | context) / |T|, in nats per token.
 
     Args:
-        model: a model that computes likelihoods; it need not be the one that generated the replies.
+        model: the model that computes likelihoods; another model may have generated the replies.
     """
 
     name = "likelihood"
@@ -40,7 +40,10 @@ class Likelihood:
     def score(
         self, context: Sequence[str], candidates: Sequence[str], *, persona: Sequence[str] = (), **names: Any
     ) -> list[float]:
-        """Return a score for each of C candidates; a blank one gets -inf. `names` are those of the speakers."""
+        """Return the score of each of C candidates; a blank candidate gets -inf.
+
+        `names` are the arguments `speakers` and `speaker` of `ConversationModel.score`.
+        """
         return _score_non_blank(
             candidates, lambda texts: self._model.score(context, texts, persona=persona, cut=True, **names).per_token
         )
@@ -59,7 +62,7 @@ class SelectorScorer:
         self.name = selector.kind
 
     def score(self, context: Sequence[str], candidates: Sequence[str], *, persona: Sequence[str] = ()) -> list[float]:
-        """Return a score for each of C candidates; a blank one gets -inf."""
+        """Return the score of each of C candidates; a blank candidate gets -inf."""
         return _score_non_blank(
             candidates, lambda texts: list(self._selector.score([context], texts, personas=[persona])[0])
         )
@@ -68,14 +71,16 @@ class SelectorScorer:
 class MutualInformation:
     """Scores replies by mutual information, which prefers specific replies to generic ones.
 
-    For a context that ends with the turn S, and a candidate T:
-    (1 - weight) log p(T | context) / |T|  +  weight log p(S | T) / |S|, tokens counted with their ends.
-    Source: MMI-bidi of arXiv:1510.03055 and arXiv:1911.00536, both terms per token so that lengths do not decide.
+    For a context that ends with the turn S, the score of a candidate T is
+    (1 - weight) log p(T | context) / |T|  +  weight log p(S | T) / |S|,
+    where |T| and |S| are numbers of tokens, each including the final separator.
+    Source: MMI-bidi of arXiv:1510.03055 and arXiv:1911.00536. Here both terms are divided by the number of tokens, so
+    that scores do not depend on lengths.
 
     Args:
         forward: a model that predicts replies.
         backward: a model trained on reversed conversations (`python -m convmodel convert --reverse`), which predicts
-            the turn before.
+            the preceding turn.
         weight: weight of the backward term, from 0 to 1.
     """
 
@@ -89,7 +94,7 @@ class MutualInformation:
         self._weight = weight
 
     def score(self, context: Sequence[str], candidates: Sequence[str], *, persona: Sequence[str] = ()) -> list[float]:
-        """Return a score in nats per token for each of C candidates; a blank one gets -inf."""
+        """Return the score of each of C candidates, in nats per token; a blank candidate gets -inf."""
         forward_scores = self._forward.score(context, candidates, persona=persona)
         return [
             (1 - self._weight) * forward
@@ -106,7 +111,7 @@ def score_candidates(
     """Return a scorer's scores of candidates, passing the persona if the scorer takes one.
 
     Raises:
-        ValueError: when the scorer does not return one number for each candidate, or one is NaN.
+        ValueError: when the scorer does not return one number for each candidate, or a number is NaN.
     """
     extra = {"persona": persona} if "persona" in inspect.signature(scorer.score).parameters else {}
     values = [float(score) for score in scorer.score(context, candidates, **extra)]
@@ -121,7 +126,7 @@ def scorer_name(scorer: ScoredBy) -> str:
 
 
 def _score_non_blank(candidates: Sequence[str], score: Callable[[list[str]], Sequence[float]]) -> list[float]:
-    """Score each distinct text that is not blank once; models cannot score blank ones, which get -inf."""
+    """Score each distinct candidate once; blank candidates, which models cannot score, get -inf."""
     texts = list(dict.fromkeys(candidate for candidate in candidates if candidate.strip()))
     scores = dict(zip(texts, map(float, score(texts)), strict=True)) if texts else {}
     return [scores.get(candidate, -math.inf) for candidate in candidates]

@@ -1,4 +1,4 @@
-"""The kinds of sources of a language model: folders and Hub names, GGUF files, and adapters over another source."""
+"""Opening of the source of a language model: a folder or Hub name, a GGUF file, or an adapter over another source."""
 
 import os
 
@@ -12,14 +12,15 @@ Name = str | os.PathLike[str]
 
 
 def open_source(name_or_path: Name, *, base: Name | None = None) -> ModelSource:
-    """Return a source that is checked.
+    """Check a source, and return it.
 
     Args:
-        base: the model under an adapter; by default that of the adapter's configuration.
+        name_or_path: a folder or Hub name of a model or of an adapter, or a GGUF file.
+        base: the base model of an adapter; by default the one that the adapter's configuration names.
 
     Raises:
-        FileNotFoundError, ValueError: see `folder.checked_source` and `gguf_source.check_gguf`; and for a base that is
-            missing, or given to a whole model.
+        FileNotFoundError, ValueError: see `folder.checked_source` and `gguf_source.check_gguf`; also when an adapter's
+            base model is missing, or `base` is given for a complete model.
     """
     name = os.fspath(name_or_path)
     if is_adapter(name):

@@ -1,4 +1,4 @@
-"""Flagging of texts by a text classification model of transformers."""
+"""Flagging of unwanted texts by a text classification model of transformers."""
 
 import math
 import os
@@ -25,20 +25,21 @@ TOKENS_PER_BATCH = 4_096
 """Largest number of tokens in a batch, padding included."""
 
 THRESHOLD = 0.5
-"""Default probability from which a label flags a text."""
+"""Default of the smallest probability with which a label flags a text."""
 
 
 class TextClassifier:
-    """Flags texts that probably have one of some labels; thread-safe.
+    """Classifier that flags texts if one of the chosen labels is probable; thread-safe.
 
-    A text longer than the model's window is split into windows that overlap by a quarter, and the probability of a
-    label is the highest of all windows, so that a long beginning cannot hide a flagged part. Control tokens in a text
-    are encoded as ordinary characters.
+    A text longer than the model's window is split into windows that overlap by a quarter. The probability of a label is
+    the highest of all windows, so that a long beginning cannot hide a flagged part. Control tokens in a text are
+    encoded as ordinary characters.
 
     Args:
-        network, tokenizer: a `...ForSequenceClassification` of transformers, in evaluation mode, and its tokenizer.
+        network: a `...ForSequenceClassification` model of transformers, in evaluation mode.
+        tokenizer: the tokenizer of the model.
         flags: the labels that flag a text; may be omitted if the model has a single label.
-        threshold: the probability from which a label flags a text.
+        threshold: the smallest probability with which a label flags a text.
 
     Raises:
         ValueError: for a label that the model does not have, and for a regression model.
@@ -89,7 +90,7 @@ class TextClassifier:
             name_or_path: a folder written by transformers' `save_pretrained`, or a Hub name.
             flags, threshold: see `TextClassifier`.
             device: "cuda", "cpu", ...; by default an accelerator if there is one.
-            dtype: "auto" is float32, because probabilities are compared with a threshold; or a torch type, or its name.
+            dtype: a torch type or its name; or "auto" for float32, because probabilities are compared with a threshold.
 
         Raises:
             FileNotFoundError: when there is no such folder.
@@ -106,7 +107,7 @@ class TextClassifier:
             release_openmp_threads()
 
     def __call__(self, texts: Sequence[str]) -> list[str | None]:
-        """Return the most probable flagging label of each text, or None for a text that is not flagged."""
+        """Return, for each text, the most probable label that flags it, or None if it is not flagged."""
         scores = self.scores(texts)
         labels = [max(self._flags, key=of_text.__getitem__) for of_text in scores]
         pairs = zip(labels, scores, strict=True)
@@ -114,7 +115,7 @@ class TextClassifier:
 
     @torch.inference_mode()
     def scores(self, texts: Sequence[str]) -> list[dict[str, float]]:
-        """Return the probability of each label for each text, the highest of its windows; 0 for a blank text.
+        """Return, for each text, the probabilities by label; blank texts have the probability 0 for all labels.
 
         Raises:
             RuntimeError: when the model computes NaN.
@@ -131,18 +132,18 @@ class TextClassifier:
                     probabilities = self._probabilities([windows[i][1] for i in batch])
                     highest.scatter_reduce_(0, indices[:, None].expand_as(probabilities), probabilities, "amax")
             finally:
-                release_openmp_threads()  # idle ones would slow down the thread that generates replies
+                release_openmp_threads()  # idle threads would slow down the thread that generates replies
         return [dict(zip(self.labels, row, strict=True)) for row in highest.tolist()]
 
     def _windows(self, text: str) -> Iterator[list[int]]:
-        """Yield the ids of a text in overlapping windows, each with the model's special tokens."""
+        """Yield overlapping windows of a text's ids, each with the model's special tokens."""
         [ids] = self._encode([text])
         overlap = self._size // 4
         for start in range(0, max(1, len(ids) - overlap), self._size - overlap):
             yield [*self._prefix, *ids[start : start + self._size], *self._suffix]
 
     def _probabilities(self, rows: Sequence[list[int]]) -> Tensor:
-        """Return (B, labels) probabilities for B rows of ids."""
+        """Return the (B, L) probabilities of L labels for B rows of ids."""
         device = next(self._network.parameters()).device
         ids = pad(rows, getattr(self._config, "pad_token_id", None) or 0, device)
         logits = self._network(input_ids=ids, attention_mask=pad([[1] * len(row) for row in rows], 0, device)).logits
@@ -164,7 +165,7 @@ def _load(source: str, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedT
 
 
 def _check_flags(labels: Sequence[str], flags: Collection[str] | None) -> list[str]:
-    """Return the labels that flag a text, without duplicates."""
+    """Return the labels that flag a text, without duplicates; raise ValueError for unknown or missing labels."""
     if flags is None and len(labels) == 1:
         return list(labels)
     unknown = [flag for flag in flags or () if flag not in labels]
@@ -175,7 +176,7 @@ def _check_flags(labels: Sequence[str], flags: Collection[str] | None) -> list[s
 
 
 def _special_ids(tokenizer: PreTrainedTokenizerBase, encode: TextEncoder) -> tuple[list[int], list[int]]:
-    """Return the ids that the tokenizer adds before and after those of a text."""
+    """Return the ids that the tokenizer adds before a text, and those that it adds after the text."""
     probe = "a"
     whole = list(tokenizer(probe)["input_ids"])
     [bare] = encode([probe])
@@ -186,7 +187,7 @@ def _special_ids(tokenizer: PreTrainedTokenizerBase, encode: TextEncoder) -> tup
 
 
 def _window_size(network: nn.Module, tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return the size of the model's window in tokens; a ValueError if it is too small to read a text."""
+    """Return the size of the model's window in tokens; raise ValueError if it is too small for a text."""
     limits = [WINDOW, tokenizer.model_max_length]
     positions = getattr(cast(Any, network).config, "max_position_embeddings", None)
     if positions:

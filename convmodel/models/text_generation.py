@@ -1,4 +1,4 @@
-"""Text generation jobs: requests to the engine or to transformers' `generate`, and the texts that they produce."""
+"""Text generation jobs, which are computed by the engine or by transformers' `generate`, and generated texts."""
 
 import contextlib
 import logging
@@ -22,11 +22,15 @@ from convmodel.tokens.text_tokenizer import TextTokenizer
 
 @dataclass(frozen=True, slots=True)
 class GenerationJob:
-    """One laid-out input, with a request and a detokenizer for each of the texts to be generated from it.
+    """One laid-out input, and everything that is needed to generate one or more texts from it.
 
-    A model that reasons has a splitter for each text.
-
-    With the same `seed` the same row gives the same texts; it is None if nothing is sampled.
+    Args:
+        row: the laid-out input.
+        decoding: the decoding configuration.
+        seed: the seed that reproduces the texts; None if nothing is sampled.
+        requests: for each text, the request to the engine.
+        streams: for each text, its detokenizer.
+        splitters: for each text, the splitter that separates reasoning from it; None if the model does not reason.
     """
 
     row: ModelInput
@@ -42,10 +46,12 @@ class GeneratedText:
     """A generated text without separators, cut before a stop string.
 
     Args:
+        text: the text.
         ids: the generated token ids, without the final separator.
+        finish: the reason for the end of the text.
         per_token: log-likelihood per token under the model itself, including the final separator, in nats; None if it
             was not requested.
-        reasoning: what the model wrote before the text, between the tags of its reasoning.
+        reasoning: the reasoning that the model wrote before the text, without its tags.
     """
 
     text: str
@@ -73,11 +79,12 @@ def make_job(
 
     Args:
         row: the laid-out input.
-        seed: seed of the texts; None draws one from torch's global generator if anything is sampled.
-        sink: a function called with the next characters of the first text as they become final.
+        decoding: the decoding configuration.
+        seed: seed of the texts; if None and anything is sampled, it is drawn from torch's global generator.
+        sink: a function called with each piece of the first text that has become final.
         scored, history_ids, own_turn_ids, prefix_ids: see `GenerationRequest`.
-        reasoning: the tags of the reasoning that is kept out of the texts.
-        lead: the white space with which the texts begin after a given name, without being part of them.
+        reasoning: the tags of reasoning, which is removed from the texts; None for a model that does not reason.
+        lead: white space between a given speaker's name and the text, which is not part of the text.
 
     Raises:
         ValueError: for a seed out of range.
@@ -92,7 +99,7 @@ def make_job(
         StreamingDetokenizer(tokenizer.hf_tokenizer, decoding.stop_strings, prefix_ids=prefix_ids[-PREFIX_TAIL:])
         for _ in range(decoding.num_replies)
     ]
-    if lead:  # behind a name nothing is reasoned
+    if lead:  # after a speaker's name there is no reasoning
         splitters: list[ReasoningSplitter | None] = [ReasoningSplitter.for_text() for _ in streams]
     else:
         splitters = [None if reasoning is None else ReasoningSplitter(reasoning) for _ in streams]
@@ -119,7 +126,7 @@ def _feed(
     sink: Callable[[str], None] | None,
     token: int,
 ) -> bool:
-    """Feed a token to a detokenizer, and return whether a stop string has appeared."""
+    """Feed a token to a detokenizer, pass the new text to `sink`, and return whether a stop string has appeared."""
     piece = stream.feed(token)
     if splitter is not None:
         piece = splitter.feed(piece, token)
@@ -129,7 +136,12 @@ def _feed(
 
 
 def collect_texts(job: GenerationJob, states: Sequence[RequestState]) -> list[GeneratedText]:
-    """Return the texts of a job whose requests are all finished, from the engine's state of each request."""
+    """Return the texts of a finished job.
+
+    Args:
+        job: the job.
+        states: the engine's final state of each request.
+    """
     texts = []
     for request, stream, splitter, state in zip(job.requests, job.streams, job.splitters, states, strict=True):
         assert state.finish is not None
@@ -147,7 +159,16 @@ def _end(
     *,
     is_fed: bool = False,
 ) -> GeneratedText:
-    """Return the text of ids, which the detokenizer may have been fed already."""
+    """Return the text of generated ids.
+
+    Args:
+        stream: the detokenizer of the text.
+        splitter: the splitter of the text.
+        ids: all generated ids.
+        finish: the reason for the end, unless a stop string ended the text.
+        per_token: see `GeneratedText`.
+        is_fed: whether the detokenizer already has all ids.
+    """
     for token in () if is_fed else ids:
         _feed(stream, splitter, None, token)
     rest = stream.finish()
@@ -169,9 +190,10 @@ def write(
     *,
     is_cancelled: Callable[[], bool] | None = None,
 ) -> list[list[GeneratedText]]:
-    """Return the texts of each of some jobs with the same decoding configuration.
+    """Generate the texts of jobs with the same decoding configuration; return a list of texts for each job.
 
-    `is_cancelled` is called at each token of transformers' `generate`, which ends when it returns true.
+    If transformers' `generate` computes the texts, it calls `is_cancelled` after each token, and stops when the result
+    is true.
     """
     if not jobs:
         return []
@@ -186,16 +208,16 @@ def write(
 
 
 WARNED: set[str] = set()
-"""Architectures outside the engine for which the warning was logged."""
+"""Architectures that the engine does not support and that were already logged."""
 
 
 def runs_in_engine(model: PreTrainedModel, decoding: DecodingConfig) -> bool:
-    """Return whether the engine writes the texts; otherwise transformers' `generate` does.
+    """Return whether the engine computes the texts; otherwise transformers' `generate` does.
 
-    A warning names an architecture that the engine does not support, once.
+    For each architecture that the engine does not support, a warning is logged once.
 
     Raises:
-        ValueError: for options that `generate` does not have.
+        ValueError: for options that only the engine has, if it does not support the architecture.
     """
     if supports_engine(model):
         return decoding.uses_engine
@@ -218,9 +240,9 @@ def _with_transformers(
 ) -> list[list[GeneratedText]]:
     """Generate texts with transformers' `generate`, in batches of similar length."""
     config = jobs[0].decoding.config
-    # max_length and min_length count the input too, so that padding would change their meaning.
+    # max_length and min_length include the input, so that padding would change their meaning.
     equal_lengths = config.max_length is not None or bool(config.min_length)
-    max_rows = 1 if config.do_sample else ROWS_PER_BATCH  # each sampled row draws from its own seed
+    max_rows = 1 if config.do_sample else ROWS_PER_BATCH  # each sampled row has its own seed
     lengths = [len(job.row.input_ids) for job in jobs]
     ids = generate_in_batches(
         model,
@@ -234,7 +256,7 @@ def _with_transformers(
     results = []
     for job, job_ids in zip(jobs, ids, strict=True):
         limit = config.max_length - len(job.row.input_ids) if config.max_new_tokens is None else config.max_new_tokens
-        limit -= config.forced_eos_token_id is not None  # the last token is then an end
+        limit -= config.forced_eos_token_id is not None  # the last token is then a forced end token
         finishes: list[Finish] = ["length" if len(text_ids) >= limit else "end" for text_ids in job_ids]
         results.append(list(map(_end, job.streams, job.splitters, job_ids, finishes)))
     if model.config.is_encoder_decoder:  # BlenderBot's replies begin with the space of their first word

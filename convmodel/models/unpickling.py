@@ -1,6 +1,6 @@
-"""Read pickled weights and write them as safetensors; run as a program of its own, without network or credentials.
+"""Program that reads pickled weights and writes them as safetensors, in a process without network or credentials.
 
-It imports nothing of this package, and its first steps take the network away. The last line of its output is JSON.
+It imports nothing of this package, and disables the network first. The last line of its output is a report in JSON.
 """
 
 import ctypes
@@ -15,16 +15,16 @@ CLONE_NEWUSER = 0x10000000
 CLONE_NEWNET = 0x40000000
 
 REFUSED = re.compile(r"GLOBAL ([\w.]+)")
-"""Pattern of the name in torch's message for a pickle that asks for more than tensors."""
+"""Pattern of the name of a class or function in torch's message for a pickle that holds more than tensors."""
 
 
 def leave_network() -> bool:
-    """Disable sockets in this process; return whether the kernel also took away its network."""
+    """Disable sockets in this process; return whether the kernel also disconnected it from the network."""
 
     def refuse(*arguments: object, **options: object) -> NoReturn:
         raise OSError("this process has no network")
 
-    # A class, because other modules derive theirs from it.
+    # A class, because other modules define subclasses of it.
     socket.socket = type("socket", (socket.socket,), {"__init__": refuse})  # type: ignore[assignment, misc]
     socket.create_connection = refuse
     socket.getaddrinfo = refuse
@@ -36,7 +36,11 @@ def leave_network() -> bool:
 
 
 def convert(files: list[str], output: str) -> dict[str, Any]:
-    """Write the tensors of some pickles to one safetensors file, and return what is to be said about them."""
+    """Write the tensors of some pickles to one safetensors file, and return a report.
+
+    The report has the keys "tensors" (their number) and "dtype" (their most frequent type). If nothing was written, it
+    has the keys "file" and either "code" (the class or function that the pickle would call) or "damage".
+    """
     import pickle
 
     import torch

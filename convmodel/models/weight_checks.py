@@ -1,4 +1,4 @@
-"""Checks of weights: whole files, the tensors of the configuration and no others, and finite values."""
+"""Checks of weights: files are complete, tensors match the configuration, and values are finite."""
 
 import logging
 import math
@@ -23,7 +23,7 @@ INDEX = ".safetensors.index.json"
 
 
 def check_weight_files(source: str) -> None:
-    """Check that each safetensors file of a folder is whole, and that a sharded model has all its files.
+    """Check that each safetensors file of a folder is complete, and that a sharded model has all its files.
 
     Raises:
         FileNotFoundError, ValueError: for the first file that is missing or damaged.
@@ -36,12 +36,16 @@ def check_weight_files(source: str) -> None:
 
 
 def sharded_files(index: Path) -> list[Path]:
-    """Return the files that the index of a sharded model names, all of which must be there."""
+    """Return the files that the index of a sharded model names.
+
+    Raises:
+        FileNotFoundError, ValueError: when a file is missing, or the index is damaged.
+    """
     shards = read_json_object(index).get("weight_map")
     if not isinstance(shards, dict):
         raise ValueError(f'{index}: has no "weight_map" of tensors and files; {COPY_AGAIN}')
     if others := [name for name in shards.values() if Path(str(name)).name != name]:
-        raise ValueError(f"{index}: names {others[0]!r}, which is no file of this folder; {COPY_AGAIN}")
+        raise ValueError(f"{index}: names {others[0]!r}, which is not a file of this folder; {COPY_AGAIN}")
     files = [index.with_name(name) for name in sorted({*shards.values()})]
     for file in files:
         if not file.is_file():
@@ -50,7 +54,7 @@ def sharded_files(index: Path) -> list[Path]:
 
 
 def check_weight_file(file: Path) -> None:
-    """Raise ValueError when a safetensors file is a pointer of Git LFS, cut off or otherwise damaged, or no file."""
+    """Raise ValueError when a path is not a file, or a safetensors file is damaged or only a pointer of Git LFS."""
     if not file.is_file():
         kind = "a link that leads nowhere" if file.is_symlink() else "a folder, not a file"
         raise ValueError(f"{file}: is {kind}; {COPY_AGAIN}, with the files behind its links (cp -rL)")
@@ -67,11 +71,11 @@ SIZES = (
     *("num_hidden_layers", "n_layer", "num_layers", "num_attention_heads", "n_head", "num_key_value_heads"),
     *("hidden_size", "n_embd", "intermediate_size", "vocab_size", "max_position_embeddings", "n_positions"),
 )
-"""Names of sizes in configurations."""
+"""Names of sizes in configurations that must be at least 1."""
 
 
 def check_sizes(file: Path, config: Mapping[str, Any]) -> None:
-    """Raise ValueError when a size in a configuration is below 1; the other values are checked by transformers."""
+    """Raise ValueError when a size in a configuration is below 1; transformers checks the other values."""
     for name in SIZES:
         size = config.get(name)
         if isinstance(size, int) and size < 1:
@@ -79,11 +83,11 @@ def check_sizes(file: Path, config: Mapping[str, Any]) -> None:
 
 
 FLOATS = ("F64", "F32", "F16", "BF16", "float64", "float32", "float16", "bfloat16")
-"""Types of weights as safetensors files and torch name them."""
+"""Names of floating-point types, in safetensors files and in torch."""
 
 
 def saved_types(source: str, model: PreTrainedModel) -> Iterator[tuple[str, str]]:
-    """Yield the names and types of a model's weights, without its buffers, as they are in the files of a folder."""
+    """Yield the name and the type of each weight in a folder's safetensors files; buffers are left out."""
     prefix = f"{model.base_model_prefix}."
     own = {name.removeprefix(prefix) for name, _ in cast(torch.nn.Module, model).named_parameters()}
     for file in sorted(Path(source).glob("model*.safetensors")):
@@ -95,7 +99,14 @@ def saved_types(source: str, model: PreTrainedModel) -> Iterator[tuple[str, str]
 
 
 def check_types(source: object, types: Iterable[tuple[str, str]]) -> None:
-    """Raise ValueError for weights of another type than a floating one, which would be taken for plain numbers."""
+    """Raise ValueError for weights that are not floating-point numbers, such as quantized ones.
+
+    Transformers would use them like ordinary weights.
+
+    Args:
+        source: the name of the model in errors.
+        types: pairs of the name and the type of a weight, see `saved_types`.
+    """
     for name, kind in types:
         if kind not in FLOATS:
             raise ValueError(
@@ -112,9 +123,16 @@ def check_names(
     missing: Iterable[str],
     unexpected: Iterable[str],
 ) -> None:
-    """Raise ValueError for missing tensors, and for those of layers that the configuration does not count.
+    """Raise ValueError for missing tensors, and for tensors of more layers than the configuration has.
 
-    Other tensors that the model does not have, such as the head of another task, are left out, and that is logged.
+    Other unexpected tensors, such as the head of another task, are not loaded, and their names are logged.
+
+    Args:
+        source: the name of the model in errors.
+        config: the configuration.
+        model: the loaded model.
+        missing: names of the model's tensors that the files lack.
+        unexpected: names of tensors in the files that the model does not have.
     """
     names = [*cast(torch.nn.Module, model).state_dict()]
     if absent := sorted(missing):
@@ -133,7 +151,13 @@ def check_names(
 
 
 def missing_weights(source: str, names: list[str], whole: str) -> str:
-    """Return the message for missing tensors, sorted by name; `whole` says how many there should be."""
+    """Return the error message for missing tensors.
+
+    Args:
+        source: the name of the model.
+        names: the names of the missing tensors, sorted.
+        whole: a phrase for all tensors that the model should have, such as "the 148 of the 'gpt2' in config.json".
+    """
     return (
         f"{source}: its weights lack {len(names)} of {whole}: {first_names(names)}; random numbers would take their "
         "place. Copy or download the weights again, or save the model again with save_pretrained"
@@ -141,7 +165,13 @@ def missing_weights(source: str, names: list[str], whole: str) -> str:
 
 
 def check_shapes(source: str, mismatched: Iterable[tuple[str, Any, Any]], *, by: str = CONFIG) -> None:
-    """Raise ValueError for tensors with another shape than in the file `by`; each has a name and the two shapes."""
+    """Raise ValueError for tensors whose shape differs from the configuration.
+
+    Args:
+        source: the name of the model in errors.
+        mismatched: for each such tensor, its name, its shape, and the expected shape.
+        by: the name of the file that determines the expected shape.
+    """
     for name, found, expected in sorted(mismatched, key=lambda row: row[0]):
         raise ValueError(
             f"{source}: its weights hold {name} with the shape {tuple(found)}, and {by} asks for "
@@ -163,7 +193,7 @@ def check_finite(source: object, weights: Iterable[tuple[str, Tensor]]) -> None:
 
 
 def _sum(tensor: Tensor) -> float:
-    """Return the sum of a tensor, where possible by numpy: its one thread does not wait for the cores of others."""
+    """Return the sum of a tensor; if possible by numpy, whose single thread does not wait for busy cores."""
     if tensor.dtype == torch.float32 and tensor.device.type == "cpu":
         with np.errstate(all="ignore"):
             return float(np.add.reduce(tensor.numpy(), axis=None))
@@ -171,10 +201,10 @@ def _sum(tensor: Tensor) -> float:
 
 
 def _pattern(name: str) -> str | None:
-    """Return the name that a tensor shares with those of other layers; None for one outside of the layers."""
+    """Return a tensor's name with 0 as the number of its layer; None for a tensor outside of numbered layers."""
     return re.sub(r"\.\d+\.", ".0.", name) if re.search(r"\.\d+\.", name) else None
 
 
 def first_names(names: list[str], count: int = 3) -> str:
-    """Return the first of some names, for a message."""
+    """Return the first `count` names in one text for a message, with "..." if there are more."""
     return ", ".join(names[:count]) + (", ..." if len(names) > count else "")

@@ -91,13 +91,13 @@ def test_a_folder_without_weights_or_config_is_refused(folder: Path, tmp_path: P
     with pytest.raises(ValueError, match="holds no weights"):
         ConversationModel.from_pretrained(folder)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match=r"holds no config\.json, so it is no model folder"):
+    with pytest.raises(ValueError, match=r"holds no config\.json, so it is not a model folder"):
         ConversationModel.from_pretrained(tmp_path / "empty")
 
 
 def test_another_kind_of_model_is_refused(folder: Path) -> None:
     BertConfig().save_pretrained(folder)
-    with pytest.raises(ValueError, match="holds a 'bert' model, which does not write"):
+    with pytest.raises(ValueError, match="holds a 'bert' model, which does not generate text"):
         ConversationModel.from_pretrained(folder)
 
 
@@ -109,5 +109,5 @@ def test_a_name_that_leads_nowhere_is_told_in_one_line(name: str) -> None:
 
 
 def test_a_file_is_no_folder_of_a_model(folder: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"config\.json: is a file, and no such folder"):
+    with pytest.raises(FileNotFoundError, match=r"config\.json: is a file, not a folder"):
         ConversationModel.from_pretrained(folder / "config.json")

@@ -69,7 +69,7 @@ def test_an_unknown_option_is_told_and_passed_over(folder: Path, caplog: pytest.
     change(folder, temprature=0.1)
     with caplog.at_level(logging.WARNING):
         ConversationModel.from_pretrained(folder)
-    told = f"{folder / GENERATION}: there is no option 'temprature'; did you mean temperature?; it is passed over"
+    told = f"{folder / GENERATION}: there is no option 'temprature'; did you mean temperature?; it is ignored"
     assert told in [record.getMessage() for record in caplog.records]
 
 

@@ -224,7 +224,7 @@ def test_an_index_names_files_of_its_own_folder_alone(folder: Path) -> None:
     ConversationModel.from_pretrained(folder).hf_model.save_pretrained(folder, max_shard_size="10KB")
     (folder / WEIGHTS).unlink()
     change_json(folder / "model.safetensors.index.json", weight_map={BIAS: "../other/model.safetensors"})
-    with pytest.raises(ValueError, match=r"names '\.\./other/model\.safetensors', which is no file of this folder"):
+    with pytest.raises(ValueError, match=r"names '\.\./other/model\.safetensors', which is not a file of this folder"):
         ConversationModel.from_pretrained(folder)
 
 

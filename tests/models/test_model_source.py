@@ -26,5 +26,5 @@ def test_a_llama_is_loaded_with_its_configuration(tmp_path: Path) -> None:
 def test_a_model_that_does_not_write_is_refused(tmp_path: Path, config: PretrainedConfig) -> None:
     config.save_pretrained(tmp_path)
     (tmp_path / "model.safetensors").touch()
-    with pytest.raises(ValueError, match=f"holds a '{config.model_type}' model, which does not write"):
+    with pytest.raises(ValueError, match=f"holds a '{config.model_type}' model, which does not generate text"):
         open_source(tmp_path).config()

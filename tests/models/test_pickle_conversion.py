@@ -74,7 +74,7 @@ def test_shards_and_half_precision_are_kept(pickled: Path, model: ConversationMo
         convert_weights(pickled, tmp_path / "other")
     index["weight_map"][names[0]] = "../secret.bin"
     (pickled / "pytorch_model.bin.index.json").write_text(json.dumps(index))
-    with pytest.raises(ValueError, match=r"names .*secret.bin.*, which is no file of this folder"):
+    with pytest.raises(ValueError, match=r"names .*secret.bin.*, which is not a file of this folder"):
         convert_weights(pickled, tmp_path / "other")
 
 

@@ -20,7 +20,7 @@ from convmodel.tokens.text_tokenizer import TextTokenizer
 
 
 class DualEncoder(nn.Module):
-    """The encoders of contexts and of candidates; None shares the encoder of contexts."""
+    """The encoders of contexts and of candidates; if `candidates` is None, one encoder encodes both."""
 
     def __init__(self, contexts: TokenEncoder, candidates: TokenEncoder | None = None) -> None:
         super().__init__()
@@ -39,14 +39,15 @@ class BiEncoder(EncoderSelector, DualEncoderSelector[EncoderInput, EncoderInput]
     Args:
         encoder: the encoder of contexts.
         candidate_encoder: the encoder of candidates; None shares the encoder of contexts.
-        pooling: the tokens that a text's vector comes from, "first", "last", "mean" or "max"; by default the last one
-            for decoders and the first one for encoders.
-        cosine_scale: a factor of the cosine: vectors are normalized and the score is this multiple of their cosine; 20
-            learns fastest from scratch. None uses the plain dot product, as in the paper.
+        pooling: the way to compute a text's vector from the hidden states of its tokens: "first", "last", "mean" or
+            "max"; by default "last" for decoders and "first" for encoders.
+        cosine_scale: if given, vectors are normalized, and the score is their cosine times this factor; 20 learns
+            fastest from scratch. None uses the plain dot product, as in the paper.
         max_context: largest length of a context in tokens; the oldest turns are dropped, persona sentences are kept.
         max_candidate: largest length of a candidate in tokens, its separators included.
-        speaker_types: whether token types mark the speaker; else all types are 0, as for an encoder of single texts.
-        context_prompt, candidate_prompt: words that the encoder reads before each context, and before each candidate.
+        speaker_types: whether token types mark the speaker; otherwise all types are 0, as in encoders of single texts.
+        context_prompt: text that the encoder reads before each context.
+        candidate_prompt: text that the encoder reads before each candidate.
 
     Raises:
         ValueError: for lengths beyond the encoder's positions.

@@ -24,8 +24,8 @@ DECAY = 1e-3
 class Calibration:
     """The probability that the best candidate is right: sigmoid(bias + slope * lead).
 
-    The lead is the logit of the best candidate's probability under a softmax over the best `COMPETITORS` candidates. A
-    larger pool has more competitors, so that its lead is smaller; a score alone would mean less in a larger pool.
+    The lead is the logit of the best candidate's probability under a softmax over the best `COMPETITORS` candidates. It
+    is used instead of the score because it takes the size of the pool into account: more competitors reduce it.
 
     Args:
         bias, slope: the parameters.
@@ -88,7 +88,8 @@ class Answers:
     def of(cls, scores: Sequence[np.ndarray], gold: Sequence[int]) -> "Answers":
         """Return the answers of pools of at least two candidates, each of them with and without its gold response.
 
-        A pool without its gold response represents a question that has no answer. The gold response loses a tie.
+        A pool without its gold response represents a question that has no answer. If the gold response and another
+        candidate have equal scores, the gold response does not count as the best.
         """
         rows = []
         for values, index in zip(scores, gold, strict=True):

@@ -20,14 +20,14 @@ PoolIds = Sequence[Sequence[int]]
 """The token ids of the candidates of one context."""
 
 COMPARED_SCALE = 20.0
-"""Initial factor of the cosine in the head with `compare_pooled`."""
+"""Factor of the cosine in the initial score of a head with `compare_pooled`."""
 
 
 class CrossNetwork(nn.Module):
     """A token encoder with a head that maps a pooled vector to a score.
 
-    With `compare_pooled`, the head's input is the elementwise product of the normalized pooled vectors of context and
-    candidate, in place of the pair's pooled vector. The initial score is then a multiple of their cosine.
+    With `compare_pooled`, context and candidate are pooled separately, and the head's input is the elementwise product
+    of the two normalized vectors instead of the pair's pooled vector. The initial score is a multiple of their cosine.
     """
 
     def __init__(self, encoder: TokenEncoder, pooling: Pooling, *, compare_pooled: bool = False) -> None:
@@ -60,7 +60,7 @@ class CrossEncoder(EncoderSelector):
 
     Args:
         encoder: the encoder of pairs.
-        pooling: the tokens of a pair that the head's input is pooled from; see `BiEncoder`.
+        pooling: the way to compute the head's input from the hidden states of a pair; see `BiEncoder`.
         max_context, max_candidate, speaker_types: see `BiEncoder`.
         compare_pooled: whether the head compares the pooled vectors of context and candidate, each of which attends to
             the other, instead of scoring one vector of the pair. This learns several times faster when the encoder has
@@ -68,8 +68,8 @@ class CrossEncoder(EncoderSelector):
             separately.
 
     Raises:
-        ValueError: for pairs beyond the encoder's positions, or a decoder with pooling "first", whose first token
-            attends to no other.
+        ValueError: for pairs longer than the encoder's positions, or for pooling "first" with a decoder, whose first
+            token attends only to itself.
 
     Example:
         >>> selector = CrossEncoder.from_encoder("gpt2")
@@ -118,9 +118,12 @@ class CrossEncoder(EncoderSelector):
     def score_rows(
         self, contexts: Sequence[EncoderInput], candidates: Sequence[PoolIds], *, recompute: bool = False
     ) -> Tensor:
-        """Return (B, C) scores, with gradients, of the ids of C candidates for each of B contexts of `context_row`.
+        """Return (B, C) scores, with gradients, of B contexts with C candidates each.
 
-        `recompute` trades time for memory in the backward pass, see `encoder.encode_in_batches`.
+        Args:
+            contexts: results of `context_row`.
+            candidates: for each context, the token ids of its candidates.
+            recompute: whether to save memory in the backward pass at the cost of time; see `encoder.encode_in_batches`.
         """
         if self.shares_contexts:
             empty = EncoderInput([], [])
@@ -134,7 +137,7 @@ class CrossEncoder(EncoderSelector):
         return self.score_pairs(pairs, recompute=recompute).view(len(contexts), -1)
 
     def score_pairs(self, pairs: Sequence[EncoderInput], *, recompute: bool = False) -> Tensor:
-        """Return (N,) scores of N pairs laid out by `RowLayout.pair`, each computed separately."""
+        """Return (N,) scores of N pairs laid out by `RowLayout.pair`; every pair is computed separately."""
         [scores] = self._encode_batches(pairs, lambda padded: (self.network(padded),), recompute=recompute)
         return scores
 

@@ -1,4 +1,4 @@
-"""The contract of selectors that encode contexts and candidates separately, so that candidates can be cached."""
+"""Base class of selectors that encode contexts and candidates separately, so that candidates can be cached."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -26,8 +26,8 @@ CandidateRow = TypeVar("CandidateRow")
 class DualEncoderSelector(Selector, Generic[ContextRow, CandidateRow]):
     """A selector that encodes contexts and candidates separately, so that candidates can be cached and searched.
 
-    Training works on rows: `context_row` and `candidate_row` lay texts out, `encode_context_rows` and
-    `encode_candidate_rows` encode the rows with gradients.
+    Training works on rows, which are laid-out token ids: `context_row` and `candidate_row` create a row,
+    `encode_context_rows` and `encode_candidate_rows` encode rows with gradients.
     """
 
     @property
@@ -36,23 +36,26 @@ class DualEncoderSelector(Selector, Generic[ContextRow, CandidateRow]):
 
     @abstractmethod
     def context_row(self, turns: Sequence[Sequence[int]], persona: Sequence[Sequence[int]] = ()) -> ContextRow:
-        """Lay out the ids of a context's turns and persona sentences."""
+        """Return the row of a context from the token ids of its turns and persona sentences."""
 
     @abstractmethod
     def candidate_row(self, ids: Sequence[int]) -> CandidateRow:
-        """Lay out the ids of a candidate."""
+        """Return the row of a candidate from its token ids."""
 
     @abstractmethod
     def encode_context_rows(self, rows: Sequence[ContextRow], *, recompute: bool = False) -> EncodedContexts:
-        """Encode B rows; `recompute` trades time for memory in the backward pass, see `encoder.encode_in_batches`."""
+        """Encode the rows of B contexts.
+
+        `recompute` saves memory in the backward pass at the cost of time; see `encoder.encode_in_batches`.
+        """
 
     @abstractmethod
     def encode_candidate_rows(self, rows: Sequence[CandidateRow], *, recompute: bool = False) -> Tensor:
-        """Encode C rows as (C, D) vectors."""
+        """Encode the rows of C candidates as (C, D) vectors; see `encode_context_rows`."""
 
     @torch.inference_mode()
     def encode_contexts(self, contexts: Contexts, *, personas: Personas = None) -> EncodedContexts:
-        """Encode B contexts, at least one; the arguments are those of `score`."""
+        """Encode B contexts, at least one; see `Selector.score` for the arguments and errors."""
         if not len(contexts):
             raise ValueError("there are no contexts; give at least one")
         self.network.eval()
@@ -61,13 +64,18 @@ class DualEncoderSelector(Selector, Generic[ContextRow, CandidateRow]):
 
     @torch.inference_mode()
     def encode_candidates(self, candidates: Sequence[str]) -> Tensor:
-        """Encode C candidates, at least one, once for all contexts: (C, D) on the model's device."""
+        """Encode C candidates, at least one, as (C, D) vectors on the model's device, which serve for all contexts."""
         self.network.eval()
         texts = checked_candidates(candidates)
         return self.encode_candidate_rows([self.candidate_row(ids) for ids in self.tokenizer.encode_many(texts)])
 
     def score_encoded(self, contexts: EncodedContexts, candidates: Tensor) -> Tensor:
-        """Return (B, C) dot products of B contexts' vectors with (C, D) candidates for all, or (B, C, D) for each."""
+        """Return (B, C) scores of B contexts and C candidates: here the dot products of their vectors.
+
+        Args:
+            contexts: the encoded contexts.
+            candidates: (C, D) vectors of candidates for all contexts, or (B, C, D) vectors for each context.
+        """
         return bi_scores(contexts.vectors[:, 0], candidates)
 
     @torch.inference_mode()

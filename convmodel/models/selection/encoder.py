@@ -20,10 +20,13 @@ from convmodel.tokens.batching import batches_by_length
 from convmodel.tokens.text_tokenizer import TextTokenizer
 
 TOKENS_PER_CHUNK = 4_096
-"""Largest batch in tokens, padding included; a longer row forms a batch by itself."""
+"""Largest size of a batch in tokens, padding included; a longer row forms a batch by itself."""
 
 TOKENS_PER_CPU_CHUNK = 1_024
-"""Largest batch in tokens on a CPU: larger ones are no faster, need more padding, and do not stay in its caches."""
+"""Largest size of a batch in tokens on a CPU.
+
+Larger batches are not faster, need more padding, and do not fit into the caches.
+"""
 
 Architecture = Literal["bert", "distilbert", "gpt2"]
 """Architectures of an encoder with new weights."""
@@ -41,7 +44,8 @@ class NewEncoder:
         width: D, the width of the hidden states.
         inner: Width of the feed-forward layers; 4 x `width` when null.
         positions: Largest number of tokens in a row.
-        dropout: Dropout of hidden states. Attention weights have none: on a CPU it costs a fifth of the speed.
+        dropout: Dropout of hidden states. Attention weights have none, because it would cost a fifth of the speed
+            on a CPU.
     """
 
     architecture: Architecture = "bert"
@@ -73,7 +77,7 @@ class NewEncoder:
             hidden_size=self.width,
             max_position_embeddings=self.positions,
             **own,
-            **dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id")),  # padding is marked by masks alone
+            **dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id")),  # masks alone mark padding
         )
 
 
@@ -81,8 +85,11 @@ class TokenEncoder(nn.Module):
     """Encodes rows of token ids as hidden states with a transformers model.
 
     Args:
-        hf_model: a model without a head, and not an encoder-decoder. Its pooler is removed, because nothing uses it.
+        hf_model: a model without a head, either an encoder or a decoder. Its pooler is removed, because it is not used.
         described_by: the keys of the configuration that the model was created from; None for a loaded model.
+
+    Raises:
+        ValueError: for a model with an encoder and a decoder.
     """
 
     def __init__(self, hf_model: PreTrainedModel, *, described_by: Collection[str] | None = None) -> None:
@@ -119,8 +126,8 @@ class TokenEncoder(nn.Module):
     def to_config(self) -> dict[str, Any]:
         """Return the configuration from which `new_encoder` creates an encoder of the same sizes.
 
-        It does not depend on the model's path or on the version of transformers: keys that a later version adds are
-        left out for an older model, so that the model's fingerprint, and the indexes built with it, stay valid.
+        The configuration of a saved model does not depend on its path or on the version of transformers. Keys that a
+        later version adds are left out, so that the model's fingerprint, and the indexes built with it, stay valid.
         """
         config: dict[str, Any] = self.hf_model.config.to_dict()
         names = set(config if self.described_by is None else self.described_by)
@@ -152,7 +159,7 @@ def load_encoder(name_or_path: str | os.PathLike[str]) -> TokenEncoder:
 
 
 def new_encoder(config: PretrainedConfig | dict[str, Any]) -> TokenEncoder:
-    """Create an encoder with new weights from a configuration, or from a configuration's `to_dict`."""
+    """Create an encoder with new weights from a configuration, or from the result of its `to_dict`."""
     names = None
     if isinstance(config, dict):
         names = frozenset(config)
@@ -168,13 +175,16 @@ def encode_in_batches(
     device: torch.device,
     recompute: bool = False,
 ) -> tuple[Tensor, ...]:
-    """Encode at least one row, in batches of similar length, so that little padding is computed; return them in order.
+    """Encode N rows, at least one, in batches of similar length, so that there is little padding.
 
     Args:
         encode: a function that maps a batch of B rows on `device` to tensors with B rows each.
-        recompute: whether to keep only the result of a batch, and recompute its activations in the backward pass:
-            gradients and dropout are the same, and memory is that of one batch. Source: gradient caching,
-            arXiv:2101.06983.
+        recompute: whether to keep only the results of a batch, and to recompute its activations in the backward pass.
+            Gradients and dropout stay the same, and memory holds the activations of one batch at a time. Source:
+            gradient caching, arXiv:2101.06983.
+
+    Returns:
+        The tensors of `encode` with N rows each, in the order of `rows`.
     """
     tokens = TOKENS_PER_CPU_CHUNK if device.type == "cpu" else TOKENS_PER_CHUNK
     results: list[tuple[Tensor, ...]] = []

@@ -1,4 +1,4 @@
-"""The base of selectors around transformers encoders, and loading a pretrained encoder with its tokenizer."""
+"""Base class of selectors with transformers encoders, and loading a pretrained encoder with its tokenizer."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -19,15 +19,17 @@ from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.text_tokenizer import TextTokenizer
 
 INHERITED = ("pooling", "cosine_scale", "speaker_types", "context_prompt", "candidate_prompt")
-"""Options of a selector that a new one around its encoder has by default."""
+"""Options of a saved selector that are the defaults of a new selector with the same encoder."""
 
 
 class EncoderSelector(Selector):
-    """A selector whose rows are encoded by transformers.
+    """A selector that encodes rows of token ids with transformers models.
 
     Args:
-        encoder: the encoder of contexts, a part of `network`. Embeddings of all encoders in the network are extended
-            where the tokenizer has more tokens, such as an added separator.
+        encoder: the encoder of contexts, a part of `network`. If the tokenizer has more tokens than an encoder of the
+            network has embeddings, such as an added separator, new embeddings are added.
+        tokenizer: the tokenizer.
+        network: the network, which contains one or more encoders.
         pooling, max_context, max_candidate, speaker_types: see `BiEncoder`.
 
     Raises:
@@ -73,8 +75,9 @@ class EncoderSelector(Selector):
         Args:
             name_or_path: Hub name or folder of BERT, DistilBERT, GPT-2, or another encoder or decoder; a model of
                 sentence-transformers; or the folder of a selector, whose context encoder is used.
-            options: arguments of the class. By default a model of sentence-transformers decides pooling, cosine scale,
-                prompts, maximal lengths and types, and a selector all of these but the lengths.
+            options: arguments of the class. With a model of sentence-transformers, the defaults of pooling, cosine
+                scale, prompts, speaker types and largest lengths are those of the model. With a selector, all of these
+                but the lengths are those of the selector.
 
         Raises:
             FileNotFoundError, ValueError: when there is no such folder or name, or it has no suitable encoder.
@@ -86,13 +89,13 @@ class EncoderSelector(Selector):
     def _with_defaults(
         cls, source: str | os.PathLike[str], encoder: TokenEncoder, tokenizer: TextTokenizer, options: dict[str, Any]
     ) -> dict[str, Any]:
-        """Add the arguments that a pretrained encoder decides to those that are given."""
+        """Return the arguments of the class: given options, and else the defaults of `encoder_options`."""
         given = {name: value for name, value in options.items() if name != "pooling" or value is not None}
         return cls._supported(encoder_options(source, encoder, tokenizer), encoder) | given
 
     @classmethod
     def _supported(cls, known: dict[str, Any], encoder: TokenEncoder) -> dict[str, Any]:
-        """Return those of an encoder's options that the class has."""
+        """Return the results of `encoder_options` that are arguments of this class."""
         return known
 
     @classmethod
@@ -116,11 +119,11 @@ class EncoderSelector(Selector):
             "pooling": self.pooling,
             "max_context": self.layout.max_context,
             "max_candidate": self.layout.max_candidate,
-            **({} if self.layout.speaker_types else {"speaker_types": False}),  # the fingerprints of older models stay
+            **({} if self.layout.speaker_types else {"speaker_types": False}),  # keeps the fingerprints of older models
         }
 
     def context_row(self, turns: Sequence[Sequence[int]], persona: Sequence[Sequence[int]] = ()) -> EncoderInput:
-        """Lay out the ids of a context's turns and persona sentences."""
+        """Return the row of a context from the token ids of its turns and persona sentences."""
         return self.layout.context(turns, persona)
 
     def _encode_batches(
@@ -131,7 +134,7 @@ class EncoderSelector(Selector):
 
 
 def pretrained_encoder(name_or_path: str | os.PathLike[str]) -> tuple[TokenEncoder, TextTokenizer]:
-    """Load an encoder in float32, and its tokenizer; for the folder of a selector, its context encoder.
+    """Load an encoder in float32, and its tokenizer. In the folder of a selector, this is the encoder of contexts.
 
     Raises:
         FileNotFoundError, ValueError: when there is no such folder or Hub name, or it has no transformers encoder.
@@ -161,7 +164,9 @@ def sentence_folder(name_or_path: str | os.PathLike[str]) -> Path | None:
 def encoder_options(
     name_or_path: str | os.PathLike[str], encoder: TokenEncoder, tokenizer: TextTokenizer
 ) -> dict[str, Any]:
-    """Return the arguments of `BiEncoder` that a model of sentence-transformers or a selector decides.
+    """Return the arguments of `BiEncoder` that are saved with an encoder; {} for a plain transformers model.
+
+    The name is that of a model of sentence-transformers or the folder of a selector.
 
     Raises:
         ValueError: see `sentence_options`.

@@ -1,4 +1,4 @@
-"""Contexts of a fused selector: values of features, scores, and exact search."""
+"""Encoded contexts of a fused selector: values of features, scores, and exact search."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,20 +15,20 @@ from convmodel.models.selection.search.table import CandidateTable
 from convmodel.models.selection.search.vectors import EncodedContexts
 
 SPAN = 1 << 21
-"""Number of values of candidates held in memory at once."""
+"""Largest number of scores held in memory at once: contexts times candidates."""
 
 Parts = list[dict[str, float]]
-"""For each candidate, the addends of its score, by feature."""
+"""For each candidate, the contributions to its score by name of the feature."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContextWords:
-    """The words of a context, as ids.
+    """The words of a context, as ids of `word_ids`.
 
     Args:
-        whole: the distinct words of persona and context.
-        last_turn: those of the last turn.
-        persona: those of each persona sentence.
+        whole: ids of the distinct words in persona and context.
+        last_turn: ids of the distinct words in the last turn.
+        persona: for each persona sentence, ids of its distinct words.
         turns: the `text_id` of each turn.
     """
 
@@ -39,12 +39,12 @@ class ContextWords:
 
     @classmethod
     def of(cls, context: Sequence[str], persona: Sequence[str] = ()) -> "ContextWords":
-        """Return the words of a context, which has a turn at least."""
+        """Return the words of a context with at least one turn."""
         sentences = [word_ids([sentence]) for sentence in persona]
         return cls(word_ids([*persona, *context]), word_ids(context[-1:]), sentences, list(map(text_id, context)))
 
     def value(self, feature: str, index: WordIndex) -> np.ndarray:
-        """Return the (N,) values of a feature of `WORD_FEATURES`."""
+        """Return the (N,) values of a feature of `WORD_FEATURES` for the N candidates of an index."""
         if feature == "bm25_context":
             return index.scores(self.whole)
         if feature == "bm25_last_turn":
@@ -64,9 +64,10 @@ class FusedContexts:
     """B contexts of a fused selector.
 
     Args:
-        words: their words.
-        terms: the features that are computed from candidates' vectors, by name, with weight 1.
-        scores: (B, C) scores of a selector that reads a context and C candidates together; None without one.
+        fusion: the weights.
+        words: the words of each context.
+        terms: by name, the features that are computed from candidates' vectors, as terms with weight 1.
+        scores: (B, C) scores of an encoder that reads a context and C candidates together; None for other encoders.
     """
 
     fusion: Fusion
@@ -78,12 +79,18 @@ class FusedContexts:
         return len(self.words)
 
     def cpu(self) -> "FusedContexts":
-        """Return the contexts on the CPU, where the vectors of an index are."""
+        """Return a copy of the contexts with vectors on the CPU, because the vectors of an index are on the CPU."""
         terms = {name: replace(term, contexts=term.contexts.cpu()) for name, term in self.terms.items()}
         return replace(self, terms=terms)
 
     def values(self, row: int, table: CandidateTable, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
-        """Return the (N,) float64 values of features, by default of all that count, for a context and candidates."""
+        """Return the (N,) float64 values of features, by name, for one context and N candidates.
+
+        Args:
+            row: the index of the context.
+            table: the candidates.
+            names: the features; by default all with nonzero weights.
+        """
         wanted = names if names is not None else [n for n, of in self.fusion.features.items() if of.weight]
         index = table.word_index(self.fusion.statistics)
         values = {name: self.words[row].value(name, index) for name in wanted if name in WORD_FEATURES}
@@ -96,12 +103,12 @@ class FusedContexts:
                 values[name] = score_all(query, table.vectors.vectors)[0].double().cpu().numpy()
             elif self.scores is not None:
                 values[name] = self.scores[row].double().numpy()
-            else:  # of a persona that there is not
+            else:  # the context has no persona
                 values[name] = np.zeros(len(table))
         return values
 
     def _of_questions(self, row: int, table: CandidateTable, name: str) -> np.ndarray:
-        """Return the (N,) values of a feature of the questions that candidates answer."""
+        """Return the (N,) values of a feature of `QUESTION_FEATURES` for one context; 0 without questions."""
         questions = table.questions
         if questions is None:
             return np.zeros(len(table))
@@ -114,16 +121,16 @@ class FusedContexts:
         return table.word_index(self.fusion.statistics)
 
     def parts(self, row: int, table: CandidateTable) -> dict[str, np.ndarray]:
-        """Return the (N,) addends of the scores, by feature."""
+        """Return each feature's (N,) contributions to the scores of N candidates for the context with index `row`."""
         return self.fusion.parts(self.values(row, table))
 
     def parts_of(self, row: int, table: CandidateTable) -> Parts:
-        """Return the addends of the score of each of N candidates, by feature."""
+        """Return the contributions of `parts` as one dictionary for each candidate."""
         parts = self.parts(row, table)
         return [{name: float(values[number]) for name, values in parts.items()} for number in range(len(table))]
 
     def score(self, row: int, table: CandidateTable) -> Tensor:
-        """Return the (N,) float32 scores of candidates for a context."""
+        """Return the (N,) float32 scores of N candidates for the context with index `row`."""
         parts = self.parts(row, table).values()
         return torch.from_numpy(sum(parts, start=np.zeros(len(table)))).float()
 
@@ -137,7 +144,10 @@ class FusedContexts:
         return TopK(torch.cat([best.ids for best in found]), torch.cat([best.scores for best in found]))
 
     def _query(self, part: slice, table: CandidateTable) -> Query:
-        """Return the fused score of some contexts: products of vectors, and the values of words of all candidates."""
+        """Return the query for the fused scores of some contexts.
+
+        Features of vectors are its terms; features of words are computed for all candidates, and are its offsets.
+        """
         index = table.word_index(self.fusion.statistics)
         offsets = np.stack([self._offsets(words, index) for words in self.words[part]])
         for name in QUESTION_FEATURES if table.questions is not None else ():
@@ -152,7 +162,7 @@ class FusedContexts:
         return Query(Query(weighted).select(part).terms, torch.from_numpy(offsets))
 
     def _offsets(self, words: ContextWords, index: WordIndex) -> np.ndarray:
-        """Return the (N,) values of words, each times its factor, and the part that is equal for all candidates."""
+        """Return the (N,) part of the scores from features of words, with the part that is equal for all candidates."""
         total: np.ndarray = index.table.log_lengths * self.fusion.factor("log_length")
         total += self.fusion.offset
         if said := self.fusion.factor("said_already"):

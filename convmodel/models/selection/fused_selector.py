@@ -32,7 +32,7 @@ from convmodel.tokens.text_tokenizer import TextTokenizer
 
 
 class FusedSelector(Selector):
-    """A selector that adds up features with learned weights; see `Fusion`.
+    """A selector whose score is a sum of features with learned weights; see `Fusion`.
 
     Args:
         encoder: the selector whose scores are features; None if all features are computed from words.
@@ -59,7 +59,15 @@ class FusedSelector(Selector):
 
     @classmethod
     def read(cls, encoder: Selector | None, folder: Path, *, learned: bool = True) -> Self:
-        """Read the fusion in a selector's folder; if not `learned`, a lexical selector gets default weights."""
+        """Read the fusion in a selector's folder, and return the fused selector.
+
+        Args:
+            encoder: the selector of the folder; None for a lexical selector.
+            learned: whether to use the saved weights; False gives a lexical selector its default weights.
+
+        Raises:
+            FileNotFoundError, ValueError: for a missing or damaged fusion, or one learned with another selector.
+        """
         fusion = Fusion.read(folder)
         try:
             return cls(encoder, fusion if learned else Fusion.lexical(fusion.statistics))
@@ -72,7 +80,7 @@ class FusedSelector(Selector):
 
     @property
     def indexer(self) -> Selector:
-        """See `Selector.indexer`. All lexical selectors have equal ones: an index of words needs no weights."""
+        """See `Selector.indexer`. It is the same for all lexical selectors: an index of words needs no weights."""
         return FusedSelector(None, Fusion({}, WordStatistics.of([]))) if self.encoder is None else self.encoder
 
     @property
@@ -88,7 +96,7 @@ class FusedSelector(Selector):
         return len(self.fusion.statistics.frequencies) if self.encoder is None else self.encoder.vocab_size
 
     def fingerprint(self) -> str:
-        """See `Selector.fingerprint`; it covers the weights and the statistics of words."""
+        """See `Selector.fingerprint`. The digest covers the weights of the features and the statistics of words."""
         features = sorted((name, astuple(feature)) for name, feature in self.fusion.features.items())
         parts = (self.fusion.encoder, features, self.fusion.statistics)
         return weights_digest((*parts, True) if self.fusion.last_turn_only else parts, {})
@@ -108,17 +116,22 @@ class FusedSelector(Selector):
         self.fusion.write(folder)
 
     def parameters(self) -> int:
-        """See `Selector.parameters`; the weights of the fusion are counted too."""
+        """See `Selector.parameters`. The weights of the features are counted too."""
         return len(self.fusion.features) + (0 if self.encoder is None else self.encoder.parameters())
 
     # Scores
 
     def encode_candidates(self, candidates: Sequence[str]) -> Tensor:
-        """See `Selector.encode_candidates`; without an encoder, vectors have length 0."""
+        """See `Selector.encode_candidates`. Without an encoder, the vectors have the shape (C, 0)."""
         return torch.empty(len(candidates), 0) if self.encoder is None else self.encoder.encode_candidates(candidates)
 
     def encode_contexts(self, contexts: Contexts, *, personas: Personas = None) -> FusedContexts:
-        """Encode B contexts, at least one, for a search; the arguments are those of `score`."""
+        """Encode B contexts, at least one, for a search; see `score` for the arguments.
+
+        Raises:
+            TypeError: for a selector that cannot search.
+            ValueError: for no contexts; see also `score`.
+        """
         if not self.searches:
             raise TypeError(f"a {self.kind} reads context and candidate together and cannot search")
         if not len(contexts):
@@ -139,13 +152,13 @@ class FusedSelector(Selector):
         return torch.stack([encoded.score(row, tables[row % len(tables)]) for row in range(len(encoded))])
 
     def explain(self, context: Sequence[str], candidates: Sequence[str], *, persona: Sequence[str] = ()) -> Parts:
-        """Return each feature's contribution to the score of each candidate."""
+        """Return each feature's contribution to the score of each candidate for one context."""
         encoded = fused_contexts(self.encoder, self.fusion, [context], [persona], candidates=candidates)
         return encoded.parts_of(0, candidate_table(self, candidates))
 
 
 SearchingSelector = DualEncoderSelector[Any, Any] | FusedSelector
-"""A selector with `encode_contexts`."""
+"""A selector that can search: it has a method `encode_contexts`."""
 
 
 def require_searching(selector: Selector, *, remedy: str) -> SearchingSelector:
@@ -225,7 +238,7 @@ def _terms(
     personas: Sequence[Sequence[str]],
     names: Sequence[str],
 ) -> dict[str, Term]:
-    """Return the features in `names` that are computed from vectors, each with weight 1."""
+    """Return the terms, with weight 1, of those features in `names` that are computed from vectors."""
     terms: dict[str, Term] = {}
     if "encoder_context" in names:
         terms["encoder_context"] = Term(encoder.encode_contexts(contexts, personas=personas))
@@ -238,7 +251,10 @@ def _terms(
 
 
 def _as_candidates(encoder: DualEncoderSelector[Any, Any], texts: Sequence[Sequence[str]]) -> EncodedContexts:
-    """Return the vectors of each context's texts, encoded as candidates; a zero vector for a context without texts."""
+    """Encode each context's texts as candidates, and return their vectors as those of the context.
+
+    A context without texts gets a zero vector.
+    """
     distinct = list(dict.fromkeys(text for of_context in texts for text in of_context))
     rows = {text: row for row, text in enumerate(distinct)}
     vectors = torch.cat([encoded := encoder.encode_candidates(distinct), torch.zeros_like(encoded[:1])])

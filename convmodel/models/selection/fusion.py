@@ -1,4 +1,4 @@
-"""Linear fusion of named features of a context and a candidate, and its file in a selector's folder."""
+"""Linear fusion of named features of a context and a candidate, and the file of its weights."""
 
 import json
 import math
@@ -25,15 +25,16 @@ last turn, and for the best persona sentence. `log_length` is the logarithm of 1
 `said_already` is 1 for a candidate with the same words as a turn of the context, and 0 for others."""
 
 ENCODER_FEATURES = ("encoder_context",)
-"""Feature of any selector: its score."""
+"""Feature that every encoder has: its score for context and candidate."""
 
 VECTOR_FEATURES = ("encoder_last_turn", "encoder_persona")
 """Products of a candidate's vector with the vectors of the last turn, and of the best persona sentence, both
 encoded as candidates."""
 
 QUESTION_FEATURES = ("encoder_question", "bm25_question")
-"""Features of candidates with questions that they answer, 0 for others: the largest product of the last turn's vector
-with the vectors of the questions, all encoded as candidates, and their largest BM25 score for the last turn."""
+"""Features that compare the last turn with the questions that a candidate answers; 0 for candidates without questions.
+They are the largest product of the vectors of the last turn and of a question, both encoded as candidates, and the
+largest BM25 score of a question for the last turn."""
 
 DEFAULT_WEIGHTS = {"bm25_context": 1.0, "bm25_last_turn": 0.7, "bm25_persona": 1.0}
 """Weights of a lexical selector without learned weights."""
@@ -46,7 +47,7 @@ LEARN_AGAIN = "learn it again (python -m convmodel fuse), or load the selector w
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """The weight of a feature, applied to (value - mean) / scale."""
+    """The weight of a feature, which is multiplied by the standardized value (value - mean) / scale."""
 
     weight: float
     mean: float = 0.0
@@ -54,7 +55,7 @@ class Feature:
 
     @property
     def factor(self) -> float:
-        """The factor of the value before standardization."""
+        """The factor of the value itself, without standardization."""
         return self.weight / self.scale
 
 
@@ -68,7 +69,8 @@ class Fusion:
         encoder: fingerprint of the selector whose scores are features; None without such a selector.
         learned_on: description of the training data; empty for default weights.
         calibration: probability that the best candidate is right; None for default weights.
-        last_turn_only: whether only the last turn of a context is read, as in the data that had no others.
+        last_turn_only: whether only the last turn of a context is used, because all examples of the training data had
+            a single turn.
     """
 
     features: Mapping[str, Feature]
@@ -80,7 +82,7 @@ class Fusion:
 
     @classmethod
     def lexical(cls, statistics: WordStatistics) -> Self:
-        """Return the fusion of a selector without a model, with default weights."""
+        """Return the fusion of a lexical selector with default weights."""
         return cls({name: Feature(weight) for name, weight in DEFAULT_WEIGHTS.items()}, statistics)
 
     @property
@@ -101,7 +103,7 @@ class Fusion:
         }
 
     def with_statistics(self, statistics: WordStatistics) -> Self:
-        """Return the fusion with other statistics of words."""
+        """Return a copy of the fusion with other statistics of words."""
         return replace(self, statistics=statistics)
 
     # File
@@ -168,8 +170,8 @@ def learn_features(names: Sequence[str], pools: Sequence[np.ndarray], gold: Sequ
 
     Args:
         names: the names of F features.
-        pools: the (C, F) values of each example; C may differ between examples.
-        gold: the row of the gold response in each example.
+        pools: for each example, the (C, F) values of its C candidates; C may differ between examples.
+        gold: for each example, the index of the gold response among the candidates.
     """
     stacked = np.concatenate(pools)
     means = stacked.mean(0)
@@ -191,7 +193,13 @@ def learn_features(names: Sequence[str], pools: Sequence[np.ndarray], gold: Sequ
 
 
 def _minimize(values: Tensor, mask: Tensor, gold: Tensor) -> Tensor:
-    """Return the (F,) weights that minimize the loss, which is convex, for the (E, C, F) values of E examples."""
+    """Return the (F,) weights that minimize the loss, which is convex.
+
+    Args:
+        values: (E, C, F) standardized values of E examples.
+        mask: (E, C), false for padding.
+        gold: (E,) indices of the gold responses.
+    """
     weights = torch.zeros(values.shape[2], dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS([weights], max_iter=200, line_search_fn="strong_wolfe")
 

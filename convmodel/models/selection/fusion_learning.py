@@ -68,7 +68,7 @@ def learn_fusion(
     Do not evaluate the selector on the same file later.
 
     Args:
-        selector: any selector. The encoder of a fused selector is kept; without an encoder, its statistics of words.
+        selector: any selector. Of a fused selector the encoder is kept; of a lexical one, the statistics of words.
         source: examples with candidates, or conversations. Each turn of a conversation becomes a response among `pool`
             candidates, and the other candidates are drawn from all responses, or from `candidates`.
         candidates: the candidates that the selector will choose from. Questions in their metadata become features.
@@ -128,7 +128,10 @@ def _held_out_answers(names: Sequence[str], pools: Sequence[np.ndarray], gold: S
 def _with_candidates(
     example: SelectionExample, responses: Sequence[str], pool: int, source: random.Random
 ) -> SelectionExample:
-    """Return an example with its own candidates or, if it has none, with up to `pool`: its response and drawn ones."""
+    """Return an example with at least two candidates as it is; otherwise add drawn responses to its own response.
+
+    The example then has at most `pool` candidates.
+    """
     if len(example.candidates) > 1:
         return example
     drawn = source.sample(responses, min(pool, len(responses)))
@@ -179,7 +182,7 @@ def _recall(scores: Sequence[np.ndarray], gold: Sequence[int]) -> float:
 
 
 def file_digests(source: Source) -> dict[str, str]:
-    """Return the digests of a source's files, by file name; other names in the source are left out."""
+    """Return the digests of a source's files by file name; names of data on the Hub are left out."""
     names = [source] if isinstance(source, str | os.PathLike) else list(source)
     paths = [Path(name) for name in names if Path(name).is_file()]
     return {path.name: hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest() for path in paths}

@@ -31,17 +31,22 @@ def mine(
     read_options: ReadOptions | None = None,
     progress: Callable[[int], object] = lambda _: None,
 ) -> int:
-    """Write each example of a file with the best-scored responses of others as its distractors; return their number.
+    """Write a file of examples, each with the best-scored responses of other examples as its distractors.
 
-    Neither the gold response nor a turn of the context becomes a distractor. A response that is as good as the gold one
-    may become one; `skip` leaves the best-scored responses out.
+    Neither the gold response nor a turn of the context becomes a distractor. A response that is as good as the gold
+    response may become a distractor; `skip` makes this less likely.
 
     Args:
+        selector: the selector that scores the responses.
         source: files of conversations, or of examples with candidates.
         output: the JSON Lines file to write, `{"context", "response", "distractors", "persona"}`; it appears when it is
             complete.
-        negatives: number of distractors for each example.
+        negatives: largest number of distractors for each example.
+        skip: number of best-scored responses that are left out.
         progress: called after each batch with the number of examples in it.
+
+    Returns:
+        The number of examples written.
 
     Raises:
         ValueError: for less than one negative, a negative skip, or a file whose responses are all equal.
@@ -71,7 +76,7 @@ def mine(
 
 
 def _table(selector: SearchingSelector, texts: list[str]) -> CandidateTable:
-    """Encode candidates for many searches."""
+    """Return a table of encoded candidates for many searches."""
     vectors = torch.cat([selector.encode_candidates(part) for part in iter_chunks(texts, 16 * BATCH)])
     return CandidateTable(CandidateMatrix(vectors), lambda: WordTable.of(texts))
 

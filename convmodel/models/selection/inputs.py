@@ -13,11 +13,11 @@ Candidates = Sequence[str] | Sequence[Sequence[str]]
 """C texts for all contexts, or C texts for each of B contexts."""
 
 Personas = Sequence[Sequence[str]] | None
-"""For each context, sentences about the speaker who replies; or none for all."""
+"""For each context, sentences about the speaker who replies; None if no context has any."""
 
 
 def checked_contexts(contexts: Contexts, personas: Personas) -> list[tuple[Sequence[str], Sequence[str]]]:
-    """Return the turns and the persona sentences of each context after checking them.
+    """Check contexts and personas, and return the turns and the persona sentences of each context.
 
     Raises:
         TypeError, ValueError: for a text that is missing, empty or not a string.
@@ -35,7 +35,9 @@ def checked_contexts(contexts: Contexts, personas: Personas) -> list[tuple[Seque
 def context_ids(
     tokenizer: TextTokenizer, contexts: Contexts, personas: Personas
 ) -> list[tuple[list[list[int]], list[list[int]]]]:
-    """Return the ids of the turns and of the persona sentences of each context, from one call of the tokenizer.
+    """Return the token ids of the turns and of the persona sentences of each context.
+
+    All texts are encoded by one call of the tokenizer.
 
     Raises:
         TypeError, ValueError: for a text that is missing, empty or not a string.
@@ -46,7 +48,11 @@ def context_ids(
 
 
 def checked_candidates(candidates: Sequence[str]) -> list[str]:
-    """Return the candidates; TypeError or ValueError unless there is at least one and all are non-empty strings."""
+    """Return the candidates as a list.
+
+    Raises:
+        TypeError, ValueError: unless there is at least one, and all are non-empty strings.
+    """
     texts = list(check_turns(candidates, what="candidate"))
     if not texts:
         raise ValueError("there are no candidates; give at least one")
@@ -54,7 +60,12 @@ def checked_candidates(candidates: Sequence[str]) -> list[str]:
 
 
 def checked_pools(contexts: Contexts, candidates: Candidates) -> list[list[str]]:
-    """Return one pool for all contexts, or one pool for each context, all of one size, after checking them."""
+    """Return candidates as a list of pools: one pool for all contexts, or one for each context.
+
+    Raises:
+        TypeError, ValueError: for a candidate that is missing, empty or not a string, pools of different sizes, or
+            another number of pools than of contexts.
+    """
     if isinstance(candidates, str) or not len(candidates) or isinstance(candidates[0], str):
         return [checked_candidates(cast(Sequence[str], candidates))]
     pools = [checked_candidates(pool) for pool in candidates]

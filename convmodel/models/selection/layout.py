@@ -4,9 +4,9 @@
     [CLS] I  am  Ann  [SEP] Hello  [SEP] Hi  [SEP]    [CLS] Hi  [SEP]       [CLS] ... Hi  [SEP] Hi  [SEP]
       1   1  1   1      1     1      0   0    1         1   1    1            1        0    1   1    1
 
-Separators are placed by `convmodel.tokens.conversation_layout`; the first one is replaced by the encoder's first token,
-such as [CLS], if it has one. Types mark the speaker: 1 is the speaker who replies, with its persona and candidates, and
-0 is the other speaker.
+`convmodel.tokens.separator_layout` places the separators. If the encoder has a first token, such as [CLS], it replaces
+the first separator. Types mark the speaker: 1 for the persona, the turns and the candidates of the speaker who replies,
+0 for the turns of the other speaker.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,10 @@ from convmodel.tokens.separator_layout import lay_out_context, place_separators
 
 @dataclass(frozen=True, slots=True)
 class EncoderInput:
-    """A laid-out context, candidate or pair; in a pair, the candidate's first token is at position `begins`."""
+    """Token ids and types of a laid-out context, candidate or pair.
+
+    In a pair, the candidate's first token is at position `begins`.
+    """
 
     ids: list[int]
     types: list[int]
@@ -53,8 +56,9 @@ class RowLayout:
     Args:
         first_token_id: the token that replaces the first separator; None for an encoder without one, such as GPT-2.
         max_context, max_candidate: largest lengths in tokens, separators and prompts included.
-        speaker_types: whether types mark the speaker; else all types are 0.
-        context_prompt, candidate_prompt: ids after the first token of a context, and of a candidate by itself.
+        speaker_types: whether types mark the speaker; otherwise all types are 0.
+        context_prompt: token ids that are inserted after the first token of a context.
+        candidate_prompt: token ids that are inserted after the first token of a candidate by itself.
     """
 
     sep_token_id: int
@@ -84,7 +88,7 @@ class RowLayout:
         return self._row(kept, [1] * len(kept), self.candidate_prompt)
 
     def pair(self, context: EncoderInput, candidate: Sequence[int]) -> EncoderInput:
-        """Lay out a candidate after its context."""
+        """Lay out a candidate, truncated at its end, after its context as one row."""
         kept = place_separators([candidate[: max(self.max_candidate - 2, 0)]], self.sep_token_id, leading=False)
         types = [int(self.speaker_types)] * len(kept)
         return EncoderInput([*context.ids, *kept], [*context.types, *types], begins=len(context))
@@ -96,7 +100,7 @@ class RowLayout:
 
 
 def pad_rows(rows: Sequence[EncoderInput], pad_token_id: int) -> EncoderBatch:
-    """Pad at least one row on the right."""
+    """Return a batch of rows, at least one, padded on the right to the length of the longest."""
     lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
     mask = np.arange(lengths.max()) < lengths[:, None]
     ids = np.full(mask.shape, pad_token_id, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Words of candidates, statistics of words, and BM25 scores of candidates, computed with the library bm25s."""
+"""Words of candidates, document frequencies of words, and BM25 scores of candidates, computed by the library bm25s."""
 
 import hashlib
 from collections import Counter
@@ -14,13 +14,13 @@ import numpy as np
 from convmodel.metrics.words import words
 
 K1 = 1.5
-"""Parameter of BM25: saturation of a word that is repeated in a candidate."""
+"""Parameter k1 of BM25: how slowly repetitions of a word in a candidate saturate."""
 
 B = 0.75
-"""Parameter of BM25: influence of a candidate's length, from 0 to 1."""
+"""Parameter b of BM25: influence of a candidate's length, from 0 to 1."""
 
 ROW = np.dtype([("word", "<i8"), ("count", "<i4")])
-"""A distinct word of a candidate: its id and its number of occurrences."""
+"""The type of a row in a `WordTable`: a distinct word of a text, as its id and its number of occurrences."""
 
 
 _pack_row = Struct("<qi").pack
@@ -32,7 +32,7 @@ def _digest(text: str) -> int:
 
 @lru_cache(maxsize=1 << 17)
 def word_id(word: str) -> int:
-    """Return a 63-bit hash of a word. No vocabulary has to be stored, and words can be added at any time."""
+    """Return a 63-bit hash of a word as its id, so that no vocabulary has to be stored."""
     return _digest(word)
 
 
@@ -61,7 +61,7 @@ class WordTable:
         ends: (N,) the index after each text's last row.
 
     Raises:
-        ValueError: when the rows are not those of N texts.
+        ValueError: when rows and ends do not match.
     """
 
     def __init__(self, rows: np.ndarray, ends: np.ndarray) -> None:
@@ -74,7 +74,7 @@ class WordTable:
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Self:
-        """Return the table of texts."""
+        """Return the word table of some texts."""
         encoded = [encode_words(text) for text in texts]
         ends = np.cumsum([len(data) // ROW.itemsize for data in encoded], dtype=np.int64)
         return cls(np.frombuffer(b"".join(encoded), dtype=ROW), ends)
@@ -122,8 +122,8 @@ class WordStatistics:
     Args:
         texts: the number of texts, at least 1.
         mean_length: the mean number of words of a text, above 0.
-        frequencies: the number of texts that contain a word, for each word in at least two texts. Any other word is
-            taken to be in one text.
+        frequencies: the number of texts that contain a word, for each word in at least two texts. All other words count
+            as words of one text.
     """
 
     texts: int
@@ -132,7 +132,7 @@ class WordStatistics:
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Self:
-        """Return the statistics of texts."""
+        """Return the statistics of some texts."""
         count = total = 0
         frequencies: Counter[str] = Counter()
         for text in texts:
@@ -150,9 +150,9 @@ class WordStatistics:
         return ids[order], np.array(list(self.frequencies.values()), dtype=np.float64)[order]
 
     def idf(self, ids: np.ndarray) -> np.ndarray:
-        """Return the inverse document frequencies of words.
+        """Return the inverse document frequencies of words by id.
 
-        As in Lucene, that of a word in n of N texts is ln(1 + (N - n + 1/2) / (n + 1/2)).
+        As in Lucene, a word in n of N texts has the inverse document frequency ln(1 + (N - n + 1/2) / (n + 1/2)).
         """
         known, frequencies = self._sorted
         number = np.ones(len(ids))
@@ -167,10 +167,10 @@ class WordStatistics:
 
 
 class WordIndex:
-    """BM25 scores of the texts of a table for any words; safe to use from several threads.
+    """An index that computes BM25 scores of a table's texts; safe to use from several threads.
 
-    The statistics may come from other texts than those of the table, so a text's score does not depend on the table: it
-    is the same in an index, in a pool of twenty candidates, and after texts were added.
+    A text's score depends on the statistics, which may be those of other texts, but not on the table. It is the same in
+    an index, in a pool of twenty candidates, and after texts were added.
     """
 
     def __init__(self, table: WordTable, statistics: WordStatistics) -> None:
@@ -183,7 +183,8 @@ class WordIndex:
         order = np.argsort(columns, kind="stable")
         lengths = table.lengths / statistics.mean_length
         impacts = statistics.idf(self._ids)[columns] * counts / (counts + K1 * (1 - B + B * lengths[numbers]))
-        # The library computes statistics of the indexed texts only. Its scores are set here, as when it loads an index.
+        # The library can only compute statistics of the indexed texts. Its scores are therefore assigned, as when it
+        # loads an index.
         self._bm25 = bm25s.BM25(k1=K1, b=B, method="lucene", dtype="float64", int_dtype="int64")
         self._bm25.nonoccurrence_array = None
         self._bm25.scores = {
@@ -194,7 +195,7 @@ class WordIndex:
         }
 
     def scores(self, ids: np.ndarray) -> np.ndarray:
-        """Return the (N,) float64 scores for distinct words."""
+        """Return the (N,) float64 BM25 scores of the texts for distinct word ids."""
         places = np.searchsorted(self._ids, ids)
         is_known = places < len(self._ids)
         is_known[is_known] = self._ids[places[is_known]] == ids[is_known]

@@ -8,15 +8,17 @@ from torch.nn import functional
 def in_batch_loss(
     scores: Tensor, responses: Tensor, *, label_smoothing: float = 0.0, counted: Tensor | None = None
 ) -> Tensor:
-    """Return the mean, in nats, of the cross-entropy of each context's response among all candidates of the batch.
+    """Return the mean cross-entropy, in nats, of each context's response among all candidates of the batch.
 
-    It is a scalar, and 0 if no context counts.
+    The loss is a scalar, and 0 if `counted` is false for all contexts.
 
     Args:
         scores: (B, C) score of context i and candidate j, with C >= B; the first B candidates are the responses.
-        responses: (C,) ids that are equal for equal texts, so that a duplicate of the response is never a negative.
-        label_smoothing: from 0 to 1, the share of the target that is spread over the candidates that are not masked.
-        counted: (B,), true for contexts that count; None counts all. Responses of the others remain negatives.
+        responses: (C,) ids of the candidates' texts. Duplicates of a context's response have the id of the response;
+            they are masked, so that they are never negatives.
+        label_smoothing: the share of the target, from 0 to 1, that is spread over the candidates that are not masked.
+        counted: (B,), true for contexts whose loss counts; None counts all. The responses of the other contexts remain
+            negatives.
     """
     same = responses[: len(scores), None] == responses[None]
     own = torch.eye(*scores.shape, dtype=torch.bool, device=scores.device)
@@ -32,8 +34,9 @@ def pool_losses(scores: Tensor, mask: Tensor, gold: Tensor, *, label_smoothing: 
     """Return (B,) cross-entropies, in nats, of each context's response among the candidates of its pool.
 
     Args:
-        scores, mask: (B, C) scores, and true for candidates of the pool, which include the response.
-        gold: (B,) columns of the responses.
+        scores: (B, C) scores.
+        mask: (B, C), true for the candidates of a context's pool, which include its response.
+        gold: (B,) column of each context's response.
         label_smoothing: see `in_batch_loss`.
     """
     log_probabilities = scores.float().masked_fill(~mask, -torch.inf).log_softmax(1)

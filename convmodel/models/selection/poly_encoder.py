@@ -17,7 +17,8 @@ class PolyEncoder(BiEncoder):
 
     Args:
         num_codes: M, the number of context vectors.
-        codes: "learnt" codes attend over the context's tokens; "first" and "last" take its first or last M tokens.
+        codes: "learnt" for M learnt codes that attend over the context's tokens; "first" or "last" for the hidden
+            states of the context's first or last M tokens.
         options: other arguments of `BiEncoder`; `pooling` applies to candidates only.
     """
 

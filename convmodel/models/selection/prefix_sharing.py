@@ -1,9 +1,9 @@
 """Prefix sharing: a GPT-2 computes a context once for all its candidates.
 
-The tokens of contexts and candidates are concatenated without padding, so that every product covers all of them. A
-candidate's token attends to the context and to its own candidate separately, and the two results are combined by their
-weights: with sums of exponentials e^a and e^b, the share of the first is sigmoid(a - b), which equals attention over
-both.
+The tokens of contexts and candidates are concatenated without padding, so that one matrix product covers all of them.
+The attention of a candidate's token is computed in two parts: over the context, and over the candidate itself. The
+exponentials of the attention scores sum to e^a over the context and to e^b over the candidate. With weight
+sigmoid(a - b) for the first part, the combined result equals attention over both.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,11 +38,12 @@ def shared_states(
     tokens: int = TOKENS_PER_CHUNK,
     recompute: bool = False,
 ) -> Tensor:
-    """Return (B, C, D) hidden states, after the last layer norm, at the last token of each context and candidate.
+    """Return (B, C, D) hidden states, after the last layer norm, at the last token of C candidates of B contexts.
 
     Args:
-        transformer: the GPT-2; in training mode a context has the same dropout for all its candidates.
-        contexts, pools: B rows, and for each of them C rows that follow it; at least one.
+        transformer: the GPT-2; in training mode the dropout of a context is the same for all its candidates.
+        contexts: rows of B contexts, at least one.
+        pools: for each context, the rows of C candidates that follow it, at least one.
         tokens: largest number of tokens computed at once, unless a context with one candidate has more.
         recompute: see `encoder.encode_in_batches`.
     """
@@ -60,7 +61,11 @@ def shared_states(
 def _chunks(
     contexts: Sequence[EncoderInput], pools: Sequence[Sequence[EncoderInput]], tokens: int
 ) -> Iterator[list[tuple[int, int, int]]]:
-    """Yield chunks of (context, first candidate, stop) index triples, from short to long contexts."""
+    """Yield chunks of at most `tokens` tokens, unless a context with one candidate has more.
+
+    A chunk consists of triples (context, first, stop): the index of a context, and the range of its candidates. Short
+    contexts are first.
+    """
     chunk: list[tuple[int, int, int]] = []
     used = 0
     for b in sorted(range(len(contexts)), key=lambda b: len(contexts[b])):
@@ -84,13 +89,13 @@ def _chunks(
 
 @dataclass(frozen=True, slots=True)
 class _Runs:
-    """Runs of consecutive tokens as the rows of a padded tensor.
+    """R runs of consecutive tokens as the rows of a padded tensor.
 
     Args:
         indices: (R, T) token indices; padding repeats the last token of a run.
         mask: (R, T), false for padding; None if there is no padding.
         positions: (N,) positions of the tokens in the flattened R x T rows, run after run.
-        single: the range of the run, if there is only one.
+        single: the range of the run's tokens if there is only one run; otherwise None.
     """
 
     indices: Tensor
@@ -100,6 +105,7 @@ class _Runs:
 
     @classmethod
     def of(cls, starts: np.ndarray, lengths: np.ndarray, device: torch.device) -> "_Runs":
+        """Return runs from the index of the first token and the number of tokens of each."""
         steps = np.arange(lengths.max())
         is_token = steps < lengths[:, None]
         indices = starts[:, None] + np.minimum(steps, lengths[:, None] - 1)
@@ -120,7 +126,7 @@ class _Runs:
 
 
 class _Chunk:
-    """The tokens of some contexts, followed by the tokens of their candidates, of which each has at least one."""
+    """The tokens of some contexts, followed by the tokens of all their candidates, at least one per context."""
 
     def __init__(self, items: Sequence[tuple[EncoderInput, Sequence[EncoderInput]]], transformer: GPT2Model) -> None:
         device = transformer.device
@@ -140,7 +146,7 @@ class _Chunk:
         self._positions = torch.from_numpy(positions).to(device)
         self._ends = torch.from_numpy((starts + lengths - 1)[count:]).to(device)
         self._contexts = _Runs.of(starts[:count], lengths[:count], device)
-        # All candidates of a context form one run, whose queries attend to the context together.
+        # All candidates of a context form one run, so that their attention to the context is one operation.
         self._candidates = _Runs.of(starts[firsts], np.add.reduceat(lengths, firsts), device)
         groups = np.ceil(np.log2(lengths[count:]))  # within a group, padding at most doubles the length of a row
         order = [count + np.flatnonzero(groups == group) for group in np.unique(groups)]
@@ -150,12 +156,12 @@ class _Chunk:
         self._transformer = transformer
 
     def forward(self, layers: RaggedGPT2Layers) -> Tensor:
-        """Return (C, D) hidden states at the ends of all candidates, in their order, after the last layer norm."""
+        """Return (C, D) hidden states, after the last layer norm, at the last tokens of all candidates, in order."""
         hidden = layers(self._ids, self._types, self._positions, self._attend, wanted=self._ends)
         return apply_layer_norm(self._transformer.ln_f, hidden)
 
     def _attend(self, queries: Tensor, keys: Tensor, values: Tensor, layer: AttentionLayer) -> Tensor:
-        """Compute the attention of one layer, see `attention.Attend`."""
+        """Compute the attention of one layer; see `convmodel.generation.attention.Attend`."""
         config = self._transformer.config
         drop = config.attn_pdrop if self._transformer.training else 0.0
         context_queries, context_keys, context_values = map(self._contexts.gather, (queries, keys, values))
@@ -182,7 +188,7 @@ class _Chunk:
 def _attention_and_weight(
     queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, scale: float, drop: float
 ) -> tuple[Tensor, Tensor]:
-    """Return (..., T, D / H) attended values and the (..., T) logsumexp of their scores, in fp32."""
+    """Return (..., T, D / H) attended values, and the (..., T) float32 logsumexp of each query's scores."""
     scores = ((queries * scale) @ keys.transpose(-1, -2)).float()
     if mask is not None:
         scores = scores.masked_fill(~mask, -torch.inf)

@@ -9,7 +9,10 @@ import torch
 from torch import Tensor, nn
 
 Pooling = Literal["first", "mean", "last", "max"]
-"""The tokens that a text's vector comes from; "max" is the largest value of each dimension over all tokens."""
+"""The way to compute a text's vector from its tokens' hidden states.
+
+It is the state of the first or last token, or the mean or the maximum of each dimension over all tokens.
+"""
 
 PolyType = Literal["learnt", "first", "last"]
 """Source of a context's vectors: learnt codes that attend over its tokens, or its first or last hidden states."""
@@ -38,7 +41,16 @@ def attend(queries: Tensor, values: Tensor, mask: Tensor) -> Tensor:
 
 
 class PolyContext(nn.Module):
-    """Computes the M = `num_codes` vectors of a context, at least one, from hidden states of width D."""
+    """Computes M vectors of a context from its hidden states of width D.
+
+    Args:
+        width: D.
+        num_codes: M, at least 1.
+        kind: the source of the vectors, see `PolyType`.
+
+    Raises:
+        ValueError: for fewer than one vector, or an unknown kind.
+    """
 
     def __init__(self, width: int, num_codes: int, kind: PolyType = "learnt") -> None:
         super().__init__()
@@ -48,14 +60,14 @@ class PolyContext(nn.Module):
             )
         self.num_codes = num_codes
         self.kind = kind
-        # D^-1/2 in the paper's N(0, D^-1/2) is the standard deviation; used as the mean, it would make all codes
-        # nearly equal.
+        # The paper draws codes from N(0, D^-1/2), where D^-1/2 is the standard deviation. If it were the mean, all
+        # codes would be nearly equal.
         self.codes = nn.Parameter(torch.randn(num_codes, width) * width**-0.5) if kind == "learnt" else None
 
     def forward(self, hidden: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return (B, M, D) context vectors and a (B, M) mask of valid ones, for (B, T, D) states and a (B, T) mask.
 
-        A context shorter than M tokens has fewer valid vectors where they are its first or last tokens.
+        With the kinds "first" and "last", a context of fewer than M tokens has fewer than M valid vectors.
         """
         if self.codes is not None:
             vectors = attend(self.codes, hidden, mask)
@@ -74,7 +86,7 @@ class PolyContext(nn.Module):
 
 
 def bi_scores(contexts: Tensor, candidates: Tensor) -> Tensor:
-    """Return (B, C) dot products of (B, D) contexts with (C, D) shared or (B, C, D) separate candidates."""
+    """Return (B, C) dot products of (B, D) contexts with (C, D) candidates for all, or (B, C, D) for each context."""
     if candidates.dim() == 2:
         return contexts @ candidates.T
     return (candidates @ contexts[..., None])[..., 0]
@@ -83,11 +95,12 @@ def bi_scores(contexts: Tensor, candidates: Tensor) -> Tensor:
 def poly_scores(vectors: Tensor, mask: Tensor, candidates: Tensor) -> Tensor:
     """Return (B, C) scores: a candidate's product with the result of its attention over a context's vectors.
 
-    With s_m the products of a candidate and a context's vectors, the score is sum_m softmax(s)_m s_m, so that no vector
-    of width D is computed for a pair.
+    The products s_m of a candidate with the context's M vectors suffice: the score is sum_m softmax(s)_m s_m, and no
+    vector of width D is computed for a pair.
 
     Args:
-        vectors, mask: (B, M, D) context vectors and (B, M), true for valid ones; at least one in each row.
+        vectors: (B, M, D) context vectors.
+        mask: (B, M), true for valid context vectors; at least one in each row.
         candidates: (C, D) for all contexts, or (B, C, D).
     """
     if candidates.dim() == 2:  # one product for all contexts, with the M values of a pair contiguous

@@ -1,4 +1,4 @@
-"""The contract of all models that score candidates as the next turn, and how they are saved and loaded."""
+"""Base class of all models that score candidates as the next turn, with saving and loading."""
 
 import json
 import os
@@ -46,13 +46,14 @@ from convmodel.tokens.tokenizer_files import load_tokenizer
 class Selector(ABC):
     """A model that scores candidates as the reply to a context.
 
-    Methods that take texts leave the network in evaluation mode.
+    Methods that take texts switch the network to evaluation mode and leave it there.
     """
 
     kind: str
-    """The name of the architecture, in saved folders a key of `HOMES`."""
+    """The name of the architecture, such as "bi-encoder"; see `selector_files.HOMES`."""
 
     tokenizer_class: ClassVar[type[TextTokenizer]] = ConversationTokenizer
+    """The class of the tokenizer of a loaded selector."""
 
     def __init__(self, network: nn.Module, tokenizer: TextTokenizer) -> None:
         self.network = network
@@ -85,14 +86,20 @@ class Selector(ABC):
         """
 
     def encode_candidates(self, candidates: Sequence[str]) -> Tensor:
-        """Return (C, D) vectors for all contexts; raise a TypeError where the model reads both together."""
+        """Encode C candidates as (C, D) vectors, which serve for all contexts.
+
+        Raises:
+            TypeError: for a model that reads context and candidate together.
+        """
         raise TypeError(
             f"a {self.kind} reads context and candidate together, so candidates cannot be encoded in advance; "
-            "encode with a bi-encoder, a poly-encoder or ConveRT, and let this one rank the best of those"
+            "encode with a bi-encoder, a poly-encoder or ConveRT, and rank the best candidates with this model"
         )
 
     def to_int8(self) -> None:
-        """Convert the network to int8 products on a CPU; afterwards it can be neither trained nor saved.
+        """Convert the network's matrix products to int8, on a CPU.
+
+        Afterwards a cross-encoder can be neither trained nor saved; ConveRT can.
 
         Raises:
             ValueError: for an architecture without an int8 form, or a device other than a CPU.
@@ -101,12 +108,12 @@ class Selector(ABC):
 
     @property
     def searches(self) -> bool:
-        """Whether candidates can be encoded in advance and searched; then there is a method `encode_contexts`."""
+        """Whether candidates can be encoded in advance and searched. If so, there is a method `encode_contexts`."""
         return False
 
     @property
     def indexer(self) -> "Selector":
-        """The selector that encodes the candidates of an index: this one, or the one whose scores it adds to others."""
+        """The selector that encodes the candidates of an index: this one, or the encoder of a fused selector."""
         return self
 
     # Device, number type, saving and loading
@@ -134,7 +141,7 @@ class Selector(ABC):
         return next(self.network.parameters()).dtype
 
     def fingerprint(self) -> str:
-        """Return a digest of the weights, the configuration and the tokenizer as they are saved.
+        """Return a digest of the saved weights, the configuration and the tokenizer.
 
         The digest does not depend on the folder's path, nor on the type that the weights were loaded in (see `dtype`).
         """
@@ -156,15 +163,16 @@ class Selector(ABC):
 
         Args:
             device: "cuda", "cpu", ...; by default an accelerator if there is one.
-            dtype: "auto" is float32, because vectors are stored and scores are compared; or a torch type, or its name;
-                or "int8", for a cross-encoder or ConveRT on a CPU.
-            fusion: whether `Selector.from_pretrained` returns a fused selector where the folder has a `fusion.json`;
-                the classes of architectures never do. Without it a lexical selector has its default weights.
+            dtype: a torch type or its name; "int8", for a cross-encoder or ConveRT on a CPU; or "auto" for float32,
+                because vectors are stored in indexes and scores are compared.
+            fusion: whether to return a fused selector if the folder has a `fusion.json`. Only
+                `Selector.from_pretrained` does so; the classes of architectures ignore the file. If False, a lexical
+                selector gets its default weights.
 
         Raises:
             FileNotFoundError: when there is no such folder or name.
-            ValueError: for a folder without a selector, one of another kind, one without an int8 form, an unknown
-                dtype, or a fusion that was learned with another selector.
+            ValueError: for a folder without a selector, a selector of another class, "int8" for an architecture
+                without it, an unknown dtype, or a fusion that was learned with another selector.
         """
         folder = local_folder(checked_source(name_or_path, needs=SELECTOR, weights=False))
         saved = read_config(folder)
@@ -183,7 +191,7 @@ class Selector(ABC):
     def _load(
         cls, folder: Path, saved: dict[str, Any], device: str | torch.device | None, dtype: str | torch.dtype
     ) -> Self:
-        """Load the selector of a folder with the contents of its `selector.json`."""
+        """Load a selector with weights from a folder; `saved` holds the contents of its `selector.json`."""
         selector_class: type[Self] = class_of(saved["kind"])
         if not issubclass(selector_class, cls):
             raise ValueError(
@@ -197,7 +205,7 @@ class Selector(ABC):
         except DAMAGE as error:
             raise ValueError(f"{folder / SELECTOR}: {STRANGE} ({summary(error)})") from error
         selector.load_weights(read_weights(folder), folder)
-        if number_type != torch.float32:  # the digest is of the saved weights, which rounding loses
+        if number_type != torch.float32:  # computed before the saved weights are rounded
             selector._saved_fingerprint = selector.fingerprint()
         if number_type is None:
             selector.network.to(target).eval()
@@ -207,11 +215,20 @@ class Selector(ABC):
         return selector
 
     def place(self, device: torch.device, dtype: torch.dtype) -> None:
-        """Move the weights, for inference."""
+        """Move the weights to a device and a number type, and switch the network to evaluation mode."""
         self.network.to(device, dtype).eval()
 
     def load_weights(self, weights: dict[str, Tensor], folder: Path) -> None:
-        """Load saved float32 weights; raise a ValueError for other names or shapes than the network's, and for NaN."""
+        """Load saved weights into the network.
+
+        Args:
+            weights: the saved tensors by name.
+            folder: the folder that they were read from, for messages.
+
+        Raises:
+            ValueError: for names or shapes that differ from the network's, weights that are not floating-point numbers,
+                and NaN or infinity.
+        """
         self._saved_fingerprint = None
         file = folder / WEIGHTS
         own = self.network.state_dict()
@@ -227,13 +244,13 @@ class Selector(ABC):
         self.network.load_state_dict(weights)
 
     def weights(self) -> dict[str, Tensor]:
-        """Return the network's tensors as they are saved, on the CPU."""
+        """Return the tensors to save, by name, on the CPU."""
         return {name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()}
 
     def save_pretrained(self, folder: str | os.PathLike[str], *, card: ModelCard | None = None) -> None:
-        """Save a folder with weights as safetensors, options, tokenizer and model card.
+        """Save weights as safetensors, options, tokenizer and model card to a folder.
 
-        A model that is already there is replaced atomically: a reader, or a killed process, leaves the old or the new
+        An existing model is replaced atomically: even if the process is killed, the folder holds the old or the new
         model, never a mix. `card` has facts about the model for its README.md.
 
         Raises:

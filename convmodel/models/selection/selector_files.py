@@ -1,4 +1,4 @@
-"""Files of a selector's folder: its kind and options, its weights, and the classes of kinds."""
+"""Reading and writing the files of a selector's folder, and the class of each kind of selector."""
 
 import importlib
 import json
@@ -20,7 +20,7 @@ STRANGE = f"is not what this version saves; {MADE}"
 TOGETHER = "give the two files of one model"
 
 LEXICAL = "lexical"
-"""The kind of a selector that has no weights, and compares words only."""
+"""Kind of a selector without a network, which compares words only."""
 
 HOMES = {
     "bi-encoder": ("convmodel.models.selection.bi_encoder", "BiEncoder"),
@@ -34,13 +34,13 @@ FUSED = ("convmodel.models.selection.fused_selector", "FusedSelector")
 
 
 def class_of(kind: str) -> Any:
-    """Return the class of a kind of selector, a key of `HOMES`, or that of lexical and other fused selectors."""
+    """Return the class of a kind of selector, a key of `HOMES`; for `LEXICAL`, return `FusedSelector`."""
     module, name = FUSED if kind == LEXICAL else HOMES[kind]
     return getattr(importlib.import_module(module), name)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Return the kind and the options of a saved selector, or raise a ValueError when the file has other contents."""
+    """Read `selector.json`: return `{"kind", "options"}`, or raise a ValueError when the file has other contents."""
     config = read_json_object(folder / SELECTOR, remedy=MADE)
     kind = config.get("kind")
     if not isinstance(kind, str) or kind not in (*HOMES, LEXICAL):
@@ -66,7 +66,7 @@ def write_config(folder: Path, kind: str, options: dict[str, Any]) -> None:
 
 
 def write_card(folder: Path, kind: str, parameters: int, card: ModelCard) -> None:
-    """Write the README.md of a selector, with facts about the model."""
+    """Write the README.md of a selector: its use, its limits, and the facts of a model card."""
     header = ["library_name: convmodel", "pipeline_tag: text-ranking", "tags: [conversational, convmodel]"]
     origin = f"fine-tuned from `{card.base_model}`" if card.base_model else "learned from scratch"
     parts = [

@@ -1,4 +1,4 @@
-"""Read pooling, normalization, prompts and maximal length from a folder of sentence-transformers."""
+"""Reading of pooling, normalization, prompts and the largest length from a folder of sentence-transformers."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from convmodel.tokens.text_tokenizer import TextTokenizer
 MODULES = "modules.json"
 
 POOLINGS = {"cls": "first", "mean": "mean", "max": "max", "lasttoken": "last"}
-"""Supported values of `pooling_mode`, and the poolings that they stand for."""
+"""Supported values of `pooling_mode`, with the corresponding values of `scoring.Pooling`."""
 
 OLD_POOLINGS = {
     "pooling_mode_cls_token": "cls",
@@ -40,11 +40,14 @@ def transformer_folder(folder: Path) -> Path:
 
 
 def sentence_options(folder: Path, tokenizer: TextTokenizer, positions: int) -> dict[str, Any]:
-    """Return the arguments of `BiEncoder` with which its scores are a multiple of the cosine of sentence-transformers.
+    """Return the arguments of `BiEncoder` with which its scores are proportional to those of sentence-transformers.
 
-    Without normalization and with `similarity_fn_name` "dot", scores are dot products.
+    Scores are a multiple of the cosine. If the model does not normalize, and its `similarity_fn_name` is "dot", they
+    are dot products.
 
     Args:
+        folder: the folder of sentence-transformers.
+        tokenizer: the tokenizer of the transformer.
         positions: the largest number of tokens that the transformer reads.
 
     Raises:
@@ -68,7 +71,7 @@ def sentence_options(folder: Path, tokenizer: TextTokenizer, positions: int) -> 
 
 
 def _modules(folder: Path) -> list[tuple[str, str]]:
-    """Return the last part of each module's class and its path; raise ValueError for other modules than supported."""
+    """Return the class name and the path of each module; raise ValueError for modules that are not supported."""
     file = folder / MODULES
     with naming(str(file)):
         modules = json.loads(file.read_text(encoding="utf-8"))
@@ -98,7 +101,7 @@ def _pooling(file: Path, *, has_prompts: bool) -> str:
 
 
 def _prompts(config: dict[str, Any]) -> dict[str, str]:
-    """Return the prompts of queries and of documents as `encode_query` and `encode_document` choose them."""
+    """Return the prompts that `encode_query` and `encode_document` of sentence-transformers use, as arguments."""
     prompts = config.get("prompts") or {}
     default = prompts.get(config.get("default_prompt_name"), "")
     documents = (prompts[name] for name in ("document", "passage", "corpus") if name in prompts)
@@ -113,7 +116,7 @@ def _max_length(folder: Path, tokenizer: TextTokenizer, positions: int) -> int:
 
 
 def _check_tokenizer(folder: Path, tokenizer: TextTokenizer) -> None:
-    """Raise ValueError unless the tokenizer encloses a text in its first token and the separator, as the rows do."""
+    """Raise ValueError unless the tokenizer adds only its first token and the separator to a text, as rows do."""
     own: Any = tokenizer.hf_tokenizer
     around = own("")["input_ids"]
     if around != [own.cls_token_id, tokenizer.sep_token_id]:

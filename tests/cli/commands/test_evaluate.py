@@ -189,7 +189,7 @@ def test_a_note_says_that_the_file_has_no_candidates(here: Path, capsys: pytest.
         (["--data", "alone.jsonl"], "alone.jsonl: there are no candidates in it, and no other conversations"),
         (["--data", "nowhere.jsonl"], "nowhere.jsonl: there is no such file"),
         (["--model", "./nowhere"], "./nowhere: no such folder"),
-        (["--model", "empty"], "empty: holds no config.json, so it is no model folder"),
+        (["--model", "empty"], "empty: holds no config.json, so it is not a model folder"),
         (["--model", "nobody/nothing"], "nobody/nothing: "),
     ],
 )

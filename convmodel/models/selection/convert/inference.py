@@ -1,7 +1,7 @@
 """Inference of ConveRT's shared layers without gradients and without padding.
 
-The tokens of texts sorted by length are concatenated: every linear layer is one product over all of them, and only
-attention, a small part of the work, is computed separately for each group of texts of equal length.
+Texts are sorted by length, and their tokens are concatenated. A linear layer is one matrix product over all tokens.
+Only attention, a small part of the work, is computed separately for each group of texts of equal length.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,14 +22,17 @@ TOKENS = 1_024
 """Number of tokens that pass through the network at once, so that intermediate results stay in a CPU's caches."""
 
 GELU = 1.702
-"""x sigmoid(1.702 x) is silu(1.702 x) / 1.702, a single operation if the factors are moved into adjacent weights."""
+"""Factor in the paper's GELU, x sigmoid(1.702 x) = silu(1.702 x) / 1.702, which is moved into adjacent weights."""
 
 Group = tuple[slice, int]
-"""The range of the tokens of all texts of one length, and that length."""
+"""The texts of one length: the range of their tokens, and the length."""
 
 
 class PackedNetwork:
-    """A copy of a network's current weights, arranged for fast inference; `int8` is for the products of the blocks."""
+    """A copy of a network's current weights, arranged for fast inference.
+
+    With `int8`, matrix products of the blocks are computed in int8.
+    """
 
     def __init__(self, network: ConvertNetwork, *, int8: bool = False) -> None:
         self._version = _weights_version(network)
@@ -44,7 +47,7 @@ class PackedNetwork:
         return self._version == _weights_version(network)
 
     def reduced(self, rows: Sequence[Sequence[int]], *, tokens: int = TOKENS) -> Tensor:
-        """Return (B, heads x D) reduced states of B rows, at least one, each with at least one id."""
+        """Return the (B, heads x D) results of `Reduction` for B rows of ids; neither B nor a row's length may be 0."""
         batches = list(batches_by_length([len(row) for row in rows], max_tokens=tokens))
         calls = [partial(self._reduce_batch, [rows[index] for index in indices]) for indices in batches]
         reduced = torch.cat(_run_in_threads(calls))
@@ -62,7 +65,10 @@ class PackedNetwork:
 
 
 def _run_in_threads(calls: Sequence[Callable[[], Tensor]]) -> list[Tensor]:
-    """Run calls in as many threads as torch uses, each single-threaded, so that threads do not wait for each other."""
+    """Run calls in as many threads as torch uses, and return their results.
+
+    Within a call torch uses one thread, so that threads do not wait for each other.
+    """
     threads = torch.get_num_threads()
     if threads == 1 or len(calls) < 2 * threads:
         return [call() for call in calls]
@@ -74,7 +80,7 @@ def _run_in_threads(calls: Sequence[Callable[[], Tensor]]) -> list[Tensor]:
 
 
 def _weights_version(network: ConvertNetwork) -> tuple[tuple[int, int], ...]:
-    """Return a value that changes with every in-place update of the weights, and when they get new memory.
+    """Return a value that changes whenever the weights are updated in place or moved to other memory.
 
     torch does not count updates of weights that were created in inference mode, but these cannot be trained.
     """
@@ -140,10 +146,10 @@ class _PackedReduction:
         self._bias = torch.cat([reduction.query.bias * scale, reduction.key.bias])
 
     def __call__(self, hidden: Tensor, groups: Sequence[Group]) -> Tensor:
-        """Return (B, heads x D) reduced states, for (N, D) states of the tokens.
+        """Return the (B, heads x D) results of `Reduction` for (N, D) states of the tokens.
 
-        Attention is summed over the queries, so the weights can be summed before they are multiplied with the values:
-        one row of weights per head.
+        The attended values are summed over the queries. The same sum results from attention weights that are summed
+        first, so that the values are multiplied by one row of weights per head.
         """
         projected = functional.linear(hidden, self._weight, self._bias)
         width = projected.shape[1] // (2 * self._heads)

@@ -1,4 +1,4 @@
-"""The ConveRT selector: layout of contexts and candidates, encoding, training loss, and saving in 8 bits."""
+"""The ConveRT selector: layout of contexts and candidates, encoding, training loss, and saving embeddings in 8 bits."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -24,14 +24,16 @@ MAX_TOKENS = 60
 """Largest number of tokens of a text, as in the paper."""
 
 ROWS = 512
-"""Number of texts whose last layers are computed at once."""
+"""Number of texts for which the layers of a `Side` are computed at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConvertContext:
-    """A laid-out context: ids of the newest message, and of the persona and earlier messages, newest first.
+    """The token ids of a laid-out context.
 
-    Without extra contexts the persona precedes the newest message.
+    Args:
+        newest: ids of the newest message. Without extra contexts, the persona precedes it.
+        extra: ids of the extra contexts: the persona, then earlier messages, newest first.
     """
 
     newest: list[int]
@@ -49,8 +51,9 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
 
     Args:
         network: the ConveRT network, which reads ids of `tokenizer`.
-        extra_contexts: number of earlier messages read beside the newest one; 10 in the paper, 0 for none.
-        max_tokens: largest number of tokens of a message, of the extra contexts together, and of a candidate.
+        tokenizer: the tokenizer.
+        extra_contexts: number of earlier messages that are read in addition to the newest one; 10 in the paper.
+        max_tokens: largest number of tokens of the newest message, of all extra contexts together, and of a candidate.
 
     Raises:
         ValueError: when the network and the other arguments do not match.
@@ -99,8 +102,8 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
 
         Args:
             source: a tokenizer, or the texts to learn one from; read once.
-            sizes: sizes of the network, by default the paper's. `vocab_size` and `buckets` are limits for a tokenizer
-                that is learned, and are replaced by the sizes of a given tokenizer.
+            sizes: sizes of the network, by default the paper's. For a learned tokenizer, `vocab_size` is the largest
+                number of subwords and `buckets` the number of buckets; a given tokenizer replaces both.
             extra_contexts, max_tokens: see the class.
         """
         sizes = sizes or ConvertSizes()
@@ -167,8 +170,16 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
     ) -> Tensor:
         """Return the `in_batch_loss` of B contexts and their B responses.
 
-        With extra contexts, it is the sum of the losses of the three context vectors, each over the contexts that have
-        it. The number of batches trained so far determines the factor of the cosine, see `scale_at`.
+        With extra contexts, the loss is the sum of three losses, one for each kind of context vector (see the class).
+        The last two do not count contexts without extra contexts.
+
+        Args:
+            context_rows: results of `context_row`.
+            candidate_rows: results of `candidate_row` for the responses.
+            responses: (B,) ids of the responses' texts, see `in_batch_loss`.
+            batch: number of batches trained so far, which determines the factor of the cosine; see `scale_at`.
+            label_smoothing: see `in_batch_loss`.
+            recompute: see `encoder.encode_in_batches`.
         """
         vectors, mask = self._context_vectors(context_rows, recompute=recompute)
         candidates = self.encode_candidate_rows(candidate_rows, recompute=recompute)
@@ -180,7 +191,10 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
         return torch.stack(losses).sum()
 
     def _context_vectors(self, rows: Sequence[ConvertContext], *, recompute: bool) -> tuple[Tensor, Tensor]:
-        """Return (B, M, D) unit vectors of the newest messages, the extra contexts and both, and their (B, M) mask."""
+        """Return (B, M, D) unit vectors and the (B, M) mask of valid ones.
+
+        M is 3, for the newest message, the extra contexts, and both; without extra contexts M is 1.
+        """
         earlier = [row.extra for row in rows if row.extra]
         reduced = self._reduced([*(row.newest for row in rows), *earlier], recompute=recompute)
         newest = reduced[: len(rows)]
@@ -194,11 +208,11 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
         return torch.stack([vectors, *others], 1), mask
 
     def _project(self, side: str, reduced: Tensor) -> Tensor:
-        """Apply the last layers of a side: (B, heads x D) to (B, D) unit vectors."""
+        """Apply the layers of a `Side` to (B, heads x D) states, and return (B, D) unit vectors."""
         return torch.cat([self.network.sides[side](part) for part in reduced.split(ROWS)])
 
     def _reduced(self, rows: Sequence[list[int]], *, recompute: bool) -> Tensor:
-        """Return (B, heads x D) reduced states; without gradients on a CPU, by the packed network."""
+        """Return (B, heads x D) results of `Reduction`; on a CPU without gradients, `PackedNetwork` computes them."""
         if self.device.type == "cpu" and not torch.is_grad_enabled():
             if self._packed is None or not self._packed.is_current(self.network):
                 self._packed = PackedNetwork(self.network, int8=self._int8)
@@ -235,7 +249,7 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
         self._packed = None
 
     def weights(self) -> dict[str, Tensor]:
-        """Return the tensors as they are saved: embeddings in int8, their ranges in float32, all others in float16."""
+        """Return the tensors to save: embeddings in int8, their ranges in float32, all others in float16."""
         weights = {name: tensor.half() for name, tensor in super().weights().items()}
         for name, table in self._tables():
             weights[f"{name}.weight"] = table.steps(table.weight.detach())[0].detach().to("cpu", torch.int8)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 SCALE_BATCHES = 10_000
-"""Number of batches over which the factor of the cosine grows."""
+"""Number of batches during which the factor of the cosine in the loss grows; see `scale_at`."""
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,13 @@ class ConvertSizes:
 
     Args:
         vocab_size: number of subwords.
-        buckets: number of hash buckets for characters outside of the vocabulary; their ids follow the subwords'.
+        buckets: number of hash buckets for characters outside of the vocabulary, with ids after those of the subwords.
         width: width of embeddings and blocks.
         projection: width of queries and keys.
         windows: for each block, the largest distance at which relative positions are distinguished.
         inner: width of the blocks' feed-forward layers.
-        heads: number of heads of the reduction; its result is `heads` times as wide as the blocks.
-        layers: number of dense layers of each side.
+        heads: number of attention heads of `Reduction`, whose result is `heads` times as wide as the blocks.
+        layers: number of dense layers of each `Side`.
         encoding: width of the resulting vectors.
         positions: number of rows of the two position tables.
     """
@@ -52,14 +52,19 @@ POSITION_SPREAD = 0.1
 """Initial standard deviation of position embeddings; at 1 they would be two thirds of the first block's input."""
 
 FULL = 127
-"""The largest magnitude of a signed 8-bit value in a range that is symmetric around 0."""
+"""The largest magnitude of a quantized value: signed 8-bit integers in a range that is symmetric around 0."""
 
 
 class EightBitEmbedding(nn.Module):
     """An embedding table quantized to 8 bits within a learned range, during training too.
 
-    Gradients pass straight through the rounding; values outside of the range contribute to the range's gradient.
-    Source of the range's gradient: arXiv:1902.08153, eq. 3 and section 2.2. `spread` is the initial standard deviation.
+    Gradients pass through the rounding unchanged (straight-through estimator); values outside of the range contribute
+    to the range's gradient. Source of the range's gradient: arXiv:1902.08153, eq. 3 and section 2.2.
+
+    Args:
+        rows: number of embeddings.
+        width: width of an embedding.
+        spread: initial standard deviation.
     """
 
     def __init__(self, rows: int, width: int, *, spread: float = 1.0) -> None:
@@ -73,8 +78,8 @@ class EightBitEmbedding(nn.Module):
         return steps * step
 
     def steps(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Quantize values of the table: return the integer step of each value, and the width of a step."""
-        # The source scales the range's gradient down, because all values of the table contribute to it.
+        """Quantize values of the table: return the integer that each value is rounded to, and the step size."""
+        # The paper scales the range's gradient down, because all values of the table contribute to it.
         gradient_scale = (self.weight.numel() * FULL) ** -0.5
         limit = _with_gradient(self.range, gradient=self.range * gradient_scale)
         step = limit.abs().clamp(min=1e-8) / FULL
@@ -88,7 +93,11 @@ def _with_gradient(value: Tensor, *, gradient: Tensor) -> Tensor:
 
 
 class Embeddings(nn.Module):
-    """Subword and position embeddings: two position tables, indexed modulo their sizes, for 47 x 11 positions."""
+    """The sum of subword and position embeddings.
+
+    There are two position tables, indexed by the position modulo their numbers of rows. With 47 and 11 rows they
+    distinguish 47 x 11 positions.
+    """
 
     def __init__(self, sizes: ConvertSizes) -> None:
         super().__init__()
@@ -97,7 +106,7 @@ class Embeddings(nn.Module):
         self.positions = nn.ModuleList(tables)
 
     def forward(self, ids: Tensor, positions: Tensor | None = None) -> Tensor:
-        """Return (B, T, D) embeddings of (B, T) ids; `positions` of the tokens are their columns by default."""
+        """Return (B, T, D) embeddings of (B, T) ids; by default the position of a token is its column."""
         if positions is None:
             positions = torch.arange(ids.shape[-1], device=ids.device)
         embedded: Tensor = self.words(ids)
@@ -120,7 +129,7 @@ class SelfAttention(nn.Module):
         self.bias = nn.Parameter(torch.zeros(2 * window + 1))
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """Return (B, T, D) attended states; the (B, T) mask excludes padding as keys, not as queries."""
+        """Return (B, T, D) attended states; padding, where the (B, T) mask is 0, is not attended to."""
         positions = torch.arange(hidden.shape[1], device=hidden.device)
         distances = (positions[None] - positions[:, None]).clamp(-self.window, self.window) + self.window
         bias = self.bias[distances].masked_fill(~mask.bool()[:, None], -torch.inf)
@@ -143,7 +152,7 @@ class Block(nn.Module):
         self.norm_inner = nn.LayerNorm(sizes.width)
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """Return (B, T, D) states of the next block, for (B, T, D) states and a (B, T) mask."""
+        """Return the (B, T, D) states after the block, for (B, T, D) states and a (B, T) mask."""
         hidden = self.norm_attention(hidden + self.attention(hidden, mask))
         result: Tensor = self.norm_inner(hidden + self.inner_out(quick_gelu(self.inner_in(hidden))))
         return result
@@ -152,8 +161,8 @@ class Block(nn.Module):
 class Reduction(nn.Module):
     """Multi-head attention over the tokens, summed over the tokens and divided by the square root of their number.
 
-    The values are the hidden states, without a projection: only so do the paper's sizes total its 37.5 million
-    parameters.
+    The values are the hidden states themselves. With a projection of the values, the paper's sizes would not add up to
+    its 37.5 million parameters.
     """
 
     def __init__(self, sizes: ConvertSizes) -> None:
@@ -173,7 +182,7 @@ class Reduction(nn.Module):
 
 
 class Side(nn.Module):
-    """The unshared last layers of one side: dense layers with residual connections and norms, then a projection."""
+    """The last layers of either contexts or responses: residual dense layers with norms, then a projection."""
 
     def __init__(self, sizes: ConvertSizes) -> None:
         super().__init__()
@@ -183,16 +192,16 @@ class Side(nn.Module):
         self.out = nn.Linear(width, sizes.encoding)
 
     def forward(self, reduced: Tensor) -> Tensor:
-        """Return (B, encoding) unit vectors of (B, heads x D) reduced states."""
+        """Return (B, encoding) unit vectors for the (B, heads x D) results of `Reduction`."""
         for layer, norm in zip(self.layers, self.norms, strict=True):
             reduced = norm(reduced + quick_gelu(layer(reduced)))
         return functional.normalize(self.out(reduced), dim=-1)
 
 
 class ConvertNetwork(nn.Module):
-    """Encodes contexts and responses; all layers except those of the sides are shared.
+    """Encodes contexts and responses, which share all layers except those of `Side`.
 
-    With `extra_contexts`, earlier messages are a second input, as in the paper's multi-context model.
+    With `extra_contexts`, earlier messages are an additional input, as in the paper's multi-context model.
     """
 
     def __init__(self, sizes: ConvertSizes = ConvertSizes(), *, extra_contexts: bool = False) -> None:
@@ -206,7 +215,7 @@ class ConvertNetwork(nn.Module):
 
     def reduced(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Return (B, heads x D) states after the shared layers, for (B, T) ids and mask."""
-        hidden = self.embeddings(ids).to(self.reduction.query.weight.dtype)  # embeddings stay in float32
+        hidden = self.embeddings(ids).to(self.reduction.query.weight.dtype)  # the embeddings themselves stay in float32
         for block in self.blocks:
             hidden = block(hidden, mask)
         result: Tensor = self.reduction(hidden, mask)
@@ -214,5 +223,8 @@ class ConvertNetwork(nn.Module):
 
 
 def scale_at(batch: int, *, width: int = 512, batches: int = SCALE_BATCHES) -> float:
-    """Return the factor of the cosine in the loss, which grows from 1 to the square root of the vectors' width."""
+    """Return the factor of the cosine in the loss after `batch` batches of training.
+
+    The factor grows linearly from 1 to the square root of `width`, the width of the vectors, over `batches` batches.
+    """
     return 1 + (math.sqrt(width) - 1) * min(batch / batches, 1.0)

@@ -26,9 +26,12 @@ class ConvertTokenizer(TextTokenizer):
     """A tokenizer with lower-cased BPE subwords learned from texts, and hash buckets for other characters.
 
     Texts are normalized to NFKC and lower case, without control characters. Subwords do not cross word boundaries, and
-    each punctuation mark and symbol is a separate token. A run of characters that the vocabulary lacks is mapped to the
-    bucket of its hash, and so is a text that is empty after normalization: every text has at least one id. `learn`
-    creates the transformers tokenizer.
+    each punctuation mark and symbol is a separate token. A run of characters that the vocabulary lacks is mapped to one
+    of the hash buckets. A text that is empty after normalization is mapped to a bucket too, so that every text has at
+    least one id. `learn` creates the transformers tokenizer.
+
+    Raises:
+        ValueError: for a transformers tokenizer without buckets.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -42,7 +45,11 @@ class ConvertTokenizer(TextTokenizer):
 
     @classmethod
     def learn(cls, texts: Iterable[str], vocab_size: int = 31_476, *, buckets: int = BUCKETS) -> "ConvertTokenizer":
-        """Learn a vocabulary of at most `vocab_size` subwords, at least 64, from texts, which are read once."""
+        """Learn a vocabulary of at most `vocab_size` subwords from texts, which are read once.
+
+        Raises:
+            ValueError: for a `vocab_size` below 64, or less than one bucket.
+        """
         if vocab_size < 64 or buckets < 1:
             raise ValueError(f"vocab_size={vocab_size}, buckets={buckets}; at least 64 and 1 are needed")
         control = [UNKNOWN, SEP_TOKEN]
@@ -72,7 +79,7 @@ class ConvertTokenizer(TextTokenizer):
 
     @cached_property
     def _rust(self) -> Tokenizer:
-        """A private copy, which also returns the offsets of tokens in the text."""
+        """A copy of the tokenizer that also returns the offsets of tokens in the text."""
         copy = Tokenizer.from_str(self.hf_tokenizer.backend_tokenizer.to_str())
         copy.encode_special_tokens = True
         copy.no_truncation()

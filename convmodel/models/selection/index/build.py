@@ -1,4 +1,4 @@
-"""Building, extending and pruning an index of encoded candidates; an interrupted build can be resumed."""
+"""Building an index of encoded candidates, and adding and removing candidates. Interrupted builds can be resumed."""
 
 import json
 import os
@@ -22,12 +22,19 @@ from convmodel.models.selection.index.texts import write_texts
 from convmodel.models.selection.selector import Selector
 
 BATCH = 2_048
-"""Number of candidates encoded and then written at once; within them, the model batches texts of similar length."""
+"""Number of candidates encoded and then written at once; the model divides them into batches of similar length."""
 
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
-    """The numbers of new candidates, of skipped ones whose text was known, and of those that an earlier run encoded."""
+    """The result of building an index.
+
+    Args:
+        added: number of new candidates.
+        repeated: number of candidates skipped because their texts repeat earlier ones.
+        resumed: number of new candidates that an interrupted run had already encoded.
+        state: the new manifest.
+    """
 
     added: int
     repeated: int
@@ -56,9 +63,9 @@ def build_index(
         append: whether to add to an existing index, which was built with the same model.
         dtype: "float32", or "float16" for half the space; scores are exact for the stored vectors.
         batch: number of candidates encoded and then written at once.
-        approximately: whether to build a graph for approximate search; None builds one from a million candidates on,
-            for models with one vector per context. The graph needs usearch, and is rebuilt whenever candidates are
-            added.
+        approximately: whether to build a graph for approximate search. None keeps an existing graph, and builds one
+            from a million candidates on for models with one vector per context. The graph needs usearch, and is rebuilt
+            whenever candidates are added.
         progress: called after each batch with the numbers of candidates encoded so far and to encode.
 
     Raises:
@@ -99,10 +106,13 @@ def remove_candidates(
 ) -> IndexManifest:
     """Remove candidates from an index; the others keep their numbers, and nothing is encoded again.
 
-    Texts are compared after stripping white space. An unknown number or text is a ValueError, and nothing is removed.
+    Args:
+        numbers: numbers of candidates to remove.
+        texts: texts of candidates to remove, compared after stripping white space.
 
     Raises:
-        FileNotFoundError, ValueError: when there is no index, or it was built with another model.
+        FileNotFoundError, ValueError: when there is no index, it was built with another model, or a number or text is
+            unknown; then nothing is removed.
     """
     path = Path(folder)
     storage.read_state(path)
@@ -128,7 +138,7 @@ def remove_candidates(
 
 
 def _initial_state(folder: Path, selector: Selector, *, append: bool, dtype: str) -> IndexManifest:
-    """Return the manifest before the build; one without candidates where there is no index yet."""
+    """Return the manifest before the build; if there is no index yet, a manifest without candidates."""
     if (folder / storage.INDEX).is_file():
         if not append:
             raise FileExistsError(f"{folder}: is an index already; add to it (--append), or remove it first")
@@ -164,7 +174,11 @@ def _encode(
     batch: int,
     progress: Callable[[int, int], object],
 ) -> tuple[int, int]:
-    """Encode the new candidates, a batch at a time; return how many an interrupted run had encoded, and D."""
+    """Encode the new candidates in batches.
+
+    Returns:
+        The number of candidates that an interrupted run had encoded, and D, the width of the vectors.
+    """
     pending = _read_pending(folder, key)
     resumed = min(int(pending.get("done", 0)), added)
     width = state.width or int(pending.get("width", 0))
@@ -185,7 +199,7 @@ def _encode(
 
 
 def _read_pending(folder: Path, key: str) -> dict[str, Any]:
-    """Return how far an interrupted run with the same key has come."""
+    """Return the progress of an interrupted run with the same key: the contents of `pending.json`, or {}."""
     try:
         pending = read_json_object(folder / storage.PENDING)
     except (FileNotFoundError, ValueError):

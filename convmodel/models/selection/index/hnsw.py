@@ -1,4 +1,4 @@
-"""Approximate search over an HNSW graph built by usearch; exact scores decide among the candidates it returns."""
+"""Approximate search in an HNSW graph of usearch, whose results are ranked by exact scores."""
 
 import importlib
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from convmodel.models.selection.search.exact import TopK, rescore_pairs, search_
 from convmodel.models.selection.search.vectors import CandidateMatrix, EncodedContexts
 
 MANY = 1_000_000
-"""Number of candidates from which search with one vector per context is approximate by default."""
+"""Number of candidates from which on search is approximate by default, for models with one vector per context."""
 
 CHUNK = 65_536
 """Number of candidates added to the graph at once."""
@@ -39,9 +39,9 @@ def _usearch() -> Any:
 def build_graph(folder: Path, name: str, candidates: CandidateMatrix) -> None:
     """Write the graph file of all candidates that are not removed.
 
-    Inner products are converted to angles. Subtracting the mean keeps the order of the candidates for every context and
-    spreads them further apart; then c becomes (c, sqrt(r^2 - |c|^2)) / r with r the largest norm, and a context vector
-    is extended by a 0, so that the angle orders candidates as the inner product does.
+    Vectors are transformed so that angles order the candidates as inner products do. First the mean is subtracted,
+    which keeps the order for every context and spreads the candidates further apart. Then each vector c becomes
+    (c, sqrt(r^2 - |c|^2)) / r, where r is the largest norm; context vectors are extended by a 0.
     """
     usearch = _usearch()
     index = usearch.Index(ndim=candidates.vectors.shape[1] + 1, metric="ip", dtype="f16")
@@ -68,7 +68,11 @@ def build_graph(folder: Path, name: str, candidates: CandidateMatrix) -> None:
 
 
 def open_graph(folder: Path, state: storage.IndexManifest) -> Any:
-    """Return the memory-mapped usearch index of the graph file, without reading it."""
+    """Memory-map the graph file, and return its usearch index.
+
+    Raises:
+        FileNotFoundError, ValueError: when the file is missing or damaged, or usearch is not installed.
+    """
     assert state.graph is not None
     usearch = _usearch()
     path = folder / state.graph.file
@@ -85,9 +89,15 @@ def open_graph(folder: Path, state: storage.IndexManifest) -> Any:
 
 
 def search(graph: Any, contexts: EncodedContexts, candidates: CandidateMatrix, k: int) -> TopK:
-    """Return the k best, by exact scores, of the neighbours of each context in an open graph of the candidates.
+    """Return the k best candidates, by exact scores, among the neighbours of each context in a graph.
 
-    All candidates are searched instead where a context has fewer than k neighbours.
+    If a context has fewer than k neighbours, or there are at most 4 k candidates, all candidates are searched exactly.
+
+    Args:
+        graph: the result of `open_graph`.
+        contexts: B contexts.
+        candidates: the candidates of the graph.
+        k: number of candidates to return.
     """
     if k >= 1 and candidates.left > 4 * k:
         rows, codes = contexts.mask.nonzero(as_tuple=True)
@@ -103,6 +113,6 @@ def search(graph: Any, contexts: EncodedContexts, candidates: CandidateMatrix, k
 
 
 def mean_recall(approximate: Sequence[Sequence[int]], exact: Sequence[Sequence[int]]) -> float:
-    """Return the share of the exact best candidates that approximate search found, averaged over contexts."""
+    """Return the share of the exact best candidates that approximate search finds, averaged over contexts."""
     shares = [len({*a} & {*b}) / len(b) for a, b in zip(approximate, exact, strict=True)]
     return sum(shares) / len(shares)

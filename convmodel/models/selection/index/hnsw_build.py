@@ -23,9 +23,16 @@ def update_graph(
     model: DualEncoderSelector[Any, Any],
     approximately: bool | None,
 ) -> IndexManifest:
-    """Return the manifest that is about to replace `before`, with its graph, if the index is to have one.
+    """Build the graph of an index if necessary, and return the manifest with the graph, or without one.
 
-    A graph that no longer matches the candidates is rebuilt and its recall measured. All rows are written already.
+    An existing graph is kept unless candidates were added. Otherwise a graph is built and its recall is measured.
+
+    Args:
+        folder: the folder of the index, with all rows written.
+        state: the new manifest, not yet written.
+        before: the manifest before candidates were added.
+        model: the selector that encoded the candidates.
+        approximately: see `build_index`.
     """
     exact = CandidateIndex(folder, replace(state, graph=None))
     wanted = before.graph is not None if approximately is None else approximately
@@ -45,7 +52,7 @@ def update_graph(
 
 
 def _contexts(index: CandidateIndex, model: DualEncoderSelector[Any, Any], max_contexts: int) -> EncodedContexts:
-    """Encode evenly spaced candidates as contexts of one turn, to measure recall with."""
+    """Encode at most `max_contexts` evenly spaced candidates as contexts of one turn."""
     numbers = index.numbers()
     sample = numbers[:: -(-len(numbers) // max_contexts)]
     return model.encode_contexts([[index.text(number)] for number in sample])

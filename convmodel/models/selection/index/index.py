@@ -87,12 +87,13 @@ class CandidateIndex:
     def search(self, contexts: SearchContexts, k: int, *, exact: bool | None = None) -> TopK:
         """Return the k best candidates of each context, or all of them when there are fewer, with exact scores.
 
-        Numbers do not change when candidates are added or removed.
+        The resulting ids are candidate numbers, which do not change when candidates are added or removed.
 
         Args:
             contexts: B contexts, encoded by the model's `encode_contexts`.
-            exact: whether to search all candidates; None searches the graph if the index has one, see `state.graph`,
-                and the selector is not fused.
+            k: number of candidates per context.
+            exact: True compares all candidates, False searches the graph. None searches the graph if the index has one
+                (`state.graph`) and the selector is not fused.
 
         Raises:
             ValueError: for an empty index, k below 1, exact=False for an index without a graph or a fused selector, or
@@ -114,11 +115,16 @@ class CandidateIndex:
         return best
 
     def parts(self, contexts: FusedContexts, numbers: Sequence[int]) -> Parts:
-        """Return the addends of candidates' scores for the first context, by feature."""
+        """Return each feature's contributions to candidates' scores for the first context.
+
+        Args:
+            contexts: encoded contexts of a fused selector.
+            numbers: the numbers of the candidates.
+        """
         return contexts.cpu().parts_of(0, self.table.take([self._checked(number) for number in numbers]))
 
     def _read_words(self) -> WordTable:
-        """Return the words of all candidates, read from the index, or counted where an older one has none."""
+        """Return the words of all candidates from the index, or from the texts if an older index has no words."""
         if not self.state.words:
             return WordTable.of(self._texts[number].decode(errors="replace") for number in range(self.state.count))
         data, ends = storage.ByteStrings(self.folder, "words", self.state.count).all()
@@ -128,7 +134,7 @@ class CandidateIndex:
             raise ValueError(f"{self.folder / 'words.bytes'}: is damaged ({error}); {storage.REBUILD}") from None
 
     def _check_vectors(self) -> None:
-        if not self._is_finite and self.state.width:  # read once, as the first exact search does
+        if not self._is_finite and self.state.width:  # norms are cached, and exact search uses them
             self._check_finite(self.candidates.norms())
         self._is_finite = True
 
@@ -137,9 +143,11 @@ class CandidateIndex:
             raise ValueError(f"{self.folder / storage.VECTORS}: holds NaN or infinity; {storage.REBUILD}")
 
     def text(self, number: int) -> str:
-        """Return a candidate's text; raise an IndexError for a number out of range, or of a removed candidate.
+        """Return a candidate's text.
 
-        A damaged file raises a ValueError.
+        Raises:
+            IndexError: for a number out of range, or of a removed candidate.
+            ValueError: for a damaged file.
         """
         try:
             return self._texts[self._checked(number)].decode()
@@ -147,7 +155,7 @@ class CandidateIndex:
             raise self._damaged("texts", number) from error
 
     def metadata(self, number: int) -> dict[str, Any] | None:
-        """Return a candidate's metadata, or None if it has none; see `text`."""
+        """Return a candidate's metadata, or None if it has none; see `text` for the errors."""
         data = self._metadata[self._checked(number)]
         try:
             value = json.loads(data) if data else None
@@ -200,7 +208,7 @@ class CandidateSet:
         return len(self._numbers)
 
     def search(self, contexts: SearchContexts, k: int) -> TopK:
-        """See `CandidateIndex.search`; always exact."""
+        """See `CandidateIndex.search`; the search is always exact."""
         best = search_table(contexts, self.table, k)
         return TopK(self._numbers.to(best.ids.device)[best.ids], best.scores)
 
@@ -225,21 +233,21 @@ class CandidateSet:
 
 
 def check_model(folder: Path, state: storage.IndexManifest, selector: Selector) -> None:
-    """Raise a ValueError when the index was built with another model."""
+    """Raise a ValueError when the index was built with another selector."""
     encoder = selector.indexer
     fingerprint = encoder.fingerprint()
     if fingerprint != state.fingerprint:
         raise ValueError(
             f"{folder}: was made with another model (a {state.kind}, fingerprint {state.fingerprint}) than this one (a "
-            f"{encoder.kind}, fingerprint {fingerprint}); open it with that one, or rebuild it"
+            f"{encoder.kind}, fingerprint {fingerprint}); open it with the model that made it, or rebuild it"
         )
 
 
 def require_encoder(selector: Selector) -> DualEncoderSelector[Any, Any] | None:
-    """Return the selector that encodes the candidates of an index, None for a lexical one.
+    """Return the selector that encodes the candidates of an index; None for a lexical selector.
 
     Raises:
-        ValueError: when it reads context and candidate together.
+        ValueError: when the selector reads context and candidate together.
     """
     encoder = selector.indexer
     if isinstance(encoder, DualEncoderSelector):

@@ -1,4 +1,4 @@
-"""Folders that are a lexical selector and the index of its candidates."""
+"""Folders that are both a lexical selector and the index of its candidates."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ from convmodel.models.selection.selector_files import FUSION, LEXICAL, write_con
 
 
 def lexical_selector(folder: str | os.PathLike[str]) -> FusedSelector:
-    """Return the lexical selector of a folder, or a new one with default weights where there is none."""
+    """Return the lexical selector of a folder, or a new one with default weights if the folder has none."""
     if (Path(folder) / FUSION).is_file():
         return FusedSelector.read(None, Path(folder))
     return FusedSelector(None, Fusion.lexical(WordStatistics.of([])))

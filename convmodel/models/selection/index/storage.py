@@ -31,7 +31,13 @@ REBUILD = "rebuild the index"
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """The graph of approximate search, and the mean recall of the exact best 10 candidates of `sample` contexts."""
+    """The graph of approximate search.
+
+    Args:
+        file: name of the graph's file.
+        recall: share of the exact best 10 candidates that approximate search finds, averaged over `sample` contexts.
+        sample: number of contexts that recall was measured with.
+    """
 
     file: str
     recall: float
@@ -40,14 +46,20 @@ class Graph:
 
 @dataclass(frozen=True, slots=True)
 class IndexManifest:
-    """Contents of `index.json`, written atomically. Rows at or beyond `count` are not part of the index.
+    """Contents of `index.json`, written atomically. Rows from number `count` on are not part of the index.
 
     Args:
-        kind, fingerprint, model_dtype: the model that encoded the candidates, and the type that it computed in.
-        width, dtype: D, the width of the vectors, and the type that they are stored in; 0 for a lexical selector.
-        count: number of candidates ever added; candidate numbers are below it.
-        removed, removed_file: number of removed candidates, and the name of the file with their numbers.
-        words: whether the words of the candidates are stored, as they are since there are fused selectors.
+        kind: kind of the selector that encoded the candidates.
+        fingerprint: fingerprint of that selector.
+        model_dtype: the type that the selector computed in.
+        width: D, the width of the vectors; 0 for a lexical selector.
+        dtype: the type that the vectors are stored in.
+        count: number of candidates ever added; candidates have the numbers from 0 to `count` - 1.
+        removed: number of removed candidates.
+        removed_file: name of the file with the numbers of removed candidates; None if there are none.
+        graph: the graph of approximate search; None for exact search only.
+        words: whether the words of the candidates are stored; false in indexes of older versions.
+        version: version of the format.
     """
 
     kind: str
@@ -81,7 +93,7 @@ def read_state(folder: Path) -> IndexManifest:
     """Read the manifest of an index.
 
     Raises:
-        FileNotFoundError, ValueError: when there is no index, or it is unfinished, damaged, or of another version.
+        FileNotFoundError, ValueError: when there is no index, or it is unfinished, damaged, or has another version.
     """
     file = folder / INDEX
     if not file.exists():
@@ -103,7 +115,7 @@ def read_state(folder: Path) -> IndexManifest:
 
 
 def _validity(state: IndexManifest) -> dict[str, bool]:
-    """Return whether the value of each field is possible."""
+    """Return, by name of the field, whether its value is valid."""
     count = state.count if type(state.count) is int else -1
     named = state.removed_file is None or re.fullmatch(r"removed-\d+\.bin", str(state.removed_file)) is not None
     graph = state.graph is None or re.fullmatch(r"graph-[\d-]+\.usearch", str(state.graph.file)) is not None
@@ -120,7 +132,7 @@ def _validity(state: IndexManifest) -> dict[str, bool]:
 
 
 def with_removed(state: IndexManifest, folder: Path, numbers: Sequence[int]) -> IndexManifest:
-    """Return the manifest, not yet written, after removing candidates; writes the file of their numbers."""
+    """Write the file of removed candidates with additional numbers, and return the new manifest, not yet written."""
     removed = np.union1d(removed_numbers(state, folder), np.array(numbers, dtype=np.int64))
     if len(removed) == state.removed:
         return state
@@ -142,7 +154,7 @@ def removed_numbers(state: IndexManifest, folder: Path) -> np.ndarray:
 
 
 def memory_map(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
-    """Map the beginning of a file as a copy-on-write array, which may be empty without a file.
+    """Map the beginning of a file as a copy-on-write array. An empty array needs no file.
 
     Raises:
         FileNotFoundError, ValueError: when the file is missing, too short, or a pointer of Git LFS.
@@ -159,12 +171,12 @@ def memory_map(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarra
 
 
 def digest_text(text: str) -> bytes:
-    """Return the digest of a text without the white space around it."""
+    """Return the digest of a text, after stripping white space from its ends."""
     return hashlib.blake2b(text.strip().encode(), digest_size=DIGEST.itemsize).digest()
 
 
 def known_texts(state: IndexManifest, folder: Path) -> dict[bytes, int]:
-    """Return the numbers of the candidates that are not removed, by the digests of their texts."""
+    """Return a mapping from text digests to the numbers of the candidates that are not removed."""
     digests = memory_map(folder / DIGESTS, DIGEST, (state.count,)).tobytes()
     numbers = {digests[16 * number : 16 * number + 16]: number for number in range(state.count)}
     for number in removed_numbers(state, folder).tolist():
@@ -175,15 +187,18 @@ def known_texts(state: IndexManifest, folder: Path) -> dict[bytes, int]:
 
 
 def is_index_file(name: str) -> bool:
-    """Return whether a file name may belong to an index, finished or not."""
+    """Return whether a file of this name may belong to an index, finished or not."""
     endings = (".bytes", ".ends", ".usearch")
     beginnings = (f".{INDEX}.", f".{PENDING}.", "removed-")
-    files = {INDEX, PENDING, LOCK, VECTORS, DIGESTS, SELECTOR, FUSION}  # the last two where it is lexical
+    files = {INDEX, PENDING, LOCK, VECTORS, DIGESTS, SELECTOR, FUSION}  # the last two: a lexical selector
     return name in files or name.endswith(endings) or name.startswith(beginnings)
 
 
 class ByteStrings:
-    """The first `count` byte strings, of any length, of two memory-mapped files: NAME.ends (offsets), NAME.bytes."""
+    """The first `count` byte strings, of any length, of two memory-mapped files.
+
+    NAME.bytes holds the concatenated strings, NAME.ends the int64 offset of the end of each.
+    """
 
     def __init__(self, folder: Path, name: str, count: int) -> None:
         self._file = folder / f"{name}.ends"
@@ -207,7 +222,7 @@ class ByteStrings:
 
 @contextmanager
 def append_byte_strings(folder: Path, name: str, count: int) -> Iterator[Callable[[bytes], None]]:
-    """Yield a function that appends a byte string after the first `count` ones; see `ByteStrings` and `append_rows`."""
+    """Yield a function that appends a byte string to the first `count` ones; see `ByteStrings` and `append_rows`."""
     ends_path = folder / f"{name}.ends"
     end = int(memory_map(ends_path, np.dtype(np.int64), (count,))[-1]) if count else 0
     with append_rows(ends_path, 8, count) as ends, append_rows(folder / f"{name}.bytes", 1, end) as file:
@@ -223,9 +238,12 @@ def append_byte_strings(folder: Path, name: str, count: int) -> Iterator[Callabl
 
 @contextmanager
 def append_rows(path: Path, size: int, count: int) -> Iterator[BinaryIO]:
-    """Yield a file to append rows of `size` bytes to after its first `count` ones; later ones are cut off.
+    """Yield a file for appending rows of `size` bytes after its first `count` rows; later rows are cut off.
 
-    At the end all rows are on disk, so that they survive a power cut. A file with fewer rows raises a ValueError.
+    On exit the rows are flushed to disk, so that they survive a power cut.
+
+    Raises:
+        ValueError: for a file with fewer than `count` rows.
     """
     path.touch()
     if path.stat().st_size < size * count:
@@ -241,6 +259,10 @@ def append_rows(path: Path, size: int, count: int) -> Iterator[BinaryIO]:
 
 
 def locked(folder: Path) -> AbstractContextManager[bool]:
-    """Hold the exclusive write lock of an index, or raise a ValueError while another process does; readers may read."""
+    """Hold the exclusive write lock of an index; readers need no lock.
+
+    Raises:
+        ValueError: when another process holds the lock.
+    """
     (folder / LOCK).touch()
     return file_lock(folder / LOCK, busy=f"{folder}: another process changes this index; wait for its end")

@@ -15,9 +15,16 @@ from convmodel.models.selection.lexical import encode_words
 def write_texts(
     folder: Path, state: IndexManifest, known: dict[bytes, int], candidates: Iterable[CandidateText], *, batch: int
 ) -> tuple[int, int, str]:
-    """Append all but the vectors of new candidates; return the numbers of new and repeated ones, and a key.
+    """Append the texts, metadata, words and digests of new candidates to the files of an index.
 
-    The key is a digest of all that their vectors and positions depend on: a run can resume another with the same key.
+    Args:
+        known: numbers of the candidates by digest of their texts; the new candidates are added.
+        batch: number of candidates that will be encoded at once.
+
+    Returns:
+        The number of new candidates, the number of candidates that were skipped because their texts are known, and a
+        key: a digest of everything that the vectors and their order depend on. A run can resume an interrupted run with
+        the same key.
     """
     computed = (state.fingerprint, state.model_dtype, state.dtype, state.count, batch)
     key = hashlib.blake2b(repr(computed).encode(), digest_size=16)
@@ -48,7 +55,7 @@ def write_texts(
 
 
 def _write_words_of_older(folder: Path, state: IndexManifest) -> None:
-    """Write the words of the candidates of an index that was made before words were stored."""
+    """Write the words of all candidates if the index is of an older version that did not store words."""
     if state.words or not state.count:
         return
     texts = storage.ByteStrings(folder, "texts", state.count)

@@ -1,6 +1,6 @@
 """Approximate scores of all candidates with a proven error bound, in int8 or float32.
 
-Scores whose upper bound is below a context's k-th best exact score need not be computed exactly (see `pruning`).
+A score whose upper bound is below a context's k-th best exact score need not be computed exactly (see `pruning`).
 """
 
 import math
@@ -16,14 +16,21 @@ from convmodel.models.selection.search.query import Query, Term, add_up
 from convmodel.models.selection.search.vectors import CandidateMatrix, EncodedContexts
 
 COARSE = 2.0**-7
-"""Relative error of a product where torch may use less than float32 for it (`set_float32_matmul_precision`)."""
+"""Relative error of a product if torch may compute it with less than float32's precision.
+
+See `torch.set_float32_matmul_precision`.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class BoundedScores:
-    """Approximate (B, n) scores of n candidates from index `start` on, -inf for removed ones.
+    """Approximate scores of a block of n candidates.
 
-    Their (n,) norms and residuals are those of `QuantizedVectors`.
+    Args:
+        start: index of the first candidate.
+        scores: (B, n) approximate scores; -inf for removed candidates.
+        norms: (n,) upper bounds of the candidates' Euclidean norms.
+        residuals: (n,) upper bounds of the norms of the candidates' rounding errors, or 1; see `ScoreBounds`.
     """
 
     start: int
@@ -33,15 +40,16 @@ class BoundedScores:
 
 
 class ScoreBounds(ABC):
-    """One method of approximating scores; iterating over it yields blocks of candidates.
+    """Base class of methods that approximate scores; iterating over an instance yields blocks of candidates.
 
-    An exact score is at most the approximate score plus its error bound, which is
-    `of_norm` * norm + `of_residual` * residual of the candidate, with (B,) factors of the contexts. Errors of a sum's
-    terms add up, each times its weight; the rounding of the given values and of the sum itself is added to the
-    approximate scores, or is a multiple of a candidate's norm.
+    An exact score is at most the approximate score plus the error bound `of_norm` * norm + `of_residual` * residual.
+    The (B,) factors `of_norm` and `of_residual` belong to the contexts, norm and residual to the candidate. The error
+    bound of a sum is the sum of its terms' error bounds, each times the absolute weight. The rounding error of the
+    offsets is added to the approximate scores; that of the sum is part of the factors.
 
     Args:
-        contexts: the contexts, or a query of several terms and given values.
+        contexts: the contexts, or a query of several terms and offsets.
+        candidates: the candidates to score.
     """
 
     of_norm: Tensor
@@ -57,7 +65,7 @@ class ScoreBounds(ABC):
     def __iter__(self) -> Iterator[BoundedScores]: ...
 
     def _raised(self, offsets: Tensor) -> Tensor:
-        """Return the (B, N) given values in float32, raised by the rounding error of their part of the sum."""
+        """Return the (B, N) offsets in float32, increased by a bound of the rounding error that they cause."""
         raised = offsets.float()
         return raised.add_(self._added * raised.abs().amax(1, keepdim=True))
 
@@ -65,7 +73,11 @@ class ScoreBounds(ABC):
         return None if self._offsets is None else self._offsets[:, start : start + count].to(like.device)
 
     def _sum_of_contexts(self, values: Sequence[Tensor]) -> Tensor:
-        """Return the (B,) weighted sums of each term's (B * M,) values, of which the largest of a context counts."""
+        """Return the (B,) sums, over all terms, of the absolute weight times the largest of a context's M values.
+
+        Args:
+            values: for each term, the (B * M,) values of its vectors.
+        """
         largest = (
             abs(term.weight) * of_term.view(len(self.query), term.codes).amax(1)
             for term, of_term in zip(self.query.terms, values, strict=True)
@@ -76,14 +88,17 @@ class ScoreBounds(ABC):
 class Int8Pass(ScoreBounds):
     """Approximate scores from the largest products of vectors rounded to int8.
 
-    With y, c the vectors and y', c' the rounded ones: y c - y' c' = (y - y') c + y' (c - c'), and each term is at most
-    the product of its norms. With S the exact products of M vectors: max S - ln M <= score <= max S, so that few
-    candidates have a largest product above the k-th best score. Where a weight is negative, the lower bound counts.
+    Let y be a context vector, c a candidate, and y', c' the rounded vectors. Then
+    y c - y' c' = (y - y') c + y' (c - c'), and each of the two terms is at most the product of its vectors' norms.
+
+    Let S be the exact products of a candidate with the M vectors of a context. The poly-encoder's score lies between
+    max S - ln M and max S. With a positive weight, max S is its upper bound, which is close enough that it exceeds the
+    k-th best score for few candidates. With a negative weight, max S - ln M is used instead.
     """
 
     def __init__(self, contexts: EncodedContexts | Query, candidates: CandidateMatrix) -> None:
         super().__init__(contexts, candidates)
-        # With one scale for all vectors of a term, the largest product can be taken before scaling.
+        # If all vectors of a term have one scale, the largest product can be chosen before scaling.
         self._rounded = rounded = [
             QuantizedVectors.of(term.contexts.filled(), one_scale=term.codes > 1) for term in self.query.terms
         ]
@@ -91,7 +106,7 @@ class Int8Pass(ScoreBounds):
         lost = [of_term.residuals + 16 * ROUNDING * size for of_term, size in zip(rounded, sizes, strict=True)]
         total = self._sum_of_contexts(sizes)
         self.of_norm = self._sum_of_contexts(lost) + self._added * total
-        # A residual of a candidate without a norm is possible; the sum is rounded by both.
+        # The rounding error of the sum is relative to the rounded candidate, whose norm is at most norm + residual.
         self.of_residual = total * (1 + 16 * ROUNDING + self._added)
         self._rows = torch.cat([*(of_term.whole for of_term in rounded), range_row(rounded[0].whole.shape[1])])
 
@@ -107,7 +122,7 @@ class Int8Pass(ScoreBounds):
             yield BoundedScores(start, self.candidates.mask_removed(start, total), block.norms, block.residuals)
 
     def _upper(self, term: Term, products: Tensor, scales: Tensor) -> Tensor:
-        """Return the (B, n) weighted values of a term, of which a softmax is replaced by its bound."""
+        """Return the (B, n) weighted values of a term, or their upper bounds if the term has a softmax."""
         largest = products.amax(1) if term.codes > 1 else products[:, 0]
         values = largest.mul_(scales * term.weight)
         if term.has_softmax and term.weight < 0:
@@ -118,9 +133,12 @@ class Int8Pass(ScoreBounds):
 class Float32Pass(ScoreBounds):
     """Approximate scores computed in float32, `block` candidates at once.
 
-    A sum of D products is off by at most D * 2^-24 of the product of the norms. For |s_m| <= z, products that are off
-    by e change the score by at most e * sum_m p_m |1 + s_m - score| <= (1 + 2 ln M) e, because the score is at most
-    ln M below the largest s_m; the softmax itself, with M terms, adds at most 4 (M + 4) 2^-24 (1 + z).
+    The rounding error of a sum of D products is at most D * 2^-24 times the product of the vectors' norms.
+
+    A poly-encoder's score is sum_m p_m s_m with p = softmax(s). If every s_m has an error of at most e, the score
+    changes by at most e * sum_m p_m |1 + s_m - score| <= (1 + 2 ln M) e, because the score is at most ln M below the
+    largest s_m. If |s_m| <= z for all m, computing the softmax of M products adds an error of at most
+    4 (M + 4) 2^-24 (1 + z).
     """
 
     def __init__(self, contexts: EncodedContexts | Query, candidates: CandidateMatrix, block: int = BLOCK) -> None:

@@ -1,4 +1,4 @@
-"""Exact top-k search over cached candidate vectors, by dot product or by the poly-encoder's score."""
+"""Exact top-k search among cached candidate vectors, by dot product or by the poly-encoder's score."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,15 +16,18 @@ CHUNK = 8_192
 """Number of candidates multiplied at once, so that intermediate results stay in a CPU's caches."""
 
 ROWS = 128
-"""Number of context vectors multiplied at once, for the same reason."""
+"""Number of context vectors multiplied at once; see `CHUNK`."""
 
 SPARSE = 16
-"""Surviving pairs are scored one by one if they are at most 1 / SPARSE of all pairs; otherwise all pairs are scored."""
+"""Limit of pruning: if more than 1 / SPARSE of all pairs survive it, all pairs are scored instead of the survivors."""
 
 
 @dataclass(frozen=True, slots=True)
 class TopK:
-    """The (B, k) best candidates of each of B contexts, best first; of equal scores the smaller index first."""
+    """The (B, k) indices and scores of each context's best candidates, best first.
+
+    Candidates with equal scores are in ascending order of their indices.
+    """
 
     ids: Tensor
     scores: Tensor
@@ -33,15 +36,15 @@ class TopK:
 def search_exact(
     contexts: EncodedContexts | Query, candidates: Tensor | CandidateMatrix, k: int, *, chunk: int = CHUNK
 ) -> TopK:
-    """Return the k best candidates of each context by the poly-encoder's score; with one vector, the dot product.
+    """Return the k best candidates of each context: by the poly-encoder's score, or by dot product for single vectors.
 
-    Scores are computed in float64 and rounded to float32 (not for contexts in float64), so that neither the order of
-    the candidates nor the number of threads decides between two equal scores.
+    Scores are computed in float64 and rounded to float32, so that equal candidates get equal scores, at any position
+    and with any number of threads. For contexts in float64 they are not rounded.
 
     Args:
-        contexts: the contexts, or a query, whose sum of terms and given values is the score.
-        candidates: (N, D); may be memory-mapped. Wrap what is searched repeatedly in a `CandidateMatrix` first.
-        k: number of candidates to return; all of them when there are fewer.
+        contexts: the contexts, or a query, which defines another score.
+        candidates: (N, D) vectors; may be memory-mapped. For repeated searches, pass the same `CandidateMatrix`.
+        k: number of candidates to return; all of them if there are fewer.
         chunk: number of candidates multiplied at once.
 
     Raises:
@@ -65,10 +68,14 @@ def search_exact(
 def rescore_pairs(
     contexts: EncodedContexts, candidates: CandidateMatrix, rows: Tensor, ids: Tensor, k: int
 ) -> TopK | None:
-    """Return the k best of given pairs by exact scores; None where a context has fewer than k pairs.
+    """Return the k best candidates of each context, by exact scores, among given pairs of context and candidate.
 
     Args:
-        rows, ids: (P,) ascending context indices, and candidate indices; removed candidates are skipped.
+        rows: (P,) context indices of the pairs, in ascending order.
+        ids: (P,) candidate indices of the pairs; removed candidates are skipped.
+
+    Returns:
+        The candidates; None if a context has fewer than k pairs.
     """
     if candidates.removed is not None:
         kept = ~candidates.removed[ids]
@@ -82,13 +89,13 @@ def rescore_pairs(
 
 
 def score_all(query: Query, candidates: Tensor) -> Tensor:
-    """Return the (B, N) exact scores of a query and all of (N, D) candidates."""
+    """Return the (B, N) exact scores of a query for (N, D) candidates."""
     exact = query.to(_exact_type(query.device))
     return _scores(exact, candidates, exact.offsets)
 
 
 def _search(query: Query, candidates: CandidateMatrix, k: int, chunk: int) -> TopK:
-    """Prune with the fastest bounds that leave few enough pairs, and score the survivors exactly."""
+    """Prune with the fastest bounds that leave few pairs, and score these exactly; without such bounds, score all."""
     limit = len(query) * len(candidates) // SPARSE
     for bounds in _bounds(query, candidates, chunk) if k * SPARSE < len(candidates) else ():
         pairs = survivors(bounds, k, exact=partial(_exact, query, candidates), limit=limit)
@@ -98,7 +105,7 @@ def _search(query: Query, candidates: CandidateMatrix, k: int, chunk: int) -> To
 
 
 def _bounds(query: Query, candidates: CandidateMatrix, chunk: int) -> Iterator[ScoreBounds]:
-    """Yield the bounds that apply, fastest first; none for float64 contexts, which float32 cannot bound."""
+    """Yield the applicable bounds, fastest first; none for float64 contexts, for which float32 is too imprecise."""
     if query.dtype == torch.float64 or not query.terms:
         return
     if query.device.type == "cpu" and candidates.quantised() is not None:
@@ -107,14 +114,14 @@ def _bounds(query: Query, candidates: CandidateMatrix, chunk: int) -> Iterator[S
 
 
 def _best_pairs(query: Query, candidates: CandidateMatrix, pairs: Pairs, k: int) -> TopK:
-    """Return the best pairs of each context by exact scores."""
+    """Return the k best candidates of each context among pairs, by exact scores."""
     scores = _exact(query, candidates, pairs.rows, pairs.ids).to(query.dtype)
     positions, _ = top_pairs(pairs.rows, scores, count=len(query), k=k)
     return TopK(pairs.ids[positions], scores[positions])
 
 
 def _exact(query: Query, candidates: CandidateMatrix, rows: Tensor, ids: Tensor) -> Tensor:
-    """Return (P,) scores, in float64, of pairs sorted by context."""
+    """Return the (P,) exact scores, in float64, of pairs sorted by context."""
     exact = query.to(_exact_type(query.device))
     ids_by_context = torch.split(ids, torch.bincount(rows, minlength=len(query)).tolist())
     scores = []
@@ -128,7 +135,7 @@ def _exact(query: Query, candidates: CandidateMatrix, rows: Tensor, ids: Tensor)
 
 
 def _scores(query: Query, candidates: Tensor, offsets: Tensor | None) -> Tensor:
-    """Return (B, n) scores of (n, D) candidates, with their (B, n) given values."""
+    """Return the (B, n) scores of a query for (n, D) candidates with (B, n) offsets."""
     given = None if offsets is None else offsets.to(_exact_type(query.device)).to(query.device)
     if not query.terms:
         return add_up(query, candidates.new_empty(0, len(candidates)), given)
@@ -153,7 +160,7 @@ def _search_all(query: Query, candidates: CandidateMatrix, k: int, chunk: int) -
 
 
 def _best(ids: Tensor, scores: Tensor, k: int) -> TopK:
-    """Return the k best of each row; of equal scores, those with the smaller column."""
+    """Return the k best scores of each row with their ids; among equal scores, those with smaller columns."""
     k = min(k, scores.shape[1])
     threshold = scores.topk(k).values[:, -1:]
     count = int((scores >= threshold).sum(1).amax())  # more than k where scores equal the k-th best

@@ -1,4 +1,4 @@
-"""Vectors quantized to int8, whose products with context vectors are fast and have a known error bound."""
+"""Vectors quantized to int8: their products with context vectors are fast and have a known error bound."""
 
 import warnings
 from dataclasses import dataclass
@@ -21,11 +21,11 @@ ROUNDING = 2.0**-24
 
 @dataclass(frozen=True, slots=True)
 class QuantizedVectors:
-    """Vectors as integers times a scale per row.
+    """R vectors as integers times a scale per row.
 
     Args:
-        whole: (R, D) float32 tensor of integers from -127 to 127.
-        scales: (R, 1) factors that restore the vectors.
+        whole: (R, D) integers from -127 to 127, as float32.
+        scales: (R, 1) factors of the integers.
         norms: (R,) upper bounds of the original rows' Euclidean norms.
         residuals: (R,) upper bounds of the norms of the rounding errors.
     """
@@ -44,14 +44,14 @@ class QuantizedVectors:
         scales = (peaks / FULL).clamp(min=1e-30)
         whole = (rows / scales).round_().clamp_(-FULL, FULL)
         norms = upper_bound(torch.linalg.vector_norm(rows, dim=1), rows.shape[1])
-        # The computed difference has a rounding error itself, of at most 4 roundoffs of the norm.
+        # The computed difference has a rounding error too, of at most 4 unit roundoffs times the norm.
         lost = torch.linalg.vector_norm(torch.addcmul(rows, whole, scales, value=-1), dim=1)
         residuals = upper_bound(lost, rows.shape[1]) + 4 * ROUNDING * norms
         return cls(whole, scales, norms, residuals)
 
 
 def upper_bound(computed: Tensor, terms: int) -> Tensor:
-    """Return an upper bound of a norm of `terms` terms that was computed in float32."""
+    """Return an upper bound of the exact norm of vectors with `terms` elements, whose norm was computed in float32."""
     return computed * (1 + 2 * terms * ROUNDING) + 1e-30
 
 
@@ -70,18 +70,22 @@ class QuantizedBlock:
         return cls(_packed(rounded.whole, rounded.scales[:, 0]), rounded.norms, rounded.residuals)
 
     def products(self, whole: Tensor) -> Tensor:
-        """Return (R, n) products with the candidates of (R + 1, D) integers, whose last row is `range_row(D)`.
+        """Return the (R, n) products of R rows with n candidates.
 
         Integer products and their sums are exact; the sum is rounded to float32 twice.
+
+        Args:
+            whole: (R + 1, D) integers from -127 to 127, as float32; the last row is `range_row(D)`.
         """
         products: Tensor = torch.ops.quantized.linear_dynamic(whole, self.packed, False)
         return products[:-1]
 
 
 def range_row(width: int) -> Tensor:
-    """Return a (1, D) row that makes the kernel's own quantization leave integers from -127 to 127 unchanged.
+    """Return a (1, D) row with which torch's kernel leaves integers from -127 to 127 unchanged.
 
-    The kernel divides the range of all rows into 255 steps: with a range from -128 to 127, a step is 1.
+    The kernel quantizes its inputs by dividing the range of all rows into 255 steps. The row contains -128 and 127, so
+    that a step is 1.
     """
     row = torch.zeros(1, width)
     row[0, :2] = torch.tensor([-FULL - 1.0, FULL])
@@ -90,9 +94,9 @@ def range_row(width: int) -> Tensor:
 
 @cache
 def has_fast_int8() -> bool:
-    """Return whether the processor has int8 products in hardware and this torch computes them exactly.
+    """Return whether the processor has int8 products in hardware and this version of torch computes them exactly.
 
-    False where sums of int8 products overflow, and where torch's kernel is missing or behaves differently.
+    The result is False if sums of int8 products overflow, or if torch's kernel is missing or behaves differently.
     """
     if not has_vnni() or not hasattr(torch.ops.quantized, "linear_dynamic"):
         return False

@@ -1,4 +1,4 @@
-"""Pruning of the pairs that, by their score bounds, cannot be among the k best of their context."""
+"""Pruning of pairs of context and candidate whose score bounds exclude them from the k best of their context."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from torch.nn import functional
 from convmodel.models.selection.search.bounds import BoundedScores, ScoreBounds
 
 GROUP = 32
-"""Number of candidates in a group; a group is looked at only if its largest score is large enough."""
+"""Number of candidates in a group. A group's scores are compared one by one only if the largest is large enough."""
 
 SPAN = 1 << 23
 """Number of approximate scores held in memory at once."""
@@ -18,7 +18,14 @@ SPAN = 1 << 23
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """P pairs of a context and a candidate, sorted by context, then by candidate; `bounds` are of the exact scores."""
+    """P pairs of a context and a candidate, sorted by context, then by candidate.
+
+    Args:
+        rows: (P,) context indices.
+        ids: (P,) candidate indices.
+        scores: (P,) approximate scores.
+        bounds: (P,) upper bounds of the exact scores.
+    """
 
     rows: Tensor
     ids: Tensor
@@ -34,16 +41,23 @@ class Pairs:
 
 
 ExactScorer = Callable[[Tensor, Tensor], Tensor]
-"""Returns (P,) exact scores for (P,) context indices in ascending order and (P,) candidate indices."""
+"""Function that returns (P,) exact scores for (P,) context indices in ascending order and (P,) candidate indices."""
 
 
 def survivors(bounds: ScoreBounds, k: int, *, exact: ExactScorer, limit: int) -> Pairs | None:
-    """Return all pairs that may be among the k best of their context, with k at most the number of candidates.
+    """Return all pairs that may be among the k best of their context.
 
-    Some pairs are scored with `exact`: the better the k-th best is known, the fewer pairs survive.
+    The most promising pairs are scored exactly. A pair survives if its upper bound is at least the k-th best exact
+    score of its context so far.
+
+    Args:
+        bounds: approximate scores and their error bounds.
+        k: at most the number of candidates.
+        exact: computes exact scores.
+        limit: largest number of surviving pairs.
 
     Returns:
-        None where more than `limit` pairs survive, or where scores are too large for float32.
+        The pairs; None if more than `limit` pairs survive, or if scores are too large for float32.
     """
     contexts = len(bounds.query)
     best = bounds.of_norm.new_full((contexts, k), -torch.inf)  # exact scores of the k best candidates so far
@@ -56,7 +70,7 @@ def survivors(bounds: ScoreBounds, k: int, *, exact: ExactScorer, limit: int) ->
         likely = _concatenated([block.pairs_above(threshold, with_errors=False) for block in blocks])
         positions, mask = top_pairs(likely.rows, likely.scores, count=contexts, k=k)
         new = torch.full_like(best, -torch.inf)
-        chosen = positions[mask]  # by context
+        chosen = positions[mask]  # in ascending order of contexts
         new[mask] = exact(likely.rows[chosen], likely.ids[chosen]).to(new)
         best = torch.cat([best, new], 1).topk(k).values
         parts.append(_concatenated([block.pairs_above(best[:, -1]) for block in blocks]))
@@ -71,9 +85,11 @@ class _Grouped:
     """A block's candidates in G groups of `size`: candidate i * G + j is in group j.
 
     Args:
-        of_norm, of_residual: (B, 1), see `ScoreBounds`.
-        scores: (B, size * G), -inf where there is no candidate.
-        tops, errors: (B, G), the largest score of each group, and at least the error of each score in it.
+        block: the block.
+        of_norm, of_residual: (B, 1) factors of the error bound, see `ScoreBounds`.
+        scores: (B, size * G) approximate scores; -inf for removed candidates and padding.
+        tops: (B, G) largest score of each group.
+        errors: (B, G) upper bounds of the errors of all scores in each group.
     """
 
     block: BoundedScores
@@ -96,9 +112,11 @@ class _Grouped:
         return cls(block, of_norm, of_residual, scores, size, tops, of_norm * norms + of_residual * residuals)
 
     def pairs_above(self, thresholds: Tensor, *, with_errors: bool = True) -> Pairs:
-        """Return the pairs whose upper bound reaches the context's (B,) threshold.
+        """Return the pairs whose upper bound is at least the context's threshold.
 
-        Without errors, the approximate scores are compared with the thresholds instead of the upper bounds.
+        Args:
+            thresholds: (B,) thresholds of the contexts.
+            with_errors: False compares the approximate scores with the thresholds, instead of the upper bounds.
         """
         block = self.block
         largest = self.tops + self.errors if with_errors else self.tops
@@ -141,11 +159,16 @@ def _concatenated(parts: Sequence[Pairs]) -> Pairs:
 
 
 def top_pairs(rows: Tensor, scores: Tensor, *, count: int, k: int) -> tuple[Tensor, Tensor]:
-    """Return the k best of P pairs for each of B = `count` contexts, from (P,) ascending context indices and scores.
+    """Return the k best of P pairs for each of B contexts.
+
+    Args:
+        rows: (P,) context indices, in ascending order.
+        scores: (P,) scores.
+        count: B.
 
     Returns:
-        (B, k) positions among the pairs, best first, of equal scores the smaller position first; and a (B, k) mask that
-        is false where a context has fewer than k pairs.
+        (B, k) positions among the pairs, best first, and for equal scores in ascending order; and a (B, k) mask that is
+        false for missing pairs, if a context has fewer than k.
     """
     order = scores.argsort(descending=True, stable=True)
     order = order[rows[order].argsort(stable=True)]

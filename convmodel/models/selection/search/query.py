@@ -1,4 +1,4 @@
-"""Scores to search by: weighted sums of products of context vectors with candidates, and of given values."""
+"""Definition of the scores of a search: weighted sums of terms of vectors, plus offsets that need no vectors."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,11 +11,13 @@ from convmodel.models.selection.search.vectors import EncodedContexts
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """An addend of a score: `weight` times one number from the products s_m of M context vectors and a candidate.
+    """An addend of a score, computed from the products s_m of a context's M vectors with a candidate's vector.
 
     Args:
-        attends: whether that number is the poly-encoder's sum_m softmax(s)_m s_m; otherwise it is the largest product.
-            With one vector both are the product.
+        contexts: the vectors of B contexts.
+        weight: factor of the addend.
+        attends: whether the addend is the poly-encoder's score sum_m softmax(s)_m s_m; otherwise it is the largest s_m.
+            If M is 1, both equal the product.
     """
 
     contexts: EncodedContexts
@@ -35,11 +37,11 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """The score of B contexts and any candidate: the sum of terms and of given values.
+    """The scores of B contexts for N candidates: sums of terms and offsets.
 
     Args:
-        terms: terms of B contexts each; without any, the given values are the scores.
-        offsets: (B, N) float64 values of all candidates; None where there are none.
+        terms: terms, each with B contexts; if empty, the offsets are the scores.
+        offsets: (B, N) float64 values to add to the scores of the candidates; None for none.
     """
 
     terms: Sequence[Term]
@@ -47,7 +49,7 @@ class Query:
 
     @classmethod
     def of(cls, contexts: "EncodedContexts | Query") -> "Query":
-        """Return the query of a bi- or poly-encoder's score; a query is returned unchanged."""
+        """Return the query for the bi-encoder's or poly-encoder's score; a query is returned unchanged."""
         return contexts if isinstance(contexts, Query) else cls([Term(contexts)])
 
     def __len__(self) -> int:
@@ -57,12 +59,12 @@ class Query:
 
     @property
     def is_plain(self) -> bool:
-        """Whether nothing is added up: one term of weight 1 is the score."""
+        """Whether the score is a single term of weight 1, so that no sum is computed."""
         return self.offsets is None and len(self.terms) == 1 and self.terms[0].weight == 1
 
     @property
     def vectors(self) -> int:
-        """The number of vectors of a context, in all terms."""
+        """The number of vectors of a context in all terms together."""
         return sum(term.codes for term in self.terms)
 
     @property
@@ -73,7 +75,7 @@ class Query:
 
     @property
     def device(self) -> torch.device:
-        """The device of the vectors, otherwise that of the given values."""
+        """The device of the vectors; without vectors, that of the offsets."""
         if self.terms:
             return self.terms[0].contexts.vectors.device
         return torch.device("cpu") if self.offsets is None else self.offsets.device
@@ -95,18 +97,18 @@ class Query:
         return Query(terms, None if self.offsets is None else self.offsets[part])
 
     def rows(self) -> Tensor:
-        """Return the (R, D) vectors of all terms, term after term; see `EncodedContexts.filled`."""
+        """Return the (R, D) vectors of all terms, one term after another; see `EncodedContexts.filled`."""
         return torch.cat([term.contexts.filled() for term in self.terms])
 
     def split(self, products: Tensor) -> Iterator[tuple[Term, Tensor]]:
-        """Yield each term with its (B, M, n) part of the (R, n) products of `rows` with n candidates."""
+        """Yield each term with its (B, M, n) products, from the (R, n) products of `rows` with n candidates."""
         sizes = [len(self) * term.codes for term in self.terms]
         for term, part in zip(self.terms, products.split(sizes), strict=True):
             yield term, part.view(len(self), term.codes, -1)
 
 
 def softmax_sum(products: Tensor, missing: Tensor | None) -> Tensor:
-    """Return the (B, n) poly-encoder scores sum_m softmax(s)_m s_m; changes `products` in place.
+    """Return the (B, n) poly-encoder scores sum_m softmax(s)_m s_m. `products` is overwritten.
 
     Args:
         products: (B, M, n) products s_m of context vectors and candidates.
@@ -115,7 +117,7 @@ def softmax_sum(products: Tensor, missing: Tensor | None) -> Tensor:
     if products.shape[1] == 1:
         return products[:, 0]
     peaks = products.amax(1, keepdim=True)
-    # Terms below e^-80 do not change a float32 sum, and smaller ones become denormal, which processors compute slowly.
+    # Addends below e^-80 do not change a float32 sum. Smaller ones become denormal, which processors compute slowly.
     weights = (products - peaks).clamp_(min=-80).exp_()
     if missing is not None:
         weights.masked_fill_(missing, 0)
@@ -123,10 +125,12 @@ def softmax_sum(products: Tensor, missing: Tensor | None) -> Tensor:
 
 
 def add_up(query: Query, products: Tensor, offsets: Tensor | None) -> Tensor:
-    """Return the (B, n) scores of n candidates from the (R, n) products of `Query.rows`, which change in place.
+    """Return the (B, n) scores of a query for n candidates.
 
     Args:
-        offsets: the (B, n) given values of these candidates.
+        query: the query.
+        products: (R, n) products of `query.rows()` with the candidates; they are overwritten.
+        offsets: (B, n) offsets of these candidates; None for none.
     """
     total = offsets
     for term, part in query.split(products):

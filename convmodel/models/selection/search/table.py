@@ -1,4 +1,4 @@
-"""Candidates with all that they are searched by: their vectors and their words."""
+"""Vectors and words of candidates, as searches need them."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ class CandidateTable:
     Args:
         vectors: (N, D); D is 0 for a selector without an encoder.
         read_words: returns the words of the N candidates.
-        questions: the questions that candidates answer, or None.
+        questions: the questions that candidates answer; None if there are none.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class CandidateTable:
         return len(self.vectors)
 
     def word_index(self, statistics: WordStatistics) -> WordIndex:
-        """Return the BM25 index of the words, which is made once for the same statistics."""
+        """Return the BM25 index of the words; repeated calls with the same statistics return the same index."""
         with self._lock:
             if self._words is None:
                 self._words = self._read_words()
@@ -53,7 +53,7 @@ class CandidateTable:
             return self._words
 
     def take(self, numbers: Sequence[int]) -> "CandidateTable":
-        """Return the table of some of the candidates."""
+        """Return the table of the candidates with the given numbers, in this order."""
         words = self.words().take(numbers)
         vectors = self.vectors.vectors[torch.tensor(numbers, device=self.vectors.vectors.device)]
         questions = self.questions.take(numbers) if self.questions else None

@@ -32,24 +32,27 @@ class EncodedContexts:
         return EncodedContexts(self.vectors.cpu(), self.mask.cpu())
 
     def filled(self) -> Tensor:
-        """Return (B * M, D) vectors with each masked one replaced by its context's first valid one.
+        """Return (B * M, D) vectors in which each invalid vector is replaced by its context's first valid vector.
 
-        The largest product of a context with a candidate does not change.
+        This does not change the largest product of a context with a candidate.
         """
         first = self.vectors[torch.arange(len(self)), self.mask.int().argmax(1)][:, None]
         return torch.where(self.mask[..., None], self.vectors, first).flatten(0, 1)
 
 
 class CandidateMatrix:
-    """Candidate vectors that are searched repeatedly.
+    """Candidate vectors for repeated searches.
 
-    On a processor with fast int8 products, the first search makes a rounded copy in memory, a quarter of the float32
-    size; after that, exact vectors are read only for candidates that may be among the best.
+    On a processor with fast int8 products, the first search creates an int8 copy in memory, which has a quarter of the
+    float32 size. From then on exact vectors are read only for candidates that may be among the best.
 
     Args:
         vectors: (N, D); may be memory-mapped.
-        removed: (N,), true for removed candidates, which are never found; None if there are none.
-        quantise: whether to make the int8 copy where it helps.
+        removed: (N,), true for removed candidates, which a search never returns; None if there are none.
+        quantise: whether to create the int8 copy if the processor has fast int8 products.
+
+    Raises:
+        ValueError: for other shapes.
     """
 
     def __init__(self, vectors: Tensor, *, removed: Tensor | None = None, quantise: bool = True) -> None:
@@ -75,7 +78,7 @@ class CandidateMatrix:
         return self.vectors[indices.to(self.vectors.device)].to(like)
 
     def mask_removed(self, start: int, scores: Tensor) -> Tensor:
-        """Return (..., n) scores of the candidates from index `start` on, with -inf for removed ones."""
+        """Return (..., n) scores of the n candidates from index `start` on, with -inf for removed candidates."""
         if self.removed is None:
             return scores
         return scores.masked_fill(self.removed[start : start + scores.shape[-1]].to(scores.device), -torch.inf)
@@ -92,7 +95,7 @@ class CandidateMatrix:
             return self._norms
 
     def quantised(self) -> list[QuantizedBlock] | None:
-        """Return the int8 copy in blocks of `BLOCK`; None where int8 is not fast or the copy is too large."""
+        """Return the int8 copy in blocks of `BLOCK` candidates; None if int8 is not fast or the copy is too large."""
         with self._lock:
             if self._quantised is None and self._can_be_quantised():
                 like = torch.empty(0, dtype=torch.float32)
@@ -103,6 +106,6 @@ class CandidateMatrix:
     def _can_be_quantised(self) -> bool:
         vectors = self.vectors
         supported = vectors.device.type == "cpu" and vectors.dtype != torch.float64
-        # `range_row` takes two columns.
+        # `range_row` needs two columns.
         fits = vectors.shape[1] >= 2 and vectors.numel() <= MAX_QUANTISED_BYTES
         return self._quantise and supported and fits and has_fast_int8()
