@@ -21,4 +21,4 @@ def test_the_docs_list_every_option_of_the_command_itself() -> None:
     COMMAND.add_options(parser)
     [group] = [group for group in parser._action_groups if group.title == "server and storage"]
     own = [action.option_strings[0] for action in group._group_actions]
-    assert re.findall(r"^\| `(--\w+)`", DOCS, re.MULTILINE) == own
+    assert re.findall(r"^\| `(--\w[\w-]*)`", DOCS, re.MULTILINE) == own
