@@ -150,6 +150,8 @@ function answered(entry, { said, turn, version, waiting }) {
 /** Returns the job to try after a failure: the same job, its remaining part, or null for none. */
 async function recover(entry, job, problem) {
   const { making } = entry;
+  // This page has deleted the conversation meanwhile, and has said so.
+  if (entry.conversation.id && state.entries.get(entry.conversation.id) !== entry) return null;
   if (making.stopped || problem?.name === "AbortError") return givenUp(entry, job);
   if (!(problem instanceof Problem)) throw problem;
   if (problem.status === 429) return pause(entry, job, problem.wait ?? 3);
