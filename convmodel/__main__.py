@@ -9,6 +9,7 @@ from convmodel.cli.commands import (
     convert,
     convert_weights,
     corpus,
+    demo,
     evaluate,
     fuse,
     generate,
@@ -23,7 +24,7 @@ from convmodel.cli.parser import CommandParser, check_command
 
 GROUPS: dict[str, list[Command]] = {
     "make a model": [],
-    "talk to it": [chat.COMMAND, serve.COMMAND, keys.COMMAND, telegram.COMMAND],
+    "talk to it": [demo.COMMAND, chat.COMMAND, serve.COMMAND, keys.COMMAND, telegram.COMMAND],
     "prepare data": [inspect.COMMAND, convert.COMMAND, corpus.COMMAND],
     "measure, and reply to files": [evaluate.COMMAND, generate.COMMAND],
     "select replies from a list": [index.COMMAND, fuse.COMMAND, mine.COMMAND],
@@ -34,7 +35,7 @@ GROUPS: dict[str, list[Command]] = {
 COMMANDS = [command for commands in GROUPS.values() for command in commands]
 
 PROGRAM = "python -m convmodel"
-TRAIN = ("train", "train a model; the same as python -m convmodel.trainer")
+TRAIN = ("train", "train a model on files, with options chosen for them, or by a config")
 EXAMPLES = """\
 examples:
   python -m convmodel train --config config.yaml
