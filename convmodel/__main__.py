@@ -6,6 +6,7 @@ from convmodel import __version__
 from convmodel.cli.command import Command
 from convmodel.cli.commands import (
     chat,
+    clean,
     convert,
     convert_weights,
     corpus,
@@ -29,6 +30,7 @@ GROUPS: dict[str, list[Command]] = {
     "measure, and reply to files": [evaluate.COMMAND, generate.COMMAND],
     "select replies from a list": [index.COMMAND, fuse.COMMAND, mine.COMMAND],
     "models of others": [convert_weights.COMMAND],
+    "tidy up": [clean.COMMAND],
 }
 """The commands in the order of the help. `train`, the first one, has a command line of its own."""
 
