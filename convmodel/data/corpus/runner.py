@@ -1,4 +1,4 @@
-"""Run the steps of a corpus: in processes of this machine, as Ray tasks, or the share of one worker of many."""
+"""Run the steps of a corpus: in processes of this machine, as Ray tasks, or the share of one of several workers."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,7 +33,7 @@ def share_of(steps: Sequence[Step], worker: int, workers: int) -> list[Step]:
 
 
 def run_in_processes(steps: Sequence[Step], workers: int) -> Iterator[None]:
-    """Run steps in some processes; with one worker in this process. The first error ends all of them."""
+    """Run steps in `workers` processes, or in this process if `workers` is 1. The first error ends all of them."""
     if workers == 1 or len(steps) < 2:
         for step in steps:
             step()
