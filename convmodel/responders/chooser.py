@@ -41,8 +41,8 @@ class Chooser(ClosesOnExit):
     `selection_temperature` of 0 (default), the best candidate is the reply. Above 0, the reply is sampled among the
     `num_candidates` with the probabilities softmax(score / selection_temperature).
 
-    With the option `min_score`, the chooser replies only if the best candidate is correct with at least this probability;
-    "auto" is the threshold that was proposed when the selector was calibrated (`python -m convmodel fuse`). Otherwise,
+    With the option `min_score`, the chooser replies only if the best candidate is correct with at least this
+    probability; "auto" is the threshold that was proposed when the selector was calibrated (`python -m convmodel fuse`). Otherwise,
     the reply is `fallback`, followed by the candidates.
 
     Args:

@@ -167,7 +167,7 @@ class ReplyBody(ResponseModel):
     seed: int | None = Field(description="reproduces the reply with the same request; null if nothing was sampled")
     ranked_by: str = Field(description="the method that scored the candidates; empty without ranking")
     confidence: float | None = Field(
-        description="the probability that the best selected candidate is correct; null if the selector is not calibrated"
+        description="probability that the best selected candidate is correct; null if the selector is not calibrated"
     )
     min_score: float | None = Field(
         description="smallest confidence of a selected reply; below it, the reply has the source fallback or written"

@@ -9,7 +9,7 @@ from typing import Any
 from convmodel.data.corpus.steps import Step
 
 Finished = Callable[[str, int, int], None]
-"""Is called with a stage, the number of its finished steps, and that of all its steps."""
+"""Function that is called with a stage, its number of finished steps, and its number of steps."""
 
 
 def run_stages(
@@ -28,7 +28,7 @@ def run_stages(
 
 
 def share_of(steps: Sequence[Step], worker: int, workers: int) -> list[Step]:
-    """Return the steps of one of some workers, which are numbered from 1."""
+    """Return the steps of a single worker; workers are numbered from 1."""
     return list(islice(steps, worker - 1, None, workers))
 
 
@@ -51,7 +51,7 @@ def run_in_processes(steps: Sequence[Step], workers: int) -> Iterator[None]:
 
 
 def run_on_ray(steps: Sequence[Step], address: str | None) -> Iterator[None]:
-    """Run steps as tasks of a Ray cluster, or of a local one if there is no address."""
+    """Run steps as tasks of a Ray cluster, or of a local cluster if there is no address."""
     import ray
 
     if not ray.is_initialized():
@@ -65,7 +65,7 @@ def run_on_ray(steps: Sequence[Step], address: str | None) -> Iterator[None]:
 
 
 def _run_step(step: Step) -> None:
-    """Run a step; a function of a module, so that Ray sends its name and not its code."""
+    """Run a step. This is a function of the module, so that Ray sends its name instead of its code."""
     step()
 
 
