@@ -134,7 +134,7 @@ def test_the_printed_config_has_comments_and_can_be_run(
     workshop: Workshop, documents: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
-        main([*workshop.arguments(**documents)[1:], "--print_config"])
+        main([*workshop.arguments(**documents)[1:], "--print_config=all"])
     printed = capsys.readouterr().out
     for comment in (
         "# Peak learning rate. If null, it depends on the model.",
