@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, cast
 
 import torch
@@ -15,6 +16,7 @@ from convmodel.models.selection.dual_encoder import DualEncoderSelector
 from convmodel.models.selection.losses import in_batch_loss, pool_losses
 from convmodel.models.selection.selector import Selector
 from convmodel.tokens.selection_dataset import Ids, TokenisedChoice
+from convmodel.training.shared_batches import encode_together, gather_texts, mean_counts, rank_and_size
 
 DualEncoder = DualEncoderSelector[Any, Any]
 Examples = Sequence[TokenisedChoice]
@@ -37,7 +39,10 @@ class SelectionObjective(ABC):
 
     @abstractmethod
     def batch_loss(self, selector: Selector, examples: Examples, *, step: int) -> Tensor:
-        """Return the mean loss in nats of a batch of at least one example; `step` counts optimiser steps so far."""
+        """Return the loss in nats of this process's examples; its mean over the processes is that of the whole batch.
+
+        All processes must call this method, even without examples. `step` counts optimiser steps so far.
+        """
 
     @abstractmethod
     def pool_scores(self, selector: Selector, examples: Examples, pools: Pools) -> Tensor:
@@ -47,36 +52,46 @@ class SelectionObjective(ABC):
 class InBatchNegatives(SelectionObjective):
     """Loss of a dual encoder, in which each response is compared with all other candidates of its batch.
 
-    Equal texts are encoded once, and are not negatives of each other.
+    The batch is that of all processes: each encodes a part of the candidates, and gets the vectors of all. Equal texts
+    are encoded once, and are not negatives of each other.
     """
 
     def batch_loss(self, selector: Selector, examples: Examples, *, step: int) -> Tensor:
         encoder = cast(DualEncoder, selector)
-        responses, response_indices = _deduplicate([example.response for example in examples])
-        distractors, _ = _deduplicate([ids for example in examples for ids in example.distractors])
-        response_set = set(map(tuple, responses))
-        texts = [*responses, *(ids for ids in distractors if tuple(ids) not in response_set)]
-        order = torch.tensor([*response_indices, *range(len(responses), len(texts))], device=selector.device)
-        contexts = [encoder.context_row(example.turns, example.persona) for example in examples]
-        candidates = [encoder.candidate_row(ids) for ids in texts]
-        return self.rows_loss(encoder, contexts, candidates, order, step=step)
+        texts, order = _shared_candidates(examples, selector.device)
+        rows = [encoder.context_row(example.turns, example.persona) for example in examples]
+        counts = mean_counts(self.context_counts(encoder, rows), selector.device)
+        recompute = self.options.cached_gradients
+        encoded = self.encode_contexts(encoder, rows, recompute=recompute) if rows else None
+        vectors = encode_together(
+            lambda own: encoder.encode_candidate_rows(list(map(encoder.candidate_row, own)), recompute=recompute), texts
+        )
+        if encoded is None:
+            return vectors.sum() * 0
+        return self.vectors_loss(encoder, encoded, vectors[order], order, counts, step=step)
 
-    def rows_loss(
-        self, selector: DualEncoder, contexts: Sequence[Any], candidates: Sequence[Any], order: Tensor, *, step: int
+    def context_counts(self, selector: DualEncoder, rows: Sequence[Any]) -> list[int]:
+        """Return the number of contexts of each of the summed losses; a bi- or poly-encoder has one loss."""
+        return [len(rows)]
+
+    def encode_contexts(self, selector: DualEncoder, rows: Sequence[Any], *, recompute: bool) -> Any:
+        """Encode the rows of B contexts, at least one, with gradients."""
+        return selector.encode_context_rows(rows, recompute=recompute)
+
+    def vectors_loss(
+        self, selector: DualEncoder, encoded: Any, candidates: Tensor, order: Tensor, counts: Tensor, *, step: int
     ) -> Tensor:
-        """Return the mean loss of B contexts.
+        """Return the loss of B encoded contexts.
 
         Args:
-            contexts: Rows of the B contexts, as the selector encodes them.
-            candidates: Rows of the distinct candidates of the batch.
-            order: (C,) index in `candidates` of each of the batch's C candidates; the first B are the gold responses.
+            encoded: Result of `encode_contexts`.
+            candidates: (C, D) vectors of the candidates of all processes; the first B are the gold responses.
+            order: (C,) ids of the candidates' texts, equal for equal texts.
+            counts: Number by which each sum of losses is divided, see `mean_counts`.
             step: Number of optimiser steps so far.
         """
-        recompute = self.options.cached_gradients
-        encoded = selector.encode_context_rows(contexts, recompute=recompute)
-        vectors = selector.encode_candidate_rows(candidates, recompute=recompute)[order]
-        scores = selector.score_encoded(encoded, vectors)
-        return in_batch_loss(scores, order, label_smoothing=self.options.label_smoothing)
+        scores = selector.score_encoded(encoded, candidates)
+        return in_batch_loss(scores, order, label_smoothing=self.options.label_smoothing, count=counts[0])
 
     def pool_scores(self, selector: Selector, examples: Examples, pools: Pools) -> Tensor:
         encoder = cast(DualEncoder, selector)
@@ -93,16 +108,25 @@ class ConvertObjective(InBatchNegatives):
 
     scale_steps: int
 
-    def rows_loss(
-        self, selector: DualEncoder, contexts: Sequence[Any], candidates: Sequence[Any], order: Tensor, *, step: int
+    def context_counts(self, selector: DualEncoder, rows: Sequence[Any]) -> list[int]:
+        extra = sum(bool(row.extra) for row in rows)
+        return [len(rows), extra, extra] if cast(Convert, selector).extra_contexts else [len(rows)]
+
+    def encode_contexts(self, selector: DualEncoder, rows: Sequence[Any], *, recompute: bool) -> Any:
+        return cast(Convert, selector).context_vectors(rows, recompute=recompute)
+
+    def vectors_loss(
+        self, selector: DualEncoder, encoded: Any, candidates: Tensor, order: Tensor, counts: Tensor, *, step: int
     ) -> Tensor:
+        vectors, mask = encoded
         return cast(Convert, selector).training_loss(
-            contexts,
-            [candidates[index] for index in order.tolist()],
+            vectors,
+            mask,
+            candidates,
             order,
             batch=step * SCALE_BATCHES // self.scale_steps,
             label_smoothing=self.options.label_smoothing,
-            recompute=self.options.cached_gradients,
+            counts=counts,
         )
 
 
@@ -113,11 +137,14 @@ class SampledNegatives(SelectionObjective):
     num_negatives: int
 
     def batch_loss(self, selector: Selector, examples: Examples, *, step: int) -> Tensor:
+        counts = mean_counts([len(examples)], selector.device)
+        if not examples:
+            return counts.new_zeros(())
         pools, mask = pad_pools([[example.response, *self.draw(example, examples)] for example in examples])
         scores = self._scores(selector, examples, pools, recompute=self.options.cached_gradients)
         gold = torch.zeros(len(scores), dtype=torch.long, device=scores.device)
         smoothing = self.options.label_smoothing
-        return pool_losses(scores, mask.to(scores.device), gold, label_smoothing=smoothing).mean()
+        return pool_losses(scores, mask.to(scores.device), gold, label_smoothing=smoothing).sum() / counts[0]
 
     def draw(self, example: TokenisedChoice, examples: Examples) -> list[Ids]:
         """Return distinct negatives of an example: its own distractors first, then random responses of the batch."""
@@ -133,6 +160,23 @@ class SampledNegatives(SelectionObjective):
         encoder = cast(CrossEncoder, selector)
         rows = [encoder.context_row(example.turns, example.persona) for example in examples]
         return encoder.score_rows(rows, pools, recompute=recompute)
+
+
+def _shared_candidates(examples: Examples, device: torch.device) -> tuple[list[Ids], Tensor]:
+    """Return the distinct candidates of all processes, and the (C,) index there of each response and other candidate.
+
+    This process's own responses come first.
+    """
+    responses_by_rank = gather_texts([example.response for example in examples], device)
+    distractors_by_rank = gather_texts([ids for example in examples for ids in example.distractors], device)
+    responses, indices = _deduplicate(list(chain.from_iterable(responses_by_rank)))
+    distractors, _ = _deduplicate(list(chain.from_iterable(distractors_by_rank)))
+    response_set = set(map(tuple, responses))
+    texts = [*responses, *(ids for ids in distractors if tuple(ids) not in response_set)]
+    start = sum(map(len, responses_by_rank[: rank_and_size()[0]]))
+    end = start + len(examples)
+    order = [*indices[start:end], *indices[:start], *indices[end:], *range(len(responses), len(texts))]
+    return texts, torch.tensor(order, device=device)
 
 
 def pad_pools(pools: Pools) -> tuple[list[list[Ids]], Tensor]:

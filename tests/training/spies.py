@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
@@ -99,3 +100,25 @@ class SpeakAt(Callback):
             raise KeyboardInterrupt
         if self._ending == "terminate":
             raise SIGTERMException  # as Lightning does in the step after the signal came
+
+
+class LossCurve(Callback):
+    """Writes the loss of each training batch, and the norm of the latest gradient, to a file per process.
+
+    Args:
+        file: beginning of the name of the file; `-0.jsonl` and so on follow.
+    """
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._norm = 0.0
+
+    def on_before_optimizer_step(self, trainer: Trainer, module: LightningModule, *_: Any) -> None:
+        """Compute the norm, before the gradients are clipped."""
+        gradients = [p.grad.norm() for p in module.parameters() if p.grad is not None]
+        self._norm = float(torch.stack(gradients).norm())
+
+    def on_train_batch_end(self, trainer: Trainer, module: LightningModule, outputs: Any, *_: Any) -> None:
+        """Write a line."""
+        with open(f"{self._file}-{trainer.global_rank}.jsonl", "a", encoding="utf-8") as file:
+            file.write(f"{float(outputs['loss'])} {self._norm}\n")

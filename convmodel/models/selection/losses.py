@@ -6,7 +6,12 @@ from torch.nn import functional
 
 
 def in_batch_loss(
-    scores: Tensor, responses: Tensor, *, label_smoothing: float = 0.0, counted: Tensor | None = None
+    scores: Tensor,
+    responses: Tensor,
+    *,
+    label_smoothing: float = 0.0,
+    counted: Tensor | None = None,
+    count: Tensor | None = None,
 ) -> Tensor:
     """Return the mean, in nats, of the cross-entropy of each context's response among all candidates of the batch.
 
@@ -17,6 +22,7 @@ def in_batch_loss(
         responses: (C,) ids that are equal for equal texts, so that a duplicate of the response is never a negative.
         label_smoothing: from 0 to 1, the share of the target that is spread over the candidates that are not masked.
         counted: (B,), true for contexts that count; None counts all. Responses of the others remain negatives.
+        count: number by which the sum over contexts is divided; None for the number of contexts that count.
     """
     same = responses[: len(scores), None] == responses[None]
     own = torch.eye(*scores.shape, dtype=torch.bool, device=scores.device)
@@ -24,8 +30,10 @@ def in_batch_loss(
         scores, ~same | own, torch.arange(len(scores), device=scores.device), label_smoothing=label_smoothing
     )
     if counted is None:
-        return loss.mean()
-    return loss.masked_fill(~counted, 0).sum() / counted.sum().clamp(min=1)
+        counted = torch.ones_like(loss, dtype=torch.bool)
+    if count is None:
+        count = counted.sum().clamp(min=1)
+    return loss.masked_fill(~counted, 0).sum() / count
 
 
 def pool_losses(scores: Tensor, mask: Tensor, gold: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
