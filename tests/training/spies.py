@@ -14,15 +14,27 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 
 class KillAt(Callback):
-    """Kills its own process with SIGKILL before a step."""
+    """Kills its own process with SIGKILL before a step.
 
-    def __init__(self, step: int) -> None:
-        self._step = step
+    Args:
+        step: number of steps before it.
+        rank: the process that is killed; None for all.
+        once: file that is made before the process is killed; a process that finds it goes on.
+    """
+
+    def __init__(self, step: int, rank: int | None = None, once: str | None = None) -> None:
+        self._step, self._rank = step, rank
+        self._once = None if once is None else Path(once)
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
         """Kill after `step` steps, with a batch that was read and is never learned from."""
-        if trainer.global_step == self._step:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if trainer.global_step != self._step or self._rank not in (None, trainer.global_rank):
+            return
+        if self._once is not None:
+            if self._once.exists():
+                return
+            self._once.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 class InterruptAt(Callback):
