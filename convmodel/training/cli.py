@@ -110,8 +110,9 @@ class ConversationCLI(LightningCLI):
         if not config.get("ckpt_path"):
             return
         if config.ckpt_path == "last":
-            config.ckpt_path = str(newest_checkpoint(config.trainer.default_root_dir or "."))
-            rank_zero_info(f"--ckpt_path last: {config.ckpt_path}")
+            config.ckpt_path = self._newest_checkpoint(config.trainer.default_root_dir or ".")
+            if config.ckpt_path is None:
+                return
         if not Path(config.ckpt_path).is_file():
             raise FileNotFoundError(f"--ckpt_path {config.ckpt_path}: no such file; give a .ckpt file, or last")
         self._checkpoint = torch.load(config.ckpt_path, map_location="cpu", weights_only=True, mmap=True)
@@ -126,6 +127,21 @@ class ConversationCLI(LightningCLI):
         explicit = self.parser.parse_args(self._arguments, defaults=False)[self.config.subcommand]
         for line in merge_hyperparameters(config, explicit, self._checkpoint):
             rank_zero_info(line)
+
+    def _newest_checkpoint(self, root: str) -> str | None:
+        """Return the path of the newest checkpoint below `root`; None if torchrun starts a run that has none yet.
+
+        torchrun starts a failed run again with the same command line.
+        """
+        try:
+            path = str(newest_checkpoint(root))
+        except FileNotFoundError:
+            if self.config.subcommand != "fit" or "TORCHELASTIC_RUN_ID" not in os.environ:
+                raise
+            rank_zero_info(f"--ckpt_path last: no checkpoint below {root}; starting a new run")
+            return None
+        rank_zero_info(f"--ckpt_path last: {path}")
+        return path
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Return the trainer, with the callbacks that every run has, in the order in which they depend on each other.

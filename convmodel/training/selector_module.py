@@ -163,13 +163,14 @@ class SelectorModule(TrainingModule):
     # Loss
 
     def batch_loss(self, examples: Sequence[TokenisedChoice]) -> Tensor:
-        """Return the mean loss in nats of a batch of at least one example."""
+        """Return the loss in nats of this process's examples; see `SelectionObjective.batch_loss`."""
         return self.objective.batch_loss(self.selector, examples, step=self.global_step)
 
     def training_step(self, batch: SelectionBatch, batch_idx: int) -> Tensor:
-        """Return the mean loss of the batch."""
+        """Return the loss of the batch; its mean over the processes is that of their whole batch."""
         if not batch.examples:  # another process has one more batch; this one takes part with zero gradients
-            return sum((weights.sum() * 0 for weights in self.network.parameters()), torch.zeros(()))
+            zero = sum((weights.sum() * 0 for weights in self.network.parameters()), torch.zeros(()))
+            return zero + self.batch_loss(batch.examples)
         loss = self.batch_loss(batch.examples)
         self.log("train_loss", loss.detach(), prog_bar=True, batch_size=1)
         return loss

@@ -5,9 +5,10 @@ import sys
 from collections import Counter
 from typing import Any
 
+import numpy as np
 import pytest
 
-from tests.training.conftest import TWO, Workshop, difference
+from tests.training.conftest import SIZES, TWO, Workshop, difference
 from tests.training.test_checkpoint import callback
 
 pytestmark = pytest.mark.slow
@@ -34,6 +35,34 @@ def test_two_processes_read_each_conversation_once_and_learn_as_one_does(worksho
     assert difference(workshop.weights("two"), workshop.weights("one")) < 1e-4
     losses = {run: workshop.checkpoint(run)["callbacks"]["BestExport"]["best"] for run in ("two", "one")}
     assert losses["two"] == pytest.approx(losses["one"], abs=1e-5)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="gloo over local processes is tried on Linux and macOS")
+@pytest.mark.parametrize(
+    ("family", "processes"), [("conversation", 2), ("document", 2), ("lora", 2), ("conversation", 4)]
+)
+def test_several_processes_have_the_loss_curve_of_one(workshop: Workshop, family: str, processes: int) -> None:
+    """One process that accumulates the batches of all has the same batches, each once, with the same losses."""
+    options: dict[str, Any] = {"trainer__max_epochs": 2, "trainer__precision": "32-true", **STILL}
+    if family == "document":
+        options |= workshop.fill_with_documents()
+    if family == "lora":
+        workshop.train(run="base", **STILL)
+        options |= dict.fromkeys((*STILL, *(f"model__from_scratch__{name}" for name in SIZES)), ...)
+        options |= {"model__pretrained_model_name_or_path": workshop.folder / "base" / "model"}
+        options |= {"model__lora__dropout": 0}
+    group = {"trainer__strategy": "ddp", "trainer__devices": processes}
+    losses = {}
+    for run, count, more in (("all", processes, group), ("one", 1, {"trainer__accumulate_grad_batches": processes})):
+        spy = callback("LossCurve", file=str(workshop.folder / run))
+        result = workshop.fork(workshop.arguments(run=run, trainer__callbacks=spy, **options, **more), processes=count)
+        assert result.status == 0, result.text
+        curves = [np.loadtxt(f"{workshop.folder / run}-{rank}.jsonl")[:, 0] for rank in range(count)]
+        losses[run] = np.stack(curves, 1).ravel()
+    # A process without a last batch has the loss 0.
+    np.testing.assert_allclose(losses["all"][losses["all"] > 0], losses["one"], rtol=1e-5)
+    steps = [workshop.checkpoint(run)["global_step"] for run in ("all", "one")]
+    assert steps[0] == steps[1] >= 4
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="gloo over local processes is tried on Linux and macOS")

@@ -41,8 +41,9 @@ class SelectionDataModule(FilesDataModule[SelectionDataset, SelectionBatch]):
         train_file: Training conversations or examples.
         valid_file: Validation conversations or examples, by which the best model is selected.
         test_file: Conversations or examples for `test`.
-        batch_size: Number of examples of a batch. Each response is a negative of all other contexts of its batch.
-            Larger batches train better models; with `model.cached_gradients` they need no more memory.
+        batch_size: Number of examples of a batch. Each response is a negative of all other contexts of its batch, and
+            of the batches of other processes in the same step. Larger batches train better models; with
+            `model.cached_gradients` they need no more memory.
         distractors: Number of distractors that are read from the file with each example in training. They are
             negatives of all contexts of the batch.
         pool: Number of candidates among which each response is ranked in validation and test, including itself. The
