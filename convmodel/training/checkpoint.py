@@ -13,6 +13,7 @@ from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from convmodel.data.atomic import atomic_file
+from convmodel.tokens.batching import steps_taken
 
 INTERRUPTIONS = (KeyboardInterrupt, SIGTERMException)
 """Exceptions of a run that was stopped on purpose: Ctrl-C and SIGTERM."""
@@ -117,6 +118,21 @@ class RunCheckpoint(Checkpoint):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._validation_due = state_dict["validation_due"]
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Let Lightning count the steps of the epoch as this number of processes would have taken them."""
+        if trainer.state.fn != "fit":
+            return
+        loop = checkpoint["loops"]["fit_loop"]
+        for state in loop["state_dict"].get("combined_loader", []):
+            progress = loop["epoch_loop.batch_progress"]["current"]
+            more = steps_taken(state, trainer.world_size) - progress["ready"] if "of" in state else 0
+            if more:
+                rank_zero_info(
+                    f"The epoch goes on with the {state['of'] - state['batches']:,} batches that other processes have "
+                    f"left, now in {trainer.world_size}"
+                )
+                progress |= {name: count + more for name, count in progress.items() if name != "is_last_batch"}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Repeat the validation during which the resumed run was stopped, because Lightning would skip it."""

@@ -30,6 +30,7 @@ from convmodel.training.run_description import RunDescription
 from convmodel.training.run_logs import RunLogHandler, RunLogs, capture_logs
 from convmodel.training.samples import ReplySamples
 from convmodel.training.tokenizer import connect
+from convmodel.training.torchrun import use_new_store
 
 DEFAULT_CLASSES = {
     "model": "convmodel.training.ConversationModule",
@@ -207,6 +208,7 @@ def run(arguments: list[str]) -> None:
             for argument in arguments:
                 if argument.startswith("--config="):
                     check_duplicate_keys(argument.removeprefix("--config="))
+            use_new_store()
             try:
                 ConversationCLI(
                     LightningModule,

@@ -12,6 +12,8 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from convmodel.training.datamodules.selection import SelectionBatch
+
 
 class KillAt(Callback):
     """Kills its own process with SIGKILL before a step.
@@ -58,9 +60,13 @@ class WhatWasRead(Callback):
         self._folder = Path(folder)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Write a line for each row, without padding."""
-        pairs = zip(batch["input_ids"].tolist(), batch["labels"].tolist(), strict=True)
-        rows = [ids[: _length(labels)] for ids, labels in pairs]
+        """Write a line for each row without padding, or for each example of a selector."""
+        if isinstance(batch, SelectionBatch):
+            rows: list[Any] = [[one.turns, one.response] for one in batch.examples]
+        else:
+            pairs = zip(batch["input_ids"].tolist(), batch["labels"].tolist(), strict=True)
+            rows = [ids[: _length(labels)] for ids, labels in pairs]
+        self._folder.mkdir(exist_ok=True)
         with open(self._folder / f"rank-{trainer.global_rank}.jsonl", "a", encoding="utf-8") as file:
             file.writelines(json.dumps([trainer.current_epoch, row]) + "\n" for row in rows if row)
 

@@ -2,6 +2,8 @@
 
 import json
 import sys
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,37 +13,76 @@ import torch
 pytest.importorskip("pytorch_lightning")
 
 from convmodel.training.shared_batches import encode_together, gather_texts, mean_counts
-from tests.training.conftest import TWO, Workshop
+from tests.training.conftest import Workshop
 from tests.training.test_checkpoint import callback
 from tests.training.test_selector_modules import BI, CONVERT, CROSS, POLY, arguments, train
 
-FAMILIES: list[tuple[str, dict[str, Any]]] = [
-    (BI, {"model__shared": "false", "data__distractors": 2, "model__cached_gradients": "true"}),
-    (POLY, {"model__num_codes": 3}),
-    (CROSS, {"model__negatives": 2, "data__distractors": 2}),
-    (CONVERT, {"model__learning_rate": 1e-3}),
-]
+FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
+    "bi": (BI, {"model__shared": "false", "data__distractors": 2, "model__cached_gradients": "true"}),
+    "poly": (POLY, {"model__num_codes": 3}),
+    "cross": (CROSS, {"model__negatives": 2, "data__distractors": 2}),
+    "convert": (CONVERT, {"model__learning_rate": 1e-3}),
+    "lora": (BI, {"model__lora__r": 2}),
+    "distilled": (BI, {"model__teacher_negatives": 2, "data__distractors": 2}),
+}
+"""Classes of modules and their options."""
 
 
 @pytest.mark.slow
 @pytest.mark.machine
 @pytest.mark.skipif(sys.platform == "win32", reason="gloo over local processes is tried on Linux and macOS")
-@pytest.mark.parametrize(("kind", "more"), FAMILIES, ids=["bi", "poly", "cross", "convert"])
-def test_processes_share_the_negatives_of_their_batches(workshop: Workshop, kind: str, more: dict[str, Any]) -> None:
-    """The 250 examples are nine batches of 30, so one of two processes has no last batch."""
+@pytest.mark.parametrize("processes", [2, 4])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_processes_share_the_negatives_of_their_batches(workshop: Workshop, family: str, processes: int) -> None:
+    """The 250 examples do not divide evenly, so that some processes have no last batch."""
+    kind, more = FAMILIES[family]
     rows = [{"context": [f"a {i}"], "response": f"b {i % 99}", "distractors": ["c", f"d {i}"]} for i in range(250)]
     if kind in (BI, CROSS):
         (workshop.folder / "train.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
-    options = {"trainer__max_epochs": 2, "trainer__precision": "32-true", **more}
-    spies = {run: callback("LossCurve", file=str(workshop.folder / run)) for run in ("one", "two")}
-    two = arguments(workshop, kind, run="two", data__batch_size=30, trainer__callbacks=spies["two"], **options, **TWO)
-    result = workshop.fork(two, processes=2)
+    options: dict[str, Any] = {
+        "trainer__max_epochs": 2,
+        "trainer__precision": "32-true",
+        **more,
+        **_pretrained(workshop, family),
+    }
+    spies = {
+        run: [
+            callback("LossCurve", file=str(workshop.folder / run))[0],
+            callback("WhatWasRead", folder=str(workshop.folder / run))[0],
+        ]
+        for run in ("one", "all")
+    }
+    group: dict[str, Any] = {
+        "trainer__strategy": "ddp",
+        "trainer__devices": processes,
+        "data__batch_size": 60 // processes,
+    }
+    result = workshop.fork(
+        arguments(workshop, kind, run="all", trainer__callbacks=spies["all"], **options, **group), processes=processes
+    )
     assert result.status == 0, result.text
     train(workshop, kind, run="one", data__batch_size=60, trainer__callbacks=spies["one"], **options)
     curve_of_one = np.loadtxt(workshop.folder / "one-0.jsonl")
-    curves_of_two = [np.loadtxt(workshop.folder / f"two-{rank}.jsonl") for rank in range(2)]
+    curves = [np.loadtxt(workshop.folder / f"all-{rank}.jsonl") for rank in range(processes)]
     assert len(curve_of_one) == 10
-    np.testing.assert_allclose(np.mean(curves_of_two, axis=0), curve_of_one, atol=1e-5, rtol=1e-4)  # losses and norms
+    np.testing.assert_allclose(np.mean(curves, axis=0), curve_of_one, atol=1e-5, rtol=1e-4)  # losses and norms
+    assert _examples(workshop.folder / "all") == _examples(workshop.folder / "one")
+
+
+def _pretrained(workshop: Workshop, family: str) -> dict[str, Any]:
+    """Train the model to which adapters are added, or the teacher; return the options that name it."""
+    if family not in ("lora", "distilled"):
+        return {}
+    train(workshop, BI if family == "lora" else CROSS, run="base", trainer__max_steps=2)
+    folder = workshop.folder / "base" / "model"
+    if family == "lora":
+        return {"model__pretrained_model_name_or_path": folder}
+    return {"model__pretrained_model_name_or_path": folder, "model__teacher": folder}
+
+
+def _examples(folder: Path) -> Counter[str]:
+    """Return the examples of all epochs that the processes of a run have read."""
+    return Counter(line for file in folder.glob("rank-*.jsonl") for line in file.read_text("utf-8").splitlines())
 
 
 def test_one_process_encodes_all_texts_itself() -> None:

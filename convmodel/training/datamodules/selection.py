@@ -92,18 +92,17 @@ class SelectionDataModule(FilesDataModule[SelectionDataset, SelectionBatch]):
 
     def _loader(self, split: str, *, shuffle: bool) -> ResumableDataLoader[SelectionBatch]:
         dataset = self._sets[split]
-        shard = self._shard
         if shuffle:
-            batches = RandomBatchSampler(
-                examples=len(dataset), batch_size=self._batch_size, seed=self._seed, shard=shard
-            )
+            batches = RandomBatchSampler(examples=len(dataset), batch_size=self._batch_size, seed=self._seed)
             return ResumableDataLoader(
-                batches, lambda indices: SelectionBatch(dataset.read(indices, distractors=self._distractors))
+                batches,
+                lambda indices: SelectionBatch(dataset.read(indices, distractors=self._distractors)),
+                self._shard,
             )
         # Shuffled once: neighbours in a file come from one conversation, and would be unusually hard distractors.
         size = max(1, self._batch_size // self._pool) * self._pool  # a multiple of the pool's size
-        batches = RandomBatchSampler(examples=len(dataset), batch_size=size, seed=0, shard=shard, redraw=False)
-        return ResumableDataLoader(batches, lambda indices: self._read_ranking_batch(dataset, indices))
+        batches = RandomBatchSampler(examples=len(dataset), batch_size=size, seed=0, redraw=False)
+        return ResumableDataLoader(batches, lambda indices: self._read_ranking_batch(dataset, indices), self._shard)
 
     def _read_ranking_batch(self, dataset: SelectionDataset, indices: np.ndarray) -> SelectionBatch:
         examples = dataset.read(indices, distractors=self._pool - 1)
