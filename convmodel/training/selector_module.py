@@ -13,6 +13,7 @@ import torch
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 
+from convmodel.generation.request import derive_seed
 from convmodel.metrics.ranking import ranks_of
 from convmodel.models.card import ModelCard
 from convmodel.models.lora import LORA_RATE, Lora, describe_parameters
@@ -146,6 +147,8 @@ class SelectorModule(TrainingModule):
         else:
             self._selector = self.new_selector(tokenizer)
         if self._lora is not None:
+            # Loading the model has drawn random numbers, and not the same ones with one process as with several.
+            torch.manual_seed(derive_seed(os.environ.get("PL_GLOBAL_SEED", "0"), "adapters"))
             add_lora(self.selector.network, self._lora)
         self.network = self.selector.network.train()
         sizes = f"{describe_parameters(self.network)}, {len(tokenizer):,} tokens"

@@ -57,11 +57,10 @@ def test_processes_share_the_negatives_of_their_batches(workshop: Workshop, fami
         "trainer__devices": processes,
         "data__batch_size": 60 // processes,
     }
-    result = workshop.fork(
-        arguments(workshop, kind, run="all", trainer__callbacks=spies["all"], **options, **group), processes=processes
-    )
-    assert result.status == 0, result.text
-    train(workshop, kind, run="one", data__batch_size=60, trainer__callbacks=spies["one"], **options)
+    for run, count, more in (("all", processes, group), ("one", 1, {"data__batch_size": 60})):
+        given = arguments(workshop, kind, run=run, trainer__callbacks=spies[run], **options, **more)
+        result = workshop.fork(given, processes=count)
+        assert result.status == 0, result.text
     curve_of_one = np.loadtxt(workshop.folder / "one-0.jsonl")
     curves = [np.loadtxt(workshop.folder / f"all-{rank}.jsonl") for rank in range(processes)]
     assert len(curve_of_one) == 10

@@ -2,11 +2,14 @@
 
 import os
 import re
+import shutil
+import signal
 import socket
 import subprocess
 import sys
 import threading
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,42 +19,95 @@ pytest.importorskip("pytorch_lightning")
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from convmodel.training import torchrun
-from tests.training.conftest import Workshop, difference, environment
+from tests.training.conftest import RunResult, Workshop, difference, environment
 from tests.training.test_checkpoint import callback
 
 local_gloo = pytest.mark.skipif(sys.platform == "win32", reason="gloo over local processes is tried on Linux and macOS")
 
 
-def run(workshop: Workshop, restarts: int, **options: Any) -> "subprocess.CompletedProcess[str]":
-    """Run two processes; they are killed if they do not end within five minutes."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    command += [f"--max-restarts={restarts}", "-m", "convmodel.trainer"]
-    arguments = workshop.arguments(trainer__strategy="ddp", trainer__devices=2, ckpt_path="last", **options)
+ISOLATED = ["unshare", "--user", "--map-root-user", "--net"]
+"""Beginning of a command that runs in a network namespace of its own, in which it may make others."""
+
+NODES = """
+torchrun --nnodes=2 --nproc_per_node=1 --max-restarts=3 --rdzv-backend=c10d --rdzv-id=convmodel \
+    --rdzv-endpoint=10.77.0.1:29500 --rdzv-conf=is_host=$((1 - NODE)) --local-addr=$ADDRESS -m convmodel.trainer "$@"
+"""
+"""Command of each of two nodes."""
+
+INTERRUPTED: dict[str, Any] = {"trainer__max_epochs": 2, "checkpoint__every_n_steps": 2}
+
+
+def run(workshop: Workshop, *command: str, **options: Any) -> RunResult:
+    """Run a command followed by the arguments of a trainer; it is killed if it does not end within five minutes."""
+    arguments = workshop.arguments(trainer__strategy="ddp", ckpt_path="last", **options)
+    variables = environment() | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    del variables["MASTER_ADDR"]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.run([*command, *arguments], cwd=workshop.folder, env=environment(), timeout=300, **pipes)
+    with subprocess.Popen(
+        [*command, *arguments], cwd=workshop.folder, env=variables, start_new_session=True, **pipes
+    ) as process:
+        try:
+            text, _ = process.communicate(timeout=300)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # with all processes that it started
+            raise
+        return RunResult(process.returncode, text)
+
+
+def run_torchrun(workshop: Workshop, restarts: int, **options: Any) -> RunResult:
+    """Run two processes on this machine."""
+    command = ["torchrun", "--standalone", "--nproc_per_node=2", f"--max-restarts={restarts}", "-m"]
+    return run(workshop, *command, "convmodel.trainer", trainer__devices=2, **options)
+
+
+def check_undisturbed(workshop: Workshop) -> None:
+    """Check that the weights are those of a run without kills."""
+    undisturbed = workshop.run_two(**INTERRUPTED)
+    assert undisturbed.status == 0, undisturbed.text
+    assert workshop.checkpoint("run")["global_step"] == workshop.checkpoint("two")["global_step"] > 8
+    assert difference(workshop.weights("run"), workshop.weights("two")) == 0
 
 
 @pytest.mark.slow
 @local_gloo
 def test_a_killed_process_ends_the_others_and_is_named(workshop: Workshop) -> None:
-    result = run(workshop, 0, trainer__callbacks=callback("KillAt", step=3, rank=1))
-    assert result.returncode == 1
-    assert re.search(r"rank *: 1 .*\n *exitcode *: -9", result.stdout), result.stdout
+    result = run_torchrun(workshop, 0, trainer__callbacks=callback("KillAt", step=3, rank=1))
+    assert result.status == 1
+    assert re.search(r"rank *: 1 .*\n *exitcode *: -9", result.text), result.text
 
 
 @pytest.mark.slow
 @local_gloo
 def test_a_run_goes_on_after_two_kills_and_has_the_weights_of_an_undisturbed_run(workshop: Workshop) -> None:
-    options: dict[str, Any] = {"trainer__max_epochs": 2, "checkpoint__every_n_steps": 2}
     files = [workshop.folder / f"killed-{rank}" for rank in range(2)]
     spies = [callback("KillAt", step=3 + 4 * rank, rank=rank, once=str(file))[0] for rank, file in enumerate(files)]
-    result = run(workshop, 3, trainer__callbacks=spies, **options)
-    assert result.returncode == 0, result.stdout
+    result = run_torchrun(workshop, 3, trainer__callbacks=spies, **INTERRUPTED)
+    assert result.status == 0, result.text
     assert all(file.exists() for file in files)
-    undisturbed = workshop.run_two(**options)
-    assert undisturbed.status == 0, undisturbed.text
-    assert workshop.checkpoint("run")["global_step"] == workshop.checkpoint("two")["global_step"] > 8
-    assert difference(workshop.weights("run"), workshop.weights("two")) == 0
+    check_undisturbed(workshop)
+
+
+def makes_networks() -> bool:
+    """Return whether this user may make network namespaces and connect them."""
+    if not all(map(shutil.which, ("unshare", "nsenter", "ip"))):
+        return False
+    cable = ["ip", "link", "add", "node0", "type", "veth", "peer", "name", "node1"]
+    return subprocess.run([*ISOLATED, *cable], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.slow
+def test_two_nodes_with_addresses_of_their_own_go_on_after_a_kill(workshop: Workshop) -> None:
+    """The nodes are network namespaces of this machine, connected by a virtual cable."""
+    if not makes_networks():
+        pytest.skip("network namespaces cannot be made here")
+    file = workshop.folder / "killed"
+    options = INTERRUPTED | {"trainer__num_nodes": 2, "trainer__devices": 1}
+    options["trainer__callbacks"] = callback("KillAt", step=3, rank=1, once=str(file))
+    script = Path(__file__).with_name("two_nodes.sh")
+    result = run(workshop, *ISOLATED, "sh", str(script), "sh", "-c", NODES, "sh", **options)
+    assert result.status == 0, result.text
+    assert file.exists()
+    check_undisturbed(workshop)
 
 
 @pytest.fixture
