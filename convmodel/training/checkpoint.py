@@ -12,8 +12,9 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from convmodel.data.atomic import atomic_file
+from convmodel.data.atomic import atomic_file, atomic_folder
 from convmodel.tokens.batching import steps_taken
+from convmodel.training.sharding import saves_shards
 
 INTERRUPTIONS = (KeyboardInterrupt, SIGTERMException)
 """Exceptions of a run that was stopped on purpose: Ctrl-C and SIGTERM."""
@@ -150,8 +151,9 @@ class RunCheckpoint(Checkpoint):
     def _save(self, trainer: Trainer, *, again: bool = False) -> None:
         if again or trainer.global_step != self._saved_at:
             path = run_folder(trainer) / CHECKPOINT
-            # All processes take part in saving; only the first one writes the file.
-            with atomic_file(path) if trainer.is_global_zero else nullcontext(path) as temporary:
+            # All processes take part in saving; the first one makes the file or folder.
+            new = atomic_folder if saves_shards(trainer) else atomic_file
+            with new(path) if trainer.is_global_zero else nullcontext(path) as temporary:
                 trainer.save_checkpoint(temporary, weights_only=False)
             self._saved_at = trainer.global_step
 

@@ -7,7 +7,6 @@ import sys
 import warnings
 from argparse import ArgumentError
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -29,6 +28,7 @@ from convmodel.training.option_errors import OptionContext, option_names
 from convmodel.training.run_description import RunDescription
 from convmodel.training.run_logs import RunLogHandler, RunLogs, capture_logs
 from convmodel.training.samples import ReplySamples
+from convmodel.training.sharding import check_loadable, checkpoint_file
 from convmodel.training.tokenizer import connect
 from convmodel.training.torchrun import use_new_store
 
@@ -114,9 +114,10 @@ class ConversationCLI(LightningCLI):
             config.ckpt_path = self._newest_checkpoint(config.trainer.default_root_dir or ".")
             if config.ckpt_path is None:
                 return
-        if not Path(config.ckpt_path).is_file():
+        file = checkpoint_file(config.ckpt_path)
+        if not file.is_file():
             raise FileNotFoundError(f"--ckpt_path {config.ckpt_path}: no such file; give a .ckpt file, or last")
-        self._checkpoint = torch.load(config.ckpt_path, map_location="cpu", weights_only=True, mmap=True)
+        self._checkpoint = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
         saved_class = self._checkpoint["hyper_parameters"].get("_class_path")
         config_class = config.model.class_path
         if saved_class not in (None, config_class):
@@ -180,6 +181,7 @@ class ConversationCLI(LightningCLI):
         for logger in self.trainer.loggers if self.subcommand == "fit" else ():
             if logger.save_dir is not None:
                 check_folder_writable(logger.save_dir)
+        check_loadable(self.config_init[self.subcommand].get("ckpt_path"), self.trainer)
         if self._checkpoint is not None and hasattr(self.model, "restore_from"):
             self.model.restore_from(self._checkpoint)
         elif self.subcommand != "fit" and getattr(self.model, "base_model", "") is None:

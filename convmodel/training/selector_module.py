@@ -28,6 +28,7 @@ from convmodel.training.encoder_lora import add_lora, merged_selector
 from convmodel.training.metrics import RankingSums, sum_over_processes
 from convmodel.training.samples import show
 from convmodel.training.selection_objectives import LossOptions, SelectionObjective, pad_pools
+from convmodel.training.sharding import refuse_shards
 from convmodel.training.training_module import OptimizerName, TrainingModule
 
 SAMPLES = 3
@@ -139,6 +140,8 @@ class SelectorModule(TrainingModule):
         """Build the selector from the checkpoint's options, from pretrained weights, or from scratch."""
         if self._is_built:
             return
+        if self._trainer is not None:
+            refuse_shards(self.trainer, f"a {self.kind.kind}")
         tokenizer = self._required_tokenizer()
         if self._restored_options is not None:
             self._selector = self.kind.build(tokenizer, self._restored_options)
