@@ -2,10 +2,11 @@
 
 import sys
 
-from convmodel.errors import require_extra
+from convmodel.errors import report_errors, require_extra
 
 USAGE = """\
-usage: python -m convmodel.trainer [fit] --config config.yaml      train (fit is the default)
+usage: python -m convmodel.trainer FILE [FILE ...]                 train on files, with options chosen for them
+       python -m convmodel.trainer [fit] --config config.yaml      train (fit is the default)
        python -m convmodel.trainer validate --config config.yaml   measure on data.valid_file
        python -m convmodel.trainer test --config config.yaml       measure on data.test_file
        python -m convmodel.trainer --print_config > config.yaml    write a config to edit
@@ -23,7 +24,7 @@ common options (every key of the config is an option too):
   --export_dir DIR             folder for the best model (default: model)
   --ckpt_path last|FILE        resume from the newest or the given checkpoint; test or validate it
 
-fit --help, validate --help, test --help list and explain every option.
+fit --help, validate --help, test --help list and explain every option; FILE --help those for files.
 
 document models: --config examples/documents.yaml, or
        --model convmodel.training.DocumentModule --data convmodel.training.DocumentDataModule
@@ -48,7 +49,12 @@ def main(arguments: list[str] | None = None) -> None:
         raise SystemExit(0 if argv else 2)
     with require_extra("train", REQUIRED_MODULES, needing="training needs"):  # imported here to keep --help fast
         from convmodel.training.cli import run
-    if argv[0] not in SUBCOMMANDS:
+    if not argv[0].startswith("-") and argv[0] not in SUBCOMMANDS:
+        from convmodel.cli.train import train_files
+
+        with report_errors():
+            argv = train_files(argv)
+    elif argv[0] not in SUBCOMMANDS:
         argv.insert(0, "fit")
     run(argv)
 

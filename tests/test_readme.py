@@ -139,6 +139,9 @@ def run(command: list[str]) -> None:
         return
     assert command[:2] == ["python", "-m"]
     name, *arguments = command[2:]
+    if name == "convmodel" and arguments[0] == "train":
+        trainer([*arguments[1:], *SHORT])
+        return
     if name == "convmodel":
         short_options = ["--limit", "2", "--resamples", "10"] if arguments[0] == "evaluate" else []
         if short_options and "bi-encoder" not in arguments:

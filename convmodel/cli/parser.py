@@ -28,7 +28,7 @@ class CommandParser(ArgumentParser):
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Namespace | None = None
     ) -> tuple[Namespace, list[str]]:
-        """Parse arguments, by default those of `sys.argv`; exit with status 2 if one is unknown."""
+        """Parse arguments, by default those of `sys.argv`; exit with status 2 if an argument is unknown."""
         words = list(sys.argv[1:] if args is None else args)
         end = words.index("--") if "--" in words else len(words)
         words[:end] = map(self._with_dashes, words[:end])

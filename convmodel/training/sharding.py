@@ -11,7 +11,7 @@ from torch.distributed.fsdp import fully_shard
 from transformers import PreTrainedModel
 
 METADATA = "meta.pt"
-"""Name of Lightning's file of a sharded checkpoint that holds all but weights and optimiser states."""
+"""Lightning's file name for the part of a sharded checkpoint that is not weights or optimiser states."""
 
 
 def refuse_shards(trainer: Trainer, option: str) -> None:
@@ -55,7 +55,7 @@ def shard(module: LightningModule, network: PreTrainedModel) -> None:
 
 
 def full_weights(trainer: Trainer) -> dict[str, Tensor]:
-    """Return the weights of all processes in the first one. All processes must call this function."""
+    """Return all weights, in the first process; the others may get none. All processes must call this function."""
     if not saves_shards(trainer):
         return trainer.strategy.lightning_module_state_dict()
     assert trainer.model is not None
@@ -69,7 +69,7 @@ def full_weights(trainer: Trainer) -> dict[str, Tensor]:
 
 
 def check_loadable(path: str | None, trainer: Trainer) -> None:
-    """Raise ValueError if a checkpoint has shards, and the trainer's strategy reads none; None is no checkpoint."""
+    """Raise ValueError if a checkpoint is sharded but the weights of the trainer are not; ignore a `path` of None."""
     if path is not None and Path(path).is_dir() and not has_shards(trainer):
         raise ValueError(
             f"--ckpt_path {path}: is a sharded checkpoint; give the trainer.strategy of its run, or "
@@ -78,5 +78,5 @@ def check_loadable(path: str | None, trainer: Trainer) -> None:
 
 
 def checkpoint_file(path: str | Path) -> Path:
-    """Return the file of a checkpoint with its options: itself, or one in the folder of a sharded checkpoint."""
+    """Return the file that holds the options of a checkpoint: `path`, or a file in the folder of a sharded one."""
     return Path(path) / METADATA if Path(path).is_dir() else Path(path)
