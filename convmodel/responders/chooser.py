@@ -42,8 +42,8 @@ class Chooser(ClosesOnExit):
     `num_candidates` with the probabilities softmax(score / selection_temperature).
 
     With the option `min_score`, the chooser replies only if the best candidate is correct with at least this
-    probability; "auto" is the threshold that was proposed when the selector was calibrated (`python -m convmodel fuse`). Otherwise,
-    the reply is `fallback`, followed by the candidates.
+    probability; "auto" is the threshold that was proposed when the selector was calibrated
+    (`python -m convmodel fuse`). Otherwise, the reply is `fallback`, followed by the candidates.
 
     Args:
         selector: the selector that scores the candidates.

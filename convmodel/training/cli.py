@@ -36,8 +36,8 @@ from convmodel.training.short_config import shorten
 from convmodel.training.tokenizer import connect
 from convmodel.training.torchrun import use_new_store
 
-PRINTING = {f"--print{dash}config{what}": "--print_config=comments" for dash in "_-" for what in ("", "=all")}
-"""Options that print the config, with comments."""
+PRINTING = dict.fromkeys(("--print_config", "--print_config=all"), "--print_config=comments")
+"""Options that print the config, and what jsonargparse is given for them."""
 
 DEFAULT_CLASSES = {
     "model": "convmodel.training.ConversationModule",
@@ -240,7 +240,7 @@ def run(arguments: list[str]) -> None:
 @contextlib.contextmanager
 def _shortened_config(arguments: list[str]) -> Iterator[None]:
     """Print only the usual options if the arguments ask for a short config."""
-    if not {"--print_config", "--print-config"}.intersection(arguments):
+    if "--print_config" not in arguments:
         yield
         return
     printed = io.StringIO()
