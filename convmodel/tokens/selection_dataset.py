@@ -1,7 +1,7 @@
 """Read contexts with their responses from a token store, for the training of selection models."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -15,12 +15,16 @@ MIN_CONTEXT = 3
 
 @dataclass(frozen=True, slots=True)
 class TokenisedChoice:
-    """Token ids of a context (oldest turn first), the persona of the next speaker, the response, and distractors."""
+    """Token ids of a context (oldest turn first), the persona of the next speaker, the response, and distractors.
+
+    `index` is the example's index in its `SelectionDataset`, or -1.
+    """
 
     turns: list[Ids]
     persona: list[Ids]
     response: Ids
     distractors: list[Ids]
+    index: int = field(default=-1, compare=False)
 
 
 class SelectionDataset:
@@ -76,4 +80,4 @@ class SelectionDataset:
         turns = segments[: response - oldest]
         has_persona = candidates > 0 or (int(self._turns[conversation]) - 1 - response) % 2 == 0
         persona = store.segments(int(store.first[conversation]), start) if has_persona else []
-        return TokenisedChoice(turns, persona, segments[len(turns)], segments[len(turns) + 1 :])
+        return TokenisedChoice(turns, persona, segments[len(turns)], segments[len(turns) + 1 :], n)

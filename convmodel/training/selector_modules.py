@@ -13,6 +13,7 @@ from convmodel.models.selection.scoring import PolyType, Pooling
 from convmodel.models.selection.selector import Selector
 from convmodel.tokens.text_tokenizer import TextTokenizer
 from convmodel.training.distillation import MarginDistillation, Teacher
+from convmodel.training.mining_module import MiningModule
 from convmodel.training.selection_objectives import (
     ConvertObjective,
     InBatchNegatives,
@@ -111,7 +112,7 @@ class DualEncoderOptions(EncoderOptions):
             )
 
 
-class BiEncoderModule(DualEncoderOptions, SelectorModule):
+class BiEncoderModule(DualEncoderOptions, MiningModule, SelectorModule):
     """Trains a bi-encoder with in-batch negatives. Source: arXiv:1905.01969.
 
     Args:
@@ -121,7 +122,7 @@ class BiEncoderModule(DualEncoderOptions, SelectorModule):
     kind = BiEncoder
 
 
-class PolyEncoderModule(DualEncoderOptions, SelectorModule):
+class PolyEncoderModule(DualEncoderOptions, MiningModule, SelectorModule):
     """Trains a poly-encoder, whose candidates attend over several vectors of a context. Source: arXiv:1905.01969.
 
     Args:

@@ -12,6 +12,7 @@ pytest.importorskip("pytorch_lightning")
 
 from convmodel.models.selection.encoder import NewEncoder
 from convmodel.models.selection.selector import Selector
+from convmodel.training.selector_modules import CrossEncoderModule
 from tests.training.conftest import SIZES, TWO, Workshop, difference
 
 pytestmark = pytest.mark.slow
