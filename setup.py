@@ -78,8 +78,10 @@ setup(
     license="MIT",
     python_requires=">=3.11",
     entry_points={"console_scripts": ["convmodel = convmodel.__main__:main"]},
-    packages=find_packages(include=["convmodel", "convmodel.*"]),
+    packages=[*find_packages(include=["convmodel", "convmodel.*"]), "convmodel.examples"],
+    package_dir={"convmodel.examples": "examples/data"},
     package_data={
+        "convmodel.examples": ["train.jsonl"],  # for the command demo
         "convmodel": ["py.typed"],
         "convmodel.reports": ["style.css", "templates/*.html"],
         "convmodel.serving": ["web/*.css", "web/*.html", "web/*.js", "web/*.svg"],

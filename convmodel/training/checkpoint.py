@@ -147,6 +147,6 @@ class RunCheckpoint(Checkpoint):
         if self._saved_at >= 0:
             rank_zero_info(
                 f"Saved {run_folder(trainer) / CHECKPOINT} at step {self._saved_at:,}; "
-                "the same command with --ckpt_path last goes on from there."
+                "the same command with --ckpt_path last continues from there."
             )
         raise KeyboardInterrupt

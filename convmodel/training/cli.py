@@ -1,11 +1,14 @@
 """Command line `python -m convmodel.trainer`, a LightningCLI."""
 
+import contextlib
+import io
 import logging
 import os
 import re
 import sys
 import warnings
 from argparse import ArgumentError
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -29,7 +32,11 @@ from convmodel.training.option_errors import OptionContext, option_names
 from convmodel.training.run_description import RunDescription
 from convmodel.training.run_logs import RunLogHandler, RunLogs, capture_logs
 from convmodel.training.samples import ReplySamples
+from convmodel.training.short_config import shorten
 from convmodel.training.tokenizer import connect
+
+PRINTING = {f"--print{dash}config{what}": "--print_config=comments" for dash in "_-" for what in ("", "=all")}
+"""Options that print the config, with comments."""
 
 DEFAULT_CLASSES = {
     "model": "convmodel.training.ConversationModule",
@@ -182,9 +189,9 @@ def run(arguments: list[str]) -> None:
     """
     silence_library_warnings()
     original_arguments = sys.argv[1:]
-    sys.argv[1:] = ["--print_config=comments" if a == "--print_config" else a for a in arguments]
+    sys.argv[1:] = [PRINTING.get(argument, argument) for argument in arguments]
     try:
-        with report_errors(), capture_logs() as log:
+        with report_errors(), capture_logs() as log, _shortened_config(arguments):
             for option, value in pairwise(arguments):
                 if option in ("-c", "--config"):
                     check_duplicate_keys(value)
@@ -208,6 +215,21 @@ def run(arguments: list[str]) -> None:
                 raise ValueError(_describe_trainer_error(error)) from error
     finally:
         sys.argv[1:] = original_arguments
+
+
+@contextlib.contextmanager
+def _shortened_config(arguments: list[str]) -> Iterator[None]:
+    """Print only the usual options if the arguments ask for a short config."""
+    if not {"--print_config", "--print-config"}.intersection(arguments):
+        yield
+        return
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed):
+            yield
+    finally:
+        if text := printed.getvalue():
+            print(shorten(text), end="")
 
 
 def _parser_options() -> dict[str, Any]:

@@ -40,7 +40,8 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
             folder of an adapter, which is merged into its base first; `from_scratch` is then ignored.
         from_scratch: Sizes of a new model, if no pretrained one is given.
         optimizer: "adamw", or "muon": Muon for the matrices of the layers, and AdamW for embeddings, biases and norms,
-            with the same learning rate. Source: arXiv:2502.16982.
+            with the same learning rate. If null, "muon" for a new model and "adamw" for a pretrained one. Source:
+            arXiv:2502.16982.
         lora: Options of low-rank adapters. With adapters, the weights of the model stay fixed and the adapters alone
             are trained. null trains all weights.
         merge_lora: Whether the adapters are added to the weights of the exported model, so that the folder is an
@@ -59,7 +60,7 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
         self,
         pretrained_model_name_or_path: str | None = None,
         from_scratch: FromScratch = FromScratch(),  # noqa: B008 (only read; shown in the printed config)
-        optimizer: WriterOptimizerName = "adamw",
+        optimizer: WriterOptimizerName | None = None,
         lora: Lora | None = None,
         merge_lora: bool = True,
         gradient_checkpointing: bool = False,
@@ -73,15 +74,21 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
         if pretrained_model_name_or_path is None:
             from_scratch.check()
         if lora is not None:
-            _check_lora(lora, pretrained_model_name_or_path, optimizer)
+            _check_lora(lora, pretrained_model_name_or_path, optimizer or "adamw")
         if quantize is not None:
             check_quantization(quantize, has_adapters=lora is not None)
         default_rate = 5e-5 if lora is None else LORA_RATE
+        default_optimizer: WriterOptimizerName = "adamw"
         if pretrained_model_name_or_path is None:
             default_rate = min(0.003, 0.768 / from_scratch.n_embd)
+            default_optimizer = "muon"
         super().__init__(
-            pretrained_model_name_or_path, default_learning_rate=default_rate, optimizer_name=optimizer, **options
+            pretrained_model_name_or_path,
+            default_learning_rate=default_rate,
+            optimizer_name=optimizer or default_optimizer,
+            **options,
         )
+        self.hparams["optimizer"] = self._optimizer  # checkpoints name it, whatever the default will be
         self._from_scratch = from_scratch
         self._lora = lora
         self._merge_lora = merge_lora

@@ -122,7 +122,7 @@ class SelectorModule(TrainingModule):
                 if type(pretrained) is self.kind:
                     self._selector = pretrained
                     self.max_context = pretrained.options().get("max_context", self.max_context)
-                    rank_zero_info(f"model: goes on from {source}, with its own layout and sizes")
+                    rank_zero_info(f"model: continues from {source}, with its own layout and sizes")
                     return pretrained
             self._selector = self.fine_tuned_selector(source)
             self.max_context = self._selector.options().get("max_context", self.max_context)

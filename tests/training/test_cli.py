@@ -103,8 +103,8 @@ def test_the_printed_config_has_comments_and_can_be_run(workshop: Workshop, caps
         main([*workshop.arguments()[1:], "--print_config"])
     printed = capsys.readouterr().out
     for comment in (
-        "# Peak learning rate. If null, it depends on the model.",
-        "# Training conversations.",
+        "# Peak learning rate",
+        "# Training conversations",
         "# Folder for the best model",
     ):
         assert comment in printed
