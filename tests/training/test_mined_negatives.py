@@ -1,4 +1,4 @@
-"""Mined negatives, against ranking by brute force, and runs that resume with them."""
+"""Mined negatives, against ranking by brute force."""
 
 from typing import Any, cast
 
@@ -11,8 +11,6 @@ from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.selection_dataset import Ids, TokenisedChoice
 from convmodel.training.mined_negatives import MinedNegatives, add_negatives, mine_negatives
 from tests.conftest import MakeSelector
-from tests.training.conftest import Workshop, difference
-from tests.training.test_selector_modules import POLY, train
 
 TEXTS = [
     ("Hello", "I am fine"),
@@ -64,23 +62,3 @@ def test_mining_returns_what_brute_force_returns(make_selector: MakeSelector, fr
 def test_invalid_options_are_refused() -> None:
     with pytest.raises(ValueError, match=r"every_steps=0, per_context=2, from_rank=2; allowed are at least 1"):
         MinedNegatives(every_steps=0)
-
-
-@pytest.mark.slow
-@pytest.mark.machine
-def test_a_run_that_resumes_between_two_minings_has_equal_weights(workshop: Workshop) -> None:
-    options: dict[str, Any] = {
-        "model__new_encoder__dropout": 0.1,
-        "model__mined_negatives__every_steps": 2,
-        "model__mined_negatives__per_context": 3,
-        "trainer__max_epochs": -1,
-    }
-    train(workshop, POLY, run="whole", **options, trainer__max_steps=6)
-    whole = workshop.checkpoint("whole")
-    assert whole["mined_negatives"]["step"] == 4
-    train(workshop, POLY, run="short", **options, trainer__max_steps=3)
-    train(workshop, POLY, run="short", **options, trainer__max_steps=6, ckpt_path="last")
-    assert difference(workshop.weights("short"), whole["state_dict"]) == 0
-    without = {name: value for name, value in options.items() if "mined" not in name}
-    train(workshop, POLY, run="without", **without, trainer__max_steps=6)
-    assert difference(workshop.weights("without"), whole["state_dict"]) > 0

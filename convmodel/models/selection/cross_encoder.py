@@ -14,7 +14,7 @@ from convmodel.models.selection.encoder import TokenEncoder
 from convmodel.models.selection.encoder_selector import EncoderSelector
 from convmodel.models.selection.inputs import Candidates, Contexts, Personas, checked_pools, context_ids
 from convmodel.models.selection.joint_layers import (
-    EncodedContexts,
+    ContextStates,
     JointLayers,
     can_have_joint_layers,
     check_joint_layers,
@@ -68,7 +68,7 @@ class CrossNetwork(nn.Module):
         parts = (pool(hidden, pairs.mask & part, self.pooling) for part in (~candidates, candidates))
         return self._compare(*parts)
 
-    def joint_scores(self, contexts: EncodedContexts, states: Tensor, mask: Tensor) -> Tensor:
+    def joint_scores(self, contexts: ContextStates, states: Tensor, mask: Tensor) -> Tensor:
         """Return (B, P) scores for the (B, P, T, D) states of P candidates for each of B contexts."""
         of_context = pool(contexts.states, contexts.mask, self.pooling)
         of_candidate = pool(states.flatten(0, 1), mask.flatten(0, 1), self.pooling).view(*mask.shape[:2], -1)

@@ -48,7 +48,7 @@ def check_joint_layers(joint_layers: int, hf_model: PreTrainedModel) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class EncodedContexts:
+class ContextStates:
     """Hidden states of B contexts of at most S tokens.
 
     Args:
@@ -73,16 +73,16 @@ class JointLayers(nn.Module):
         super().__init__()
         self.gates = nn.Parameter(torch.full((layers, heads), INITIAL_GATE))
 
-    def encode_contexts(self, bert: BertModel, rows: EncoderBatch) -> EncodedContexts:
+    def encode_contexts(self, bert: BertModel, rows: EncoderBatch) -> ContextStates:
         """Compute contexts by themselves through all layers."""
         inputs = _layer_inputs(bert, rows, len(bert.encoder.layer))
-        return EncodedContexts(tuple(inputs[-1 - len(self.gates) : -1]), inputs[-1], rows.mask)
+        return ContextStates(tuple(inputs[-1 - len(self.gates) : -1]), inputs[-1], rows.mask)
 
     def encode_candidates(self, bert: BertModel, rows: EncoderBatch) -> Tensor:
         """Return the (C, T, D) states of candidates before the first joint layer."""
         return _layer_inputs(bert, rows, len(bert.encoder.layer) - len(self.gates))[-1]
 
-    def forward(self, bert: BertModel, contexts: EncodedContexts, states: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, bert: BertModel, contexts: ContextStates, states: Tensor, mask: Tensor) -> Tensor:
         """Return the (B, P, T, D) states, after the last layer, of P candidates for each of B contexts.
 
         Args:
@@ -98,7 +98,7 @@ class JointLayers(nn.Module):
         return states
 
 
-Score = Callable[[EncodedContexts, Tensor, Tensor], Tensor]
+Score = Callable[[ContextStates, Tensor, Tensor], Tensor]
 """Maps B contexts, (B, P, T, D) states of their candidates and a (B, P, T) mask to (B, P) scores."""
 
 
