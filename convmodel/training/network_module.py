@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Any, Generic, Literal, TypeVar, cast
 
 import torch
-from pytorch_lightning.strategies import FSDPStrategy
+from pytorch_lightning.strategies import ModelParallelStrategy
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
@@ -24,6 +24,7 @@ from convmodel.models.source import open_source
 from convmodel.tokens.text_tokenizer import TextTokenizer
 from convmodel.training.memory import enable_checkpointing
 from convmodel.training.muon import layer_matrices
+from convmodel.training.sharding import has_shards, shard
 from convmodel.training.training_module import TrainingModule, WriterOptimizerName
 
 DEFAULT_LENGTH = 1024
@@ -185,6 +186,8 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
             self._add_adapter(self._lora, new_rows=range(rows, embedding_rows(model)))
         if self._gradient_checkpointing:
             enable_checkpointing(self.hf_model)
+        if self._trainer is not None and isinstance(self.trainer.strategy, ModelParallelStrategy):
+            shard(self, self.hf_model)
         config = self.hf_model.config
         rank_zero_info(
             f"model: {architecture_name(config.model_type)}, {describe_parameters(self.hf_model)}, "
@@ -221,8 +224,8 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
             )
 
     def on_fit_start(self) -> None:
-        """Raise ValueError for adapters or Muon with FSDP: both need all weights in one process."""
-        if not isinstance(self.trainer.strategy, FSDPStrategy):
+        """Raise ValueError for adapters or Muon with sharded weights: both need all weights in one process."""
+        if not has_shards(self.trainer):
             return
         if self._lora is not None:
             raise ValueError(
