@@ -1,25 +1,16 @@
 """Training in Python: `model.fit(train, valid)` runs the same modules, data modules and callbacks as the command."""
 
-import contextlib
 import os
-import signal
 import tempfile
-import threading
-import warnings
-from argparse import ArgumentError
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from jsonargparse import Namespace
-from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning import Trainer
+from pytorch_lightning.cli import SaveConfigCallback
 from pytorch_lightning.utilities import rank_zero_info
-from pytorch_lightning.utilities.seed import isolate_rng
 
 import convmodel.training as training
-from convmodel.errors import find_user_error
 from convmodel.generation.int8 import is_int8
 from convmodel.models.card import ModelCard
 from convmodel.models.conversation_model import ConversationModel
@@ -30,16 +21,12 @@ from convmodel.models.selection.convert.model import Convert
 from convmodel.models.selection.cross_encoder import CrossEncoder
 from convmodel.models.selection.poly_encoder import PolyEncoder
 from convmodel.models.selection.selector import Selector
-from convmodel.training.cli import ConversationCLI, describe_trainer_error, parser_options, silence_library_warnings
 from convmodel.training.data_in_memory import Data, to_files
-from convmodel.training.datamodules.base import FilesDataModule
-from convmodel.training.export import BestExport, ExportableModule
+from convmodel.training.export import ExportableModule
+from convmodel.training.fit_cli import FitCLI, contained
 from convmodel.training.fit_result import FitRecorder, FitResult
-from convmodel.training.memory import StepMemory
-from convmodel.training.option_errors import OptionContext, option_names
-from convmodel.training.option_places import place_options
-from convmodel.training.run_logs import RunLogs, capture_logs
-from convmodel.training.training_module import TrainingModule
+from convmodel.training.option_places import holds_objects, place_options
+from convmodel.training.run_logs import capture_logs
 
 AnyModel = LanguageModel[Any] | Selector
 
@@ -102,7 +89,7 @@ class PythonRun:
         self._classes = {"model": getattr(training, self._module), "data": getattr(training, data)}
         self._options = place_options(named, self._classes | {"trainer": Trainer}, others=["samples"])
         trainer = self._options["trainer"]
-        self._objects = {name: trainer.pop(name) for name in [*trainer] if _holds_objects(trainer[name])}
+        self._objects = {name: trainer.pop(name) for name in [*trainer] if holds_objects(trainer[name])}
         self._keeps_files = self._options["trainer"].get("default_root_dir") is not None
         noun = self._classes["data"].noun
         files = {"train_file": to_files(train, folder / "train.jsonl", role="train", noun=noun)}
@@ -130,7 +117,7 @@ class PythonRun:
             self._options["model"][self._size_option] = dict(size) if isinstance(size, Mapping) else vars(size)
         target = Path(self._folder / "model" if self._save_to is None else self._save_to)
         interrupted = False
-        with _contained(), capture_logs() as log:
+        with contained(), capture_logs() as log:
             cli = FitCLI(
                 self._config(target),
                 base_model=base_model,
@@ -158,120 +145,6 @@ class PythonRun:
             config[name] = {"class_path": f"{training.__name__}.{cls.__name__}", "init_args": self._options[name]}
         plain: dict[str, Any] = _plain(config | {"trainer": trainer, "export_dir": str(target)})
         return plain
-
-
-class FitCLI(ConversationCLI):
-    """Command line of the trainer that takes a config in memory and runs `fit`.
-
-    Args:
-        config: the config.
-        base_model: see `PythonRun.run`.
-        objects: options of the trainer with objects, such as callbacks, which are no part of a config.
-        source_names: see `FilesDataModule.source_names`.
-        temporary: whether the exported model is only for this run.
-        options: see `ConversationCLI`.
-    """
-
-    recorder: FitRecorder
-
-    def __init__(
-        self,
-        config: Mapping[str, Any],
-        *,
-        base_model: str | None,
-        objects: Mapping[str, Any],
-        source_names: Mapping[str, str],
-        temporary: bool,
-        **options: Any,
-    ) -> None:
-        self._given = config
-        self._base_model = base_model
-        self._objects = dict(objects)
-        callbacks = self._objects.pop("callbacks", [])
-        self._callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
-        self._source_names = source_names
-        self._temporary = temporary
-        super().__init__(parser_kwargs=parser_options("fit", environment=False), **options)
-
-    @staticmethod
-    def subcommands() -> dict[str, set[str]]:
-        return {"fit": LightningCLI.subcommands()["fit"]}
-
-    def _run_subcommand(self, subcommand: str) -> None:
-        """Do nothing: `train` runs it, so that this object exists when a run is interrupted."""
-
-    def train(self) -> None:
-        """Run `fit`."""
-        super()._run_subcommand("fit")
-
-    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Check the config, and complete it with defaults."""
-        try:
-            self.config = parser.parse_object({"subcommand": "fit", "fit": dict(self._given)})
-        except ArgumentError as error:
-            names = option_names(self._subcommand_parsers["fit"])
-            classes = {name: self._given[name]["class_path"] for name in ("model", "data")}
-            raise ValueError(OptionContext((), names, classes).explain(str(error))) from error
-
-    def own_callbacks(self, config: Namespace) -> list[Callback]:
-        """Return the callbacks of a run in Python, which saves no checkpoints and no description."""
-        export = BestExport(config.export_dir, config.samples, temporary=self._temporary)
-        self.recorder = FitRecorder(export)
-        config.checkpoint.saves = False
-        return [
-            *self._callbacks,
-            RunLogs(self._log),
-            config.samples,
-            export,
-            self.recorder,
-            config.checkpoint,
-            StepMemory(),
-        ]
-
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        return super().instantiate_trainer(**self._objects, **kwargs)
-
-    def after_instantiate_classes(self) -> None:
-        """Resolve the tokenizer; raise ValueError for a run of several processes."""
-        if self.trainer.world_size > 1:
-            raise ValueError(
-                f"devices={self.trainer.world_size}: in Python a model is trained on one device; leave devices out, or "
-                "use several with the command: python -m convmodel train --config config.yaml"
-            )
-        module = cast(TrainingModule, self.model)
-        if self._base_model is not None:  # for the model card, in place of a temporary folder
-            module.base_model = module.hparams["pretrained_model_name_or_path"] = self._base_model
-        cast(FilesDataModule[Any, Any], self.datamodule).source_names = self._source_names
-        super().after_instantiate_classes()
-
-
-@contextlib.contextmanager
-def _contained() -> Iterator[None]:
-    """Restore random generators, handlers of Ctrl-C, filters of warnings and variables of seeds after the block.
-
-    Errors of the user's input leave the block as they were raised, without those of the parser around them.
-    """
-    seeds = {name: os.environ.get(name) for name in ("PL_GLOBAL_SEED", "PL_SEED_WORKERS")}
-    in_main = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGINT) if in_main else None
-    try:
-        with isolate_rng(), warnings.catch_warnings():
-            silence_library_warnings()
-            yield
-    except MisconfigurationException as error:
-        raise ValueError(describe_trainer_error(error)) from error
-    except (ValueError, OSError) as error:
-        user_error = find_user_error(error)
-        if user_error is None or user_error is error:
-            raise
-        raise user_error from None
-    finally:
-        if handler is not None:
-            signal.signal(signal.SIGINT, handler)
-        for name, value in seeds.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
 
 
 def _finish(recorder: FitRecorder, target: Path) -> None:
@@ -317,13 +190,6 @@ def _set_name(model: AnyModel, name: str | None) -> None:
     """Set the name that a model was loaded by, because the folder of a run does not remain."""
     if isinstance(model, LanguageModel):
         vars(model.hf_model)["name_or_path"] = vars(model.hf_model.config)["_name_or_path"] = name
-
-
-def _holds_objects(value: Any) -> bool:
-    """Return whether a value is not one of a config: a number, a text, a list or a mapping."""
-    if isinstance(value, list | tuple | dict):
-        return any(map(_holds_objects, value.values() if isinstance(value, dict) else value))
-    return not (value is None or isinstance(value, str | int | float | os.PathLike))
 
 
 def _plain(value: Any) -> Any:

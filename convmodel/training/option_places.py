@@ -1,5 +1,6 @@
 """Find the section of a config to which an option belongs that is given in Python by its name alone."""
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -85,3 +86,10 @@ def _parameters(cls: type) -> list[str]:
     parser = ArgumentParser()
     parser.add_class_arguments(cls, "options")
     return list(dict.fromkeys(name.split(".")[1] for name in option_names(parser) if "." in name))
+
+
+def holds_objects(value: Any) -> bool:
+    """Return whether a value is not one of a config: a number, a text, a list or a mapping."""
+    if isinstance(value, list | tuple | dict):
+        return any(map(holds_objects, value.values() if isinstance(value, dict) else value))
+    return not (value is None or isinstance(value, str | int | float | os.PathLike))

@@ -16,7 +16,6 @@ from convmodel.data.document import read_documents
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.document_model import DocumentModel
 from convmodel.models.selection.bi_encoder import BiEncoder
-from convmodel.training.fit_result import FitResult
 from tests.conftest import MakeModel, MakeSelector
 from tests.training.conftest import SIZES, TOKENS_PER_BATCH, Workshop, difference
 
@@ -207,8 +206,3 @@ def test_a_selector_without_weights_of_its_own_is_not_trained(make_selector: Mak
 
     with pytest.raises(TypeError, match="a FusedSelector is not trained; allowed are ConversationModel"):
         FusedSelector.from_scratch([["Hello", "Hi"]])
-
-
-def test_a_result_without_validation_says_so() -> None:
-    result = FitResult("val_loss", None, (), 12, 2, 3.4, False, None)
-    assert repr(result) == "FitResult(not validated; 12 steps in 2 epochs, 3 s)"

@@ -40,7 +40,7 @@ FEW_TOKENS_MEAN = (
 )
 
 NO_VALIDATION_MEANS = (
-    "valid: data.valid_file (in Python valid) is not given, so nothing measures whether the model gets worse on other "
+    "valid: data.valid_file is not given (in Python, valid), so nothing measures whether the model gets worse on other "
     "texts, and the last model is exported, not the best; give it texts that are not in the training file"
 )
 
