@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import sys
 import threading
 import warnings
 from argparse import ArgumentError
@@ -12,6 +13,7 @@ from typing import Any, cast
 from jsonargparse import Namespace
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import ProgressBar, TQDMProgressBar
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities.seed import isolate_rng
 
@@ -84,15 +86,11 @@ class FitCLI(ConversationCLI):
         export = BestExport(config.export_dir, config.samples, temporary=self._temporary)
         self.recorder = FitRecorder(export)
         config.checkpoint.saves = False
-        return [
-            *self._callbacks,
-            RunLogs(self._log),
-            config.samples,
-            export,
-            self.recorder,
-            config.checkpoint,
-            StepMemory(),
-        ]
+        of_run = [RunLogs(self._log), config.samples, export, self.recorder, config.checkpoint, StepMemory()]
+        has_bar = any(isinstance(each, ProgressBar) for each in self._callbacks)
+        if is_notebook() and config.trainer.enable_progress_bar is not False and not has_bar:
+            of_run.append(TQDMProgressBar())  # Lightning's choice, rich, recurses without end in ipykernel 7
+        return [*self._callbacks, *of_run]
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         return super().instantiate_trainer(**self._objects, **kwargs)
@@ -109,6 +107,12 @@ class FitCLI(ConversationCLI):
             module.base_model = module.hparams["pretrained_model_name_or_path"] = self._base_model
         cast(FilesDataModule[Any, Any], self.datamodule).source_names = self._source_names
         super().after_instantiate_classes()
+
+
+def is_notebook() -> bool:
+    """Return whether this program runs in a Jupyter kernel."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return shell is not None and hasattr(shell, "kernel")
 
 
 @contextlib.contextmanager
