@@ -45,7 +45,7 @@ def add_responder_options(
     add("--reranker", metavar="NAME", help=text)
     add_fusion_option(model)
     text = (
-        "choose only a reply that is right with this probability, from 0 to 1, or auto: the threshold that convmodel "
+        "choose only a reply that is correct with this probability, from 0 to 1, or auto: the threshold that convmodel "
         "fuse proposed (default: always choose)"
     )
     add("--min-score", metavar="P", type=_parse_min_score, help=text)

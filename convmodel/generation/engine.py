@@ -37,8 +37,8 @@ class Engine:
         max_running, max_waiting: maximum numbers of requests; requests beyond `max_running` wait. None for no limit.
         max_kept: number of cache slots, including those of running requests, which bounds the memory (see `KVCache`).
         read_per_step: maximum number of context tokens that are read in a step.
-        packed: whether to store a faster copy of the weights on a CPU, which must not change any more; see
-            `products.make_product`.
+        packed: whether to store a second, faster copy of the weights on a CPU. The weights must not be changed
+            afterwards; see `products.make_product`.
         graphs: whether single tokens are read with CUDA graphs; by default on a GPU, if there are no adapters.
         adapters: LoRA adapters of the model; `GenerationRequest.adapter` is an index into them. See `LayerProducts`.
     """
@@ -247,7 +247,11 @@ class Engine:
             self._running.append(slot)
 
     def _slot_for(self, request: GenerationRequest) -> CacheSlot | None:
-        """Return the slot that shares the most leading tokens with the request; None if waiting gives more of them."""
+        """Return the slot for a request; None if the request has to wait.
+
+        It is the slot that shares the most leading tokens with the request, or an idle slot into which they are copied.
+        The request waits if a slot that is still reading its context will soon share many more tokens.
+        """
         shared = [slot.shared_length(request) for slot in self._slots]
         source = max(self._slots, key=lambda slot: (shared[slot.index], slot.state is None))
         count = shared[source.index]

@@ -77,7 +77,7 @@ class Reply:
         ranked_by: name of the scorer of the candidates; empty if no candidates were compared.
         cached_tokens: number of `context_tokens` taken from the KV cache instead of being read again.
         reasoning: reasoning that the model generated before the first candidate, without its tags.
-        confidence: probability that the best selected candidate is right; None for a selector without calibration.
+        confidence: probability that the best selected candidate is correct; None for a selector without calibration.
         min_score: smallest confidence of a selected reply; None if there is none. Below it, the first candidate is the
             chooser's fallback, or a generated one.
     """

@@ -6,8 +6,8 @@
 
 There is a separator before the meta, before the body and at the end; without a meta the first two are adjacent. The
 predicted tokens (^) are those of the body and the separator that ends it. A document that does not fit is split: each
-later window begins with the meta again and repeats the last tokens of the body before it, which are only context. So
-each token of a body, and each end, is predicted exactly once. There are no token types.
+later window begins with the meta again and repeats the last tokens of the body before it, which are only context. Each
+token of a body and each final separator is therefore predicted exactly once. There are no token types.
 """
 
 from collections.abc import Sequence

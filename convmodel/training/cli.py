@@ -10,7 +10,6 @@ import warnings
 from argparse import ArgumentError
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -33,11 +32,13 @@ from convmodel.training.option_errors import OptionContext, option_names
 from convmodel.training.run_description import RunDescription
 from convmodel.training.run_logs import RunLogHandler, RunLogs, capture_logs
 from convmodel.training.samples import ReplySamples
+from convmodel.training.sharding import check_loadable, checkpoint_file
 from convmodel.training.short_config import shorten
 from convmodel.training.tokenizer import connect
+from convmodel.training.torchrun import use_new_store
 
-PRINTING = {f"--print{dash}config{what}": "--print_config=comments" for dash in "_-" for what in ("", "=all")}
-"""Options that print the config, with comments."""
+PRINTING = dict.fromkeys(("--print_config", "--print_config=all"), "--print_config=comments")
+"""Options that print the config, and what jsonargparse is given for them."""
 
 DEFAULT_CLASSES = {
     "model": "convmodel.training.ConversationModule",
@@ -128,11 +129,13 @@ class ConversationCLI(LightningCLI):
         if not config.get("ckpt_path"):
             return
         if config.ckpt_path == "last":
-            config.ckpt_path = str(newest_checkpoint(config.trainer.default_root_dir or "."))
-            rank_zero_info(f"--ckpt_path last: {config.ckpt_path}")
-        if not Path(config.ckpt_path).is_file():
+            config.ckpt_path = self._newest_checkpoint(config.trainer.default_root_dir or ".")
+            if config.ckpt_path is None:
+                return
+        file = checkpoint_file(config.ckpt_path)
+        if not file.is_file():
             raise FileNotFoundError(f"--ckpt_path {config.ckpt_path}: no such file; give a .ckpt file, or last")
-        self._checkpoint = torch.load(config.ckpt_path, map_location="cpu", weights_only=True, mmap=True)
+        self._checkpoint = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
         saved_class = self._checkpoint["hyper_parameters"].get("_class_path")
         config_class = config.model.class_path
         if saved_class not in (None, config_class):
@@ -150,6 +153,21 @@ class ConversationCLI(LightningCLI):
         export = BestExport(config.export_dir, config.samples)
         logs = RunLogs(self._log)
         return [logs, config.samples, export, config.checkpoint, RunDescription(export), StepMemory()]
+
+    def _newest_checkpoint(self, root: str) -> str | None:
+        """Return the path of the newest checkpoint below `root`; None if torchrun starts a run that has none yet.
+
+        torchrun starts a failed run again with the same command line.
+        """
+        try:
+            path = str(newest_checkpoint(root))
+        except FileNotFoundError:
+            if self.config.subcommand != "fit" or "TORCHELASTIC_RUN_ID" not in os.environ:
+                raise
+            rank_zero_info(f"--ckpt_path last: no checkpoint below {root}; starting a new run")
+            return None
+        rank_zero_info(f"--ckpt_path last: {path}")
+        return path
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Return the trainer, with the callbacks that every run has, in the order in which they depend on each other.
@@ -179,6 +197,7 @@ class ConversationCLI(LightningCLI):
         for logger in self.trainer.loggers if self.subcommand == "fit" else ():
             if logger.save_dir is not None:
                 check_folder_writable(logger.save_dir)
+        check_loadable(self.config_init[self.subcommand].get("ckpt_path"), self.trainer)
         if self._checkpoint is not None and hasattr(self.model, "restore_from"):
             self.model.restore_from(self._checkpoint)
         elif self.subcommand != "fit" and getattr(self.model, "base_model", "") is None:
@@ -207,6 +226,7 @@ def run(arguments: list[str]) -> None:
             for argument in arguments:
                 if argument.startswith("--config="):
                     check_duplicate_keys(argument.removeprefix("--config="))
+            use_new_store()
             try:
                 ConversationCLI(log=log, parser_kwargs=parser_options(arguments[0], environment=True))
             except MisconfigurationException as error:
@@ -218,7 +238,7 @@ def run(arguments: list[str]) -> None:
 @contextlib.contextmanager
 def _shortened_config(arguments: list[str]) -> Iterator[None]:
     """Print only the usual options if the arguments ask for a short config."""
-    if not {"--print_config", "--print-config"}.intersection(arguments):
+    if "--print_config" not in arguments:
         yield
         return
     printed = io.StringIO()

@@ -17,6 +17,7 @@ from convmodel.models.card import ModelCard
 from convmodel.models.folder import check_replaceable, replaced_folder
 from convmodel.training.checkpoint import epochs_begun, run_folder
 from convmodel.training.samples import ReplySamples
+from convmodel.training.sharding import full_weights
 
 
 class ExportableModule(Protocol):
@@ -105,7 +106,7 @@ class BestExport(Callback):
     def _export(self, trainer: Trainer, module: ExportableModule) -> None:
         if self._folder is None:
             return
-        weights = trainer.strategy.lightning_module_state_dict()  # all processes take part in gathering shards
+        weights = full_weights(trainer)  # all processes take part in gathering shards
         run = run_folder(trainer)
         if trainer.is_global_zero:
             if not self._has_exported and _has_files(self._folder):

@@ -31,13 +31,13 @@ class EncoderOptions:
 
     Args:
         new_encoder: Sizes of a new encoder, if no pretrained one is given.
-        pooling: Tokens whose states give the vector of a text: "first", "last", or "mean" or "max" of all. If null,
-            that of a fine-tuned selector or model of sentence-transformers; else "last" for decoders, "first" for
-            encoders.
-        max_context: Maximum number of tokens of a context. The oldest turns of a longer context are dropped. If
-            null, 360, or what a model of sentence-transformers reads.
-        max_candidate: Maximum number of tokens of a candidate. If null, 72, or what a model of sentence-transformers
-            reads.
+        pooling: Computation of a text's vector from the states of its tokens: the "first" or "last" state, or the
+            "mean" or "max" of all states. If null, the pooling of the pretrained selector or sentence-transformers
+            model; for other models, "last" for decoders and "first" for encoders.
+        max_context: Maximum number of tokens of a context. The oldest turns of a longer context are dropped. If null,
+            the maximum of the pretrained sentence-transformers model; 360 for other models.
+        max_candidate: Maximum number of tokens of a candidate. If null, the maximum of the pretrained
+            sentence-transformers model; 72 for other models.
         options: See `SelectorModule`.
     """
 
@@ -75,12 +75,14 @@ class DualEncoderOptions(EncoderOptions):
     Args:
         shared: Whether one encoder encodes both contexts and candidates.
         cosine_scale: Factor by which the cosine is multiplied to give the score; from scratch, 20 learns fastest. If
-            null, the score is the dot product, as in the paper. With "auto", it is what the model that is fine-tuned
-            was trained with, if it is one of sentence-transformers (20 for the cosine) or a selector; else null.
-        teacher: Folder of a trained cross-encoder whose differences of scores are learned too (margin-MSE); it must
-            have the tokenizer of the model. Source: arXiv:2010.02666.
-        teacher_weight: Factor of that loss, which is added to that of in-batch negatives.
-        teacher_negatives: Number of negatives of each response that the teacher scores, chosen as by a cross-encoder.
+            null, the score is the dot product, as in the paper. "auto" uses the scale of the pretrained model: 20 for a
+            sentence-transformers model with cosine scores, or the scale of the selector; for other models it has the
+            effect of null.
+        teacher: Folder of a trained cross-encoder, whose score differences are an additional target (margin-MSE). It
+            must have the same tokenizer as the model. Source: arXiv:2010.02666.
+        teacher_weight: Factor of the margin-MSE loss, which is added to the loss with in-batch negatives.
+        teacher_negatives: Number of negatives of each response that the teacher scores, chosen as in the training of a
+            cross-encoder.
         options: See `EncoderOptions`.
     """
 

@@ -117,6 +117,14 @@ def test_the_printed_config_has_comments_and_can_be_run(workshop: Workshop, caps
     assert (workshop.folder / "run" / "model" / "model.safetensors").is_file()
 
 
+def test_options_may_be_written_with_dashes(workshop: Workshop) -> None:
+    arguments = [name.partition("=") for name in workshop.arguments()[1:]]
+    dashed = [f"--{name[2:].replace('_', '-')}{equals}{value}" for name, equals, value in arguments]
+    assert f"--data.train-file={workshop.folder / 'train.jsonl'}" in dashed
+    main([*dashed, "--trainer.max-steps", "1"])
+    assert (workshop.folder / "run" / "model" / "model.safetensors").is_file()
+
+
 def test_flat_keys_configure_the_default_model_and_data(workshop: Workshop) -> None:
     config = workshop.folder / "config.yaml"
     config.write_text(

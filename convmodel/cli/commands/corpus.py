@@ -127,7 +127,7 @@ def _run_steps(options: Namespace, stages: dict[str, list[Any]]) -> None:
 
 
 def _check_finished(stages: dict[str, list[Any]], stage: str) -> None:
-    """Raise ValueError unless all stages before one are finished."""
+    """Raise ValueError unless all steps of the stages before `stage` are finished."""
     for name, steps in stages.items():
         if name == stage:
             return

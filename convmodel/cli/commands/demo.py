@@ -55,7 +55,7 @@ def _run(options: Namespace) -> int:
 
 
 def _train(folder: Path, model: Path) -> int:
-    """Train the model in a process of its own, whose memory and threads are given back, and return its exit status.
+    """Train the model in a separate process, which releases its memory and threads, and return its exit status.
 
     Raises:
         ValueError: if the libraries for training are not installed.

@@ -1,4 +1,4 @@
-"""Run the steps of a corpus: in processes of this machine, as Ray tasks, or the share of one worker of many."""
+"""Run the steps of a corpus: in processes of this machine, as Ray tasks, or the share of one of several workers."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 from convmodel.data.corpus.steps import Step
 
 Finished = Callable[[str, int, int], None]
-"""Is called with a stage, the number of its finished steps, and that of all its steps."""
+"""Function that is called with a stage, its number of finished steps, and its number of steps."""
 
 
 def run_stages(
@@ -28,12 +28,12 @@ def run_stages(
 
 
 def share_of(steps: Sequence[Step], worker: int, workers: int) -> list[Step]:
-    """Return the steps of one of some workers, which are numbered from 1."""
+    """Return the steps of a single worker; workers are numbered from 1."""
     return list(islice(steps, worker - 1, None, workers))
 
 
 def run_in_processes(steps: Sequence[Step], workers: int) -> Iterator[None]:
-    """Run steps in some processes; with one worker in this process. The first error ends all of them."""
+    """Run steps in `workers` processes, or in this process if `workers` is 1. The first error ends all of them."""
     if workers == 1 or len(steps) < 2:
         for step in steps:
             step()
@@ -51,7 +51,7 @@ def run_in_processes(steps: Sequence[Step], workers: int) -> Iterator[None]:
 
 
 def run_on_ray(steps: Sequence[Step], address: str | None) -> Iterator[None]:
-    """Run steps as tasks of a Ray cluster, or of a local one if there is no address."""
+    """Run steps as tasks of a Ray cluster, or of a local cluster if there is no address."""
     import ray
 
     if not ray.is_initialized():
@@ -65,7 +65,7 @@ def run_on_ray(steps: Sequence[Step], address: str | None) -> Iterator[None]:
 
 
 def _run_step(step: Step) -> None:
-    """Run a step; a function of a module, so that Ray sends its name and not its code."""
+    """Run a step. This is a function of the module, so that Ray sends its name instead of its code."""
     step()
 
 

@@ -32,7 +32,7 @@ NO_TOKENIZER = "there is no tokenizer yet; call convmodel.training.connect(modul
 """Error message of a module or data module that was used before `connect`."""
 
 FEW_TOKENS = 10_000
-"""Size of a training file, a few hundred short conversations, below which a model learns little but its texts."""
+"""Size of a training file, a few hundred short conversations, below which a model mostly memorises its texts."""
 
 FEW_TOKENS_MEAN = (
     "so little text teaches a model to repeat it, and hardly anything else; give more, or fine-tune a model that can "

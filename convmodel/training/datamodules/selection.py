@@ -41,8 +41,9 @@ class SelectionDataModule(FilesDataModule[SelectionDataset, SelectionBatch]):
         train_file: Training conversations or examples.
         valid_file: Validation conversations or examples, by which the best model is selected.
         test_file: Conversations or examples for `test`.
-        batch_size: Number of examples of a batch. Each response is a negative of all other contexts of its batch.
-            Larger batches train better models; with `model.cached_gradients` they need no more memory.
+        batch_size: Number of examples of a batch. Each response is a negative of all other contexts of its batch, and
+            of the batches of other processes in the same step. Larger batches train better models; with
+            `model.cached_gradients` they need no more memory.
         distractors: Number of distractors that are read from the file with each example in training. They are
             negatives of all contexts of the batch.
         pool: Number of candidates among which each response is ranked in validation and test, including itself. The
@@ -91,18 +92,17 @@ class SelectionDataModule(FilesDataModule[SelectionDataset, SelectionBatch]):
 
     def _loader(self, split: str, *, shuffle: bool) -> ResumableDataLoader[SelectionBatch]:
         dataset = self._sets[split]
-        shard = self._shard
         if shuffle:
-            batches = RandomBatchSampler(
-                examples=len(dataset), batch_size=self._batch_size, seed=self._seed, shard=shard
-            )
+            batches = RandomBatchSampler(examples=len(dataset), batch_size=self._batch_size, seed=self._seed)
             return ResumableDataLoader(
-                batches, lambda indices: SelectionBatch(dataset.read(indices, distractors=self._distractors))
+                batches,
+                lambda indices: SelectionBatch(dataset.read(indices, distractors=self._distractors)),
+                self._shard,
             )
         # Shuffled once: neighbours in a file come from one conversation, and would be unusually hard distractors.
         size = max(1, self._batch_size // self._pool) * self._pool  # a multiple of the pool's size
-        batches = RandomBatchSampler(examples=len(dataset), batch_size=size, seed=0, shard=shard, redraw=False)
-        return ResumableDataLoader(batches, lambda indices: self._read_ranking_batch(dataset, indices))
+        batches = RandomBatchSampler(examples=len(dataset), batch_size=size, seed=0, redraw=False)
+        return ResumableDataLoader(batches, lambda indices: self._read_ranking_batch(dataset, indices), self._shard)
 
     def _read_ranking_batch(self, dataset: SelectionDataset, indices: np.ndarray) -> SelectionBatch:
         examples = dataset.read(indices, distractors=self._pool - 1)

@@ -154,7 +154,10 @@ def test_the_loss_is_the_sum_of_the_in_batch_losses_of_the_three_vectors(recompu
     texts = ["I am fine", "I live by the sea", "No", "I am fine"]
     rows = [selector.context_row(ids(selector, context)) for context in contexts]
     loss = selector.training_loss(
-        rows, ids(selector, texts), torch.tensor([0, 1, 2, 0]), batch=5_000, recompute=recompute
+        *selector.context_vectors(rows, recompute=recompute),
+        selector.encode_candidate_rows(ids(selector, texts), recompute=recompute),
+        torch.tensor([0, 1, 2, 0]),
+        batch=5_000,
     )
     responses = torch.cat([vectors(selector, "response", row) for row in ids(selector, texts)])
     expected = torch.zeros(())
@@ -182,9 +185,9 @@ def test_the_loss_is_the_sum_of_the_in_batch_losses_of_the_three_vectors(recompu
 def test_without_earlier_messages_in_the_batch_only_one_of_the_three_losses_counts() -> None:
     selector = make()
     rows = [selector.context_row(ids(selector, [text])) for text in TEXTS]
-    loss = selector.training_loss(rows, ids(selector, TEXTS), torch.arange(4), batch=0)
-    vectors = selector.encode_context_rows(rows).vectors[:, 0]
     responses = selector.encode_candidate_rows(ids(selector, TEXTS))
+    loss = selector.training_loss(*selector.context_vectors(rows), responses, torch.arange(4), batch=0)
+    vectors = selector.encode_context_rows(rows).vectors[:, 0]
     expected = functional.cross_entropy(vectors @ responses.T, torch.arange(4), label_smoothing=0.2)
     torch.testing.assert_close(loss, expected)
 
