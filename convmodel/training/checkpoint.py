@@ -62,6 +62,8 @@ class RunCheckpoint(Checkpoint):
         if every_n_steps < 1:
             raise ValueError(f"checkpoint.every_n_steps={every_n_steps}; it must be at least 1")
         self._every_n_steps = every_n_steps
+        self.saves = True
+        """Whether checkpoints are saved. A run in Python is not resumed, and saves none."""
         self._saved_at = -1
         self._validation_due = False
         self._interrupted = threading.Event()
@@ -149,7 +151,7 @@ class RunCheckpoint(Checkpoint):
         self.on_train_start(trainer, pl_module)
 
     def _save(self, trainer: Trainer, *, again: bool = False) -> None:
-        if again or trainer.global_step != self._saved_at:
+        if self.saves and (again or trainer.global_step != self._saved_at):
             path = run_folder(trainer) / CHECKPOINT
             # All processes take part in saving; the first one makes the file or folder.
             new = atomic_folder if saves_shards(trainer) else atomic_file

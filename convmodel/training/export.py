@@ -47,10 +47,18 @@ class BestExport(Callback):
     `FOLDER.previous` (one model, the last one). A symbolic link in the run's folder points to the export, if the file
     system supports links. Without validation data, the model at the end of training is exported. The model card shows
     the latest samples of `samples`.
+
+    Args:
+        folder: The folder; None exports nothing.
+        samples: Callback whose samples the model card shows.
+        temporary: Whether the folder is removed after the run. If so, no message names it.
     """
 
-    def __init__(self, folder: str | os.PathLike[str] | None, samples: ReplySamples) -> None:
+    def __init__(
+        self, folder: str | os.PathLike[str] | None, samples: ReplySamples, *, temporary: bool = False
+    ) -> None:
         self._folder = folder
+        self._temporary = temporary
         self._samples = samples
         self.best: float | None = None
         """Best value of the validation metric; None before the first validation."""
@@ -81,7 +89,7 @@ class BestExport(Callback):
         module = cast(ExportableModule, pl_module)
         if self.exported_to is None and self.best is None:
             self._export(trainer, module)
-        if self._folder is not None:
+        if self._folder is not None and not self._temporary:
             name = module.monitor.removeprefix("val_").replace("_", " ")
             best = "" if self.best is None else f" (validation {name} {self.best:.4f})"
             rank_zero_info(f"The model is in {self._folder}{best}")

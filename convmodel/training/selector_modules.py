@@ -64,7 +64,7 @@ class EncoderOptions:
         return self._sizes.vocab_size
 
     def new_selector(self, tokenizer: TextTokenizer) -> Selector:
-        return self.kind.from_scratch(tokenizer, self._sizes, **self._selector_options)
+        return self.kind.untrained(tokenizer, self._sizes, **self._selector_options)
 
     def fine_tuned_selector(self, source: str) -> Selector:
         return self.kind.from_encoder(source, **self._selector_options)
@@ -223,7 +223,7 @@ class ConvertModule(SelectorModule):
 
     def new_selector(self, tokenizer: TextTokenizer) -> Selector:
         assert isinstance(tokenizer, ConvertTokenizer)
-        return Convert.from_scratch(tokenizer, self._sizes, **self._lengths)
+        return Convert.untrained(tokenizer, self._sizes, **self._lengths)
 
     def fine_tuned_selector(self, source: str) -> Selector:
         raise ValueError(f"{source}: not a ConveRT; train one from scratch, or give the folder of a ConveRT")

@@ -59,7 +59,7 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
         ValueError: when the network and the other arguments do not match.
 
     Example:
-        >>> selector = Convert.from_scratch(texts, extra_contexts=10)
+        >>> selector = Convert.untrained(texts, extra_contexts=10)
         >>> selector.score([["Hello", "Hi, how are you?"]], ["Fine, thanks.", "At nine."]).shape
         torch.Size([1, 2])
     """
@@ -90,7 +90,7 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
         self._packed: PackedNetwork | None = None
 
     @classmethod
-    def from_scratch(
+    def untrained(
         cls,
         source: ConvertTokenizer | Iterable[str],
         sizes: ConvertSizes | None = None,
@@ -118,7 +118,7 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
         saved = options["sizes"].items()  # JSON has lists in place of tuples
         sizes = ConvertSizes(**{name: cast(Any, tuple(v) if isinstance(v, list) else v) for name, v in saved})
         others = {name: value for name, value in options.items() if name != "sizes"}
-        return cls.from_scratch(tokenizer, sizes, **others)
+        return cls.untrained(tokenizer, sizes, **others)
 
     def options(self) -> dict[str, Any]:
         sizes = asdict(self.network.sizes)

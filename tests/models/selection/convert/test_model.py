@@ -29,7 +29,7 @@ SMALL = ConvertSizes(100, 20, width=16, projection=4, windows=(2, 5), inner=32, 
 def make(extra_contexts: int = 10, max_tokens: int = 60) -> Convert:
     """A small selector none of whose weights has its initial value."""
     torch.manual_seed(0)
-    selector = Convert.from_scratch(TEXTS * 3, SMALL, extra_contexts=extra_contexts, max_tokens=max_tokens)
+    selector = Convert.untrained(TEXTS * 3, SMALL, extra_contexts=extra_contexts, max_tokens=max_tokens)
     with torch.no_grad():
         for name, weights in selector.network.named_parameters():
             if not name.startswith("embeddings"):
@@ -121,7 +121,7 @@ def test_packed_inference_equals_the_padded_network_before_and_after_a_training_
 
 def test_int8_gives_nearly_the_same_cosines(tmp_path: Path) -> None:
     sizes = ConvertSizes(100, 20, width=128, projection=16, windows=(2, 5), inner=256, encoding=64)
-    Convert.from_scratch(TEXTS * 3, sizes).save_pretrained(tmp_path / "saved")
+    Convert.untrained(TEXTS * 3, sizes).save_pretrained(tmp_path / "saved")
     exact, rounded = (Convert.from_pretrained(tmp_path / "saved", "cpu", dtype) for dtype in ("float32", "int8"))
     texts = [*TEXTS, *CANDIDATES]
     vectors = exact.encode_candidates(texts)
