@@ -12,6 +12,7 @@ pytest.importorskip("pytorch_lightning")
 
 from convmodel.models.selection.encoder import NewEncoder
 from convmodel.models.selection.selector import Selector
+from convmodel.training.selector_modules import CrossEncoderModule
 from tests.training.conftest import SIZES, TWO, Workshop, difference
 
 pytestmark = pytest.mark.slow
@@ -282,3 +283,10 @@ def test_a_bi_encoder_learns_from_a_cross_encoder(workshop: Workshop) -> None:
     teacher = workshop.folder / "teacher" / "model"
     train(workshop, BI, model__teacher=teacher, model__pretrained_model_name_or_path=teacher)
     assert Selector.from_pretrained(workshop.folder / "run" / "model").kind == "bi-encoder"
+
+
+def test_joint_layers_without_compared_vectors_are_refused() -> None:
+    with pytest.raises(
+        ValueError, match=r"model\.compare_pooled=false, model\.joint_layers=2: .* leave one of the two out"
+    ):
+        CrossEncoderModule(compare_pooled=False, joint_layers=2)

@@ -140,6 +140,10 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
         file = self._files[split]
         return iter(()) if file is None else iter(self._named_reader(file))
 
+    def dataset(self, split: Split) -> SetT:
+        """Return the dataset of a split after `setup`."""
+        return self._sets[split]
+
     @abstractmethod
     def _loader(self, split: str, *, shuffle: bool) -> ResumableDataLoader[BatchT]:
         """Return the loader of a split; with `shuffle`, each epoch has another order."""

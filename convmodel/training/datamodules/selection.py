@@ -22,6 +22,9 @@ class SelectionBatch:
 
     Args:
         examples: The examples of this process. Another process may have one more.
+        dialogue_negatives: Number of turns of the same conversation, other than the response, that are added to each
+            example's distractors in training. They are chosen at random, and stay the same.
+            Source: the same-dialogue class of BERT-FP's post-training (Han et al. 2021).
         pool: Number of candidates among which each response is ranked in validation, including itself; 0 in training.
     """
 
@@ -58,16 +61,22 @@ class SelectionDataModule(FilesDataModule[SelectionDataset, SelectionBatch]):
         test_file: Files = None,
         batch_size: int = 64,
         distractors: int = 0,
+        dialogue_negatives: int = 0,
         pool: int = 10,
         max_turns: int | None = None,
         **options: Any,
     ) -> None:
         super().__init__(train_file, valid_file, test_file, **options)
-        for name, value, minimum in (("batch_size", batch_size, 2), ("distractors", distractors, 0), ("pool", pool, 2)):
+        for name, value, minimum in (
+            ("batch_size", batch_size, 2),
+            ("distractors", distractors, 0),
+            ("dialogue_negatives", dialogue_negatives, 0),
+            ("pool", pool, 2),
+        ):
             if value < minimum:
                 raise ValueError(f"data.{name}={value}; it must be at least {minimum}")
         self._batch_size = batch_size
-        self._distractors = distractors
+        self._negatives = {"distractors": distractors, "dialogue_negatives": dialogue_negatives}
         self._pool = pool
         self._max_turns = max_turns
 
@@ -96,7 +105,7 @@ class SelectionDataModule(FilesDataModule[SelectionDataset, SelectionBatch]):
             batches = RandomBatchSampler(examples=len(dataset), batch_size=self._batch_size, seed=self._seed)
             return ResumableDataLoader(
                 batches,
-                lambda indices: SelectionBatch(dataset.read(indices, distractors=self._distractors)),
+                lambda indices: SelectionBatch(dataset.read(indices, **self._negatives)),
                 self._shard,
             )
         # Shuffled once: neighbours in a file come from one conversation, and would be unusually hard distractors.
