@@ -8,6 +8,7 @@ import torch
 from pytorch_lightning.strategies import ModelParallelStrategy
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
+from torch.optim import Optimizer
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
 from convmodel.generation.causal_lm import context_window, embedding_rows
@@ -41,8 +42,8 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
             folder of an adapter, which is merged into its base first; `from_scratch` is then ignored.
         from_scratch: Sizes of a new model, if no pretrained one is given.
         optimizer: "adamw", or "muon": Muon for the matrices of the layers, and AdamW for embeddings, biases and norms,
-            with the same learning rate. If null, "muon" for a new model and "adamw" for a pretrained one. Source:
-            arXiv:2502.16982.
+            with the same learning rate. If null, "muon" for a new model, and "adamw" for a pretrained one or weights
+            that are distributed over processes. Source: arXiv:2502.16982.
         lora: Options of low-rank adapters. With adapters, the weights of the model stay fixed and the adapters alone
             are trained. null trains all weights.
         merge_lora: Whether the adapters are added to the weights of the exported model, so that the folder is an
@@ -89,6 +90,7 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
             optimizer_name=optimizer or default_optimizer,
             **options,
         )
+        self._optimizer_is_given = optimizer is not None
         self.hparams["optimizer"] = self._optimizer  # checkpoints name it, whatever the default will be
         self._from_scratch = from_scratch
         self._lora = lora
@@ -222,6 +224,12 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
                 f"model.pretrained_model_name_or_path={self._pretrained}: holds other weights than those with which "
                 "the checkpoint's adapters were trained; give the folder or name of the same model"
             )
+
+    def configure_optimizers(self) -> Optimizer:
+        """Return the optimiser, which is AdamW in place of the default Muon if the weights are distributed."""
+        if not self._optimizer_is_given and has_shards(self.trainer):
+            self._optimizer = self.hparams["optimizer"] = "adamw"
+        return super().configure_optimizers()
 
     def on_fit_start(self) -> None:
         """Raise ValueError for adapters or Muon with sharded weights: both need all weights in one process."""

@@ -44,8 +44,8 @@ def shard(module: LightningModule, network: PreTrainedModel) -> None:
     if mesh.size() != strategy.world_size:
         raise ValueError(
             f"trainer.strategy=ModelParallelStrategy divides the weights among {mesh.size()} of {strategy.world_size} "
-            "processes, and the computation among the others, which is not supported; give its init_args "
-            f"data_parallel_size: {strategy.world_size} and tensor_parallel_size: 1"
+            "processes, and the computation among the others, which is not supported; give "
+            f"--trainer.strategy.data_parallel_size {strategy.world_size} --trainer.strategy.tensor_parallel_size 1"
         )
     names = set(network._no_split_modules or ())
     for layer in network.modules():
@@ -56,7 +56,7 @@ def shard(module: LightningModule, network: PreTrainedModel) -> None:
 
 def full_weights(trainer: Trainer) -> dict[str, Tensor]:
     """Return all weights, in the first process; the others may get none. All processes must call this function."""
-    if not saves_shards(trainer):
+    if not (saves_shards(trainer) or isinstance(trainer.strategy, ModelParallelStrategy)):
         return trainer.strategy.lightning_module_state_dict()
     assert trainer.model is not None
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)

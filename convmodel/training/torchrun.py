@@ -3,6 +3,7 @@
 import os
 import socket
 import time
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -43,13 +44,12 @@ def _open_port(host: str, shared: TCPStore) -> str:
     """Return the port of the first process's store; that of an earlier attempt, which no longer answers, is ignored."""
     deadline = time.monotonic() + WAIT.total_seconds()
     while time.monotonic() < deadline:
-        port = str(shared.get(PORT), "ascii")
-        try:
-            socket.create_connection((host, int(port)), timeout=5).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return port
+        if shared.check([PORT]):
+            port = str(shared.get(PORT), "ascii")
+            with suppress(OSError):
+                socket.create_connection((host, int(port)), timeout=5).close()
+                return port
+        time.sleep(0.1)
     raise TimeoutError(
         f"the first process of the run, on {host}, has not started for {WAIT}; see its output, and check that this "
         "machine can connect to the ports of that one"

@@ -69,6 +69,11 @@ def explain(message: str, *arguments: str) -> str:
             "--model Foo: there is no such class; give its import path, a.module.Class",
         ),
         (
+            'Parser key "model":\n  Parser key "lora":\n    - Expected a dot import path string: yes\n  Given value: y',
+            ["--model.lora=yes"],
+            "--model.lora=yes: is not allowed; give a mapping of its options, or null",
+        ),
+        (
             "Parser key \"trainer.logger\":\n  Expected a <class 'bool'>\n  Given value: NestedArg(key='foo', val='0')",
             ["--trainer.logger.foo", "0"],
             "--trainer.logger.foo: there is no such option",
