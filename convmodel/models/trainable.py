@@ -51,7 +51,7 @@ class Trainable:
         Example:
             >>> model = ConversationModel.from_pretrained("gpt2")
             >>> model.fit([["Hello", "Hi!"], ["Tea?", "Yes, please."]], max_epochs=1)
-            FitResult(not validated; 1 steps in 1 epochs, 2 s)
+            FitResult(not validated; 1 step in 1 epoch, 2 s)
         """
         result = cast("FitResult", _trainer().fit_model(self, train, valid, save_to=save_to, **options))
         self.fit_result = result

@@ -8,6 +8,7 @@ from typing import cast
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from convmodel.data.reader import format_count
 from convmodel.training.checkpoint import epochs_begun
 from convmodel.training.export import BestExport, ExportableModule
 
@@ -57,7 +58,7 @@ class FitResult:
         else:
             values = ", ".join(f"{name} {value:.4g}" for name, value in self.best.metrics.items())
             found = f"best at step {self.best.step:,}: {values}"
-        ran = f"{self.steps:,} steps in {self.epochs} epochs, {self.seconds:.0f} s"
+        ran = f"{format_count(self.steps, 'step')} in {format_count(self.epochs, 'epoch')}, {self.seconds:.0f} s"
         saved = "" if self.saved_to is None else f", saved to {self.saved_to}"
         return f"FitResult({found}; {ran}{', interrupted' if self.interrupted else ''}{saved})"
 
