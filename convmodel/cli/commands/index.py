@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from convmodel.cli.command import Command
+from convmodel.cli.machines import add_machine_options, check_machines, choose_runner
 from convmodel.cli.options import add_fusion_option, print_choices
 from convmodel.cli.reader_options import add_reader_options, get_reader_options
 from convmodel.data.options import name_flag
@@ -46,12 +47,14 @@ def _add_options(parser: ArgumentParser) -> None:
     text = "dtype of the model; later additions need the same (default: auto, which is float32)"
     add("--dtype", default="auto", choices=("auto", "float32", "bfloat16"), help=text)
     add_reader_options(parser.add_argument_group("reading candidates"))
+    add_machine_options(parser, default="this one alone")
     add("--search", nargs="+", metavar="TURN", help="show the best candidates after these turns")
     add("--k", type=int, default=DEFAULT_K, help="number of results (default: %(default)s)")
 
 
 def _run(options: Namespace) -> int:
     removes = options.remove is not None or bool(options.remove_numbers)
+    check_machines(options)
     if conflict := _find_conflict(options, removes=removes):
         print(f"error: {conflict}", file=sys.stderr)
         return 2
@@ -92,11 +95,18 @@ def _find_conflict(options: Namespace, *, removes: bool) -> str | None:
         return "nothing to do; give --candidates, --remove, --remove-numbers or --search"
     if (options.model is None) != options.lexical:
         return "give either --model DIR, or --lexical to compare words without a model"
-    of_vectors = {"half": False, "approximate": None, "device": None, "dtype": "auto"}
+    of_vectors = {"half": False, "approximate": None, "device": None, "dtype": "auto", "workers": None, "ray": None}
     unused = [name for name, default in of_vectors.items() if getattr(options, name) != default]
     if options.lexical and unused:
         return f"{name_flag(unused[0])} has no effect with --lexical, which has no vectors; leave it out"
-    building = {"append": False, "batch": DEFAULT_BATCH, "half": False, "approximate": None}
+    building = {
+        "append": False,
+        "batch": DEFAULT_BATCH,
+        "half": False,
+        "approximate": None,
+        "workers": None,
+        "ray": None,
+    }
     unused = [name for name, default in building.items() if getattr(options, name) != default]
     if options.candidates is None and unused:
         return f"{name_flag(unused[0])} has no effect without --candidates; leave it out"
@@ -136,6 +146,7 @@ def _build(options: Namespace, selector: Any) -> None:
         batch=options.batch,
         approximately=options.approximate,
         progress=_ProgressBar(),
+        workers=_workers(options),
     )
     counts = [f"{built.added:,} added"]
     if built.repeated:
@@ -149,6 +160,16 @@ def _build(options: Namespace, selector: Any) -> None:
         print("search is exact")
     else:
         print(f"search is approximate: {graph.recall:.1%} of the exact best 10 found, mean of {graph.sample} contexts")
+
+
+def _workers(options: Namespace) -> Any:
+    """Return the processes that encode candidates, or None to encode them in this one."""
+    from convmodel.models.selection.index.encoding import EncoderSource, EncoderWorkers
+
+    if options.workers is None and options.ray is None:
+        return None
+    source = EncoderSource(options.model, options.device, options.dtype)
+    return EncoderWorkers(source, choose_runner(options, computing=True))
 
 
 def _search(options: Namespace, selector: Any) -> None:

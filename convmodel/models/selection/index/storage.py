@@ -21,6 +21,9 @@ from convmodel.models.selection.selector_files import FUSION, LEXICAL, SELECTOR
 VERSION = 1
 INDEX = "index.json"
 PENDING = "pending.json"
+PART = "part-"
+"""Beginning of the names of files of vectors that are not yet part of `VECTORS`."""
+
 LOCK = "lock"
 VECTORS = "vectors.bin"
 DIGESTS = "digests.bin"
@@ -189,7 +192,7 @@ def known_texts(state: IndexManifest, folder: Path) -> dict[bytes, int]:
 def is_index_file(name: str) -> bool:
     """Return whether a file of this name may belong to an index, finished or not."""
     endings = (".bytes", ".ends", ".usearch")
-    beginnings = (f".{INDEX}.", f".{PENDING}.", "removed-")
+    beginnings = (f".{INDEX}.", f".{PENDING}.", "removed-", PART, f".{PART}")
     files = {INDEX, PENDING, LOCK, VECTORS, DIGESTS, SELECTOR, FUSION}  # the last two: a lexical selector
     return name in files or name.endswith(endings) or name.startswith(beginnings)
 

@@ -1,12 +1,11 @@
-"""Running the steps of a corpus."""
+"""Running steps in this process, in processes and on Ray."""
 
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from convmodel.data.corpus.runner import default_workers, run_in_processes, run_on_ray, run_stages, share_of
-from convmodel.data.corpus.steps import Step
+from convmodel.data.step_runner import Step, default_workers, run_in_processes, run_on_ray, run_stages, share_of
 
 
 def touch(path: Path) -> None:
