@@ -84,7 +84,7 @@ def add_speaker_option(parser: ArgumentParser) -> None:
 
 def add_base_option(group: _ActionsContainer) -> None:
     """Add the option for the base model of a LoRA adapter."""
-    text = "if --model is the folder of a LoRA adapter: the model under it (default: the one that the adapter names)"
+    text = "if --model is the folder of a LoRA adapter: the model under it (default: the model that the adapter names)"
     group.add_argument("--base", metavar="DIR", help=text)
 
 

@@ -41,7 +41,7 @@ class DocumentLimits:
         if self.max_meta_length < 0:
             raise ValueError(f"max_meta_length={self.max_meta_length}; 0 leaves metas out, or give more")
         if self.max_body_length is not None and self.max_body_length < 1:
-            raise ValueError(f"max_body_length={self.max_body_length}; give 1 or more, or null for what fits")
+            raise ValueError(f"max_body_length={self.max_body_length}; give 1 or more, or null for as many as fit")
         if self.overlap < 0:
             raise ValueError(f"overlap={self.overlap}; give 0 for none, or more")
         self.check(0)

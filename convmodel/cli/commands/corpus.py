@@ -42,7 +42,7 @@ def _add_options(parser: ArgumentParser) -> None:
     for name, default, noun in (("min_words", 1, "turn"), ("max_words", 128, "turn")):
         add(name_flag(name), type=positive_int, default=default, help=f"words of a {noun} (default: %(default)s)")
     add("--min-turns", type=positive_int, default=2, help="turns of a conversation (default: %(default)s)")
-    add("--max-turns", type=positive_int, default=20, help="longer ones are divided (default: %(default)s)")
+    add("--max-turns", type=positive_int, default=20, help="longer conversations are divided (default: %(default)s)")
     add("--language", metavar="CODE", help="en, de, ja, ...: leave out conversations in other languages")
     text = "smallest probability of the language (default: %(default)s)"
     add("--certainty", type=_probability, default=0.8, help=text)

@@ -14,7 +14,7 @@ class TurnLimits:
 
     Args:
         min_words, max_words: number of words of a turn, separated by white space.
-        min_turns, max_turns: number of turns of a conversation; longer ones are divided.
+        min_turns, max_turns: number of turns of a conversation; longer conversations are divided.
     """
 
     min_words: int = 1

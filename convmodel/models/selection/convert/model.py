@@ -268,7 +268,9 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
             steps = weights.get(f"{name}.weight")
             limit = weights.get(f"{name}.range")
             if steps is None or limit is None or steps.dtype != torch.int8:
-                raise ValueError(f"{folder}: {WEIGHTS} does not hold {name} in 8 bits; give what save_pretrained wrote")
+                raise ValueError(
+                    f"{folder}: {WEIGHTS} does not hold {name} in 8 bits; give a folder written by save_pretrained"
+                )
             with torch.no_grad():
                 table.range.copy_(limit)
                 step = table.steps(table.weight[:0])[1]

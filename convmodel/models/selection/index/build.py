@@ -120,7 +120,7 @@ def remove_candidates(
         chosen = set()
         for number in numbers:
             if number in removed:
-                raise ValueError(f"{path}: there is no candidate {number} any more: it was removed; leave it out")
+                raise ValueError(f"{path}: candidate {number} was removed earlier; leave it out")
             if not 0 <= number < state.count:
                 raise ValueError(f"{path}: there is no candidate {number}; its numbers are below {state.count:,}")
             chosen.add(number)
