@@ -37,7 +37,14 @@ def choose_runner(options: Namespace, *, computing: bool) -> RunSteps:
         ModuleNotFoundError: when Ray is asked for and is not installed; the message says how to install it.
     """
     if options.ray is None:
-        return partial(run_in_processes, workers=options.workers or default_workers(), computing=computing)
+        workers = options.workers or default_workers()
+        return partial(run_in_processes, workers=workers, computing=computing, gpus=_count_gpus() if computing else 0)
     with require_extra("cluster", {"ray"}, needing="--ray needs"):
         import ray  # noqa: F401
     return partial(run_on_ray, address=options.ray or None, computing=computing)
+
+
+def _count_gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()

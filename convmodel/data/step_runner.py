@@ -62,13 +62,16 @@ def share_of(steps: Sequence[Step], worker: int, workers: int) -> list[Step]:
     return list(islice(steps, worker - 1, None, workers))
 
 
-def run_in_processes(steps: Sequence[Step], workers: int, *, computing: bool = False) -> Iterator[None]:
-    """Run steps in some processes, with one worker in this process. The first error ends all of them.
+def run_in_processes(steps: Sequence[Step], workers: int, *, computing: bool = False, gpus: int = 0) -> Iterator[None]:
+    """Run steps in `workers` processes, or in this process if `workers` is 1. The first error ends all of them.
 
     Args:
+        steps: the steps.
+        workers: number of processes.
         computing: whether the steps compute with PyTorch. Then each process is a new interpreter, because a fork of a
             process whose threads have computed can hang; it has its share of the processors, and a GPU of its own as
             long as there are as many GPUs as workers. (With fewer GPUs, several workers use one.)
+        gpus: number of GPUs that the processes may use.
 
     Raises:
         ValueError: when a process is killed.
@@ -82,7 +85,7 @@ def run_in_processes(steps: Sequence[Step], workers: int, *, computing: bool = F
     context = multiprocessing.get_context("spawn" if computing else None)
     environments = context.SimpleQueue()
     for worker in range(workers):
-        environments.put(_environment(worker, workers) if computing else {})
+        environments.put(_environment(worker, workers, gpus) if computing else {})
     pool = ProcessPoolExecutor(workers, context, _prepare_worker, (environments,))
     try:
         futures = [pool.submit(step) for step in steps]
@@ -98,14 +101,12 @@ def run_in_processes(steps: Sequence[Step], workers: int, *, computing: bool = F
         pool.shutdown(cancel_futures=True)
 
 
-def _environment(worker: int, workers: int) -> dict[str, str]:
-    """Return the environment variables of one of some workers: its number of threads, and its GPU if there are GPUs."""
-    import torch
-
+def _environment(worker: int, workers: int, gpus: int) -> dict[str, str]:
+    """Return the environment variables of a worker: its number of threads, and its GPU if there are GPUs."""
     variables = {}
     if "OMP_NUM_THREADS" not in os.environ:
         variables["OMP_NUM_THREADS"] = str(max(1, default_workers() // workers))
-    if gpus := torch.cuda.device_count():
+    if gpus:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(gpus)))
         variables["CUDA_VISIBLE_DEVICES"] = visible.split(",")[worker % gpus]
     return variables

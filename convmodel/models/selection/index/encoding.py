@@ -51,7 +51,7 @@ class EncoderWorkers:
 
 
 @dataclass(frozen=True)
-class Encoding:
+class EncodingJob:
     """The new candidates of an index, in the order in which they are encoded.
 
     Args:
@@ -104,7 +104,7 @@ class Encoding:
 
 
 def encode(
-    model: DualEncoderSelector[Any, Any], encoding: Encoding, progress: Progress, workers: EncoderWorkers | None
+    model: DualEncoderSelector[Any, Any], encoding: EncodingJob, progress: Progress, workers: EncoderWorkers | None
 ) -> tuple[int, int]:
     """Encode the new candidates in batches, and append their vectors to the file of vectors.
 
@@ -127,7 +127,7 @@ def encode(
 
 def _encode_in_workers(
     model: DualEncoderSelector[Any, Any],
-    encoding: Encoding,
+    encoding: EncodingJob,
     starts: range,
     progress: Progress,
     workers: EncoderWorkers,
@@ -156,7 +156,7 @@ def _encode_in_workers(
     return width
 
 
-def _encode_part(source: EncoderSource, fingerprint: str, encoding: Encoding, start: int) -> None:
+def _encode_part(source: EncoderSource, fingerprint: str, encoding: EncodingJob, start: int) -> None:
     """Encode a batch in a worker process, and write its vectors to a file."""
     vectors = encoding.vectors(_load(source, fingerprint), start)
     with atomic_file(encoding.part(start)) as fresh:
