@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+import convmodel
 from convmodel.models.conversation_model import ConversationModel
 from convmodel.models.trainable import Trainable
 
@@ -13,6 +14,7 @@ def test_a_missing_library_is_an_error_with_the_command_that_installs_it(
 ) -> None:
     for name in [name for name in sys.modules if name.startswith("convmodel.training")]:
         monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr(convmodel, "training", raising=False)  # restored with its modules after the test
     monkeypatch.setitem(sys.modules, "pytorch_lightning", None)
     with pytest.raises(ModuleNotFoundError, match=r"training needs pytorch_lightning.*; pip install .*train"):
         model.fit([["Hello", "Hi"]])
