@@ -30,6 +30,11 @@ def check_machines(options: Namespace) -> None:
         raise ValueError("--ray runs as many workers as the cluster has room for; leave --workers out")
 
 
+def shares_work(options: Namespace) -> bool:
+    """Return whether the options ask for other processes than this one."""
+    return options.workers is not None or options.ray is not None
+
+
 def choose_runner(options: Namespace, *, computing: bool) -> RunSteps:
     """Return the function that runs steps as the options say; see `run_in_processes` for `computing`.
 
@@ -37,7 +42,14 @@ def choose_runner(options: Namespace, *, computing: bool) -> RunSteps:
         ModuleNotFoundError: when Ray is asked for and is not installed; the message says how to install it.
     """
     if options.ray is None:
-        return partial(run_in_processes, workers=options.workers or default_workers(), computing=computing)
+        workers = options.workers or default_workers()
+        return partial(run_in_processes, workers=workers, computing=computing, gpus=_count_gpus() if computing else 0)
     with require_extra("cluster", {"ray"}, needing="--ray needs"):
         import ray  # noqa: F401
     return partial(run_on_ray, address=options.ray or None, computing=computing)
+
+
+def _count_gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()

@@ -4,11 +4,12 @@ import gc
 import multiprocessing
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -62,13 +63,24 @@ def share_of(steps: Sequence[Step], worker: int, workers: int) -> list[Step]:
     return list(islice(steps, worker - 1, None, workers))
 
 
-def run_in_processes(steps: Sequence[Step], workers: int, *, computing: bool = False) -> Iterator[None]:
+def run_in_order(steps: Sequence[Step], run_all: RunSteps) -> Iterator[Step]:
+    """Run the unfinished steps, and yield each step in order when it and all steps before it are finished.
+
+    The caller may remove the output of a step that was yielded.
+    """
+    left = deque(steps)
+    for _ in chain([None], run_all([step for step in steps if not step.output.exists()])):
+        while left and left[0].output.exists():
+            yield left.popleft()
+
+
+def run_in_processes(steps: Sequence[Step], workers: int, *, computing: bool = False, gpus: int = 0) -> Iterator[None]:
     """Run steps in some processes, with one worker in this process. The first error ends all of them.
 
     Args:
         computing: whether the steps compute with PyTorch. Then each process is a new interpreter, because a fork of a
-            process whose threads have computed can hang; it has its share of the processors, and a GPU of its own as
-            long as there are as many GPUs as workers. (With fewer GPUs, several workers use one.)
+            process whose threads have computed can hang, and it has its share of the processors.
+        gpus: number of GPUs of this machine. Each worker uses one; several workers share one if there are fewer GPUs.
 
     Raises:
         ValueError: when a process is killed.
@@ -82,7 +94,7 @@ def run_in_processes(steps: Sequence[Step], workers: int, *, computing: bool = F
     context = multiprocessing.get_context("spawn" if computing else None)
     environments = context.SimpleQueue()
     for worker in range(workers):
-        environments.put(_environment(worker, workers) if computing else {})
+        environments.put(_environment(worker, workers, gpus) if computing else {})
     pool = ProcessPoolExecutor(workers, context, _prepare_worker, (environments,))
     try:
         futures = [pool.submit(step) for step in steps]
@@ -98,14 +110,12 @@ def run_in_processes(steps: Sequence[Step], workers: int, *, computing: bool = F
         pool.shutdown(cancel_futures=True)
 
 
-def _environment(worker: int, workers: int) -> dict[str, str]:
+def _environment(worker: int, workers: int, gpus: int) -> dict[str, str]:
     """Return the environment variables of one of some workers: its number of threads, and its GPU if there are GPUs."""
-    import torch
-
     variables = {}
     if "OMP_NUM_THREADS" not in os.environ:
         variables["OMP_NUM_THREADS"] = str(max(1, default_workers() // workers))
-    if gpus := torch.cuda.device_count():
+    if gpus:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(gpus)))
         variables["CUDA_VISIBLE_DEVICES"] = visible.split(",")[worker % gpus]
     return variables
@@ -138,16 +148,30 @@ def run_on_ray(steps: Sequence[Step], address: str | None, *, computing: bool = 
     gpus = 1 if computing and cluster.cluster_resources().get("GPU") else 0
     run: Any = ray.remote(num_gpus=gpus)(_run_step)
     left = iter(steps)
-    pending = [run.remote(step) for step in islice(left, IN_FLIGHT)]
+    folder = os.getcwd()
+    pending = [run.remote(step, folder) for step in islice(left, IN_FLIGHT)]
     while pending:
         done, pending = ray.wait(pending)
         ray.get(done)
-        pending += [run.remote(step) for step in islice(left, len(done))]
+        pending += [run.remote(step, folder) for step in islice(left, len(done))]
         yield from [None] * len(done)
 
 
-def _run_step(step: Step) -> None:
-    """Run a step; a function of a module, so that Ray sends its name and not its code."""
+def _run_step(step: Step, folder: str) -> None:
+    """Run a step in the working folder of the program that started it, so that relative paths mean the same.
+
+    It is a function of a module, so that Ray sends its name and not its code.
+
+    Raises:
+        ValueError: when the node has no such folder.
+    """
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        raise ValueError(
+            f"{folder}: a node of the Ray cluster cannot enter this folder ({error.strerror}); start the command in "
+            "a folder that all nodes share"
+        ) from None
     step()
 
 
