@@ -58,6 +58,8 @@ TEST = [
     "hypothesis>=6.100",
     "playwright>=1.50",
     "axe-playwright-python>=0.1.4",
+    "nbclient>=0.10,<1",
+    "ipykernel>=6.29,<8",
 ]
 
 
@@ -78,8 +80,10 @@ setup(
     license="MIT",
     python_requires=">=3.11",
     entry_points={"console_scripts": ["convmodel = convmodel.__main__:main"]},
-    packages=find_packages(include=["convmodel", "convmodel.*"]),
+    packages=[*find_packages(include=["convmodel", "convmodel.*"]), "convmodel.examples"],
+    package_dir={"convmodel.examples": "examples/data"},
     package_data={
+        "convmodel.examples": ["train.jsonl"],  # for the command demo
         "convmodel": ["py.typed"],
         "convmodel.reports": ["style.css", "templates/*.html"],
         "convmodel.serving": ["web/*.css", "web/*.html", "web/*.js", "web/*.svg"],

@@ -6,9 +6,11 @@ from convmodel import __version__
 from convmodel.cli.command import Command
 from convmodel.cli.commands import (
     chat,
+    clean,
     convert,
     convert_weights,
     corpus,
+    demo,
     evaluate,
     fuse,
     generate,
@@ -23,18 +25,19 @@ from convmodel.cli.parser import CommandParser, check_command
 
 GROUPS: dict[str, list[Command]] = {
     "make a model": [],
-    "talk to it": [chat.COMMAND, serve.COMMAND, keys.COMMAND, telegram.COMMAND],
+    "talk to it": [demo.COMMAND, chat.COMMAND, serve.COMMAND, keys.COMMAND, telegram.COMMAND],
     "prepare data": [inspect.COMMAND, convert.COMMAND, corpus.COMMAND],
     "measure, and reply to files": [evaluate.COMMAND, generate.COMMAND],
     "select replies from a list": [index.COMMAND, fuse.COMMAND, mine.COMMAND],
     "models of others": [convert_weights.COMMAND],
+    "tidy up": [clean.COMMAND],
 }
 """The commands in the order of the help. `train`, the first one, has a command line of its own."""
 
 COMMANDS = [command for commands in GROUPS.values() for command in commands]
 
 PROGRAM = "python -m convmodel"
-TRAIN = ("train", "train a model; the same as python -m convmodel.trainer")
+TRAIN = ("train", "train a model on files, with options chosen for them, or by a config")
 EXAMPLES = """\
 examples:
   python -m convmodel train --config config.yaml
@@ -79,7 +82,11 @@ def make_parser() -> CommandParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:
         inner = commands.add_parser(
-            command.name, help=command.help, description=command.description, examples=command.examples
+            command.name,
+            help=command.help,
+            description=command.description,
+            examples=command.examples,
+            common=command.common,
         )
         command.add_options(inner)
     return parser

@@ -19,7 +19,7 @@ def add_machine_options(parser: ArgumentParser, *, default: str) -> _ArgumentGro
     """
     group = parser.add_argument_group("machines")
     group.add_argument("--workers", type=positive_int, metavar="N", help=f"processes (default: {default})")
-    text = "run on a Ray cluster, by default one that is started on this machine"
+    text = "run on a Ray cluster, by default a cluster started on this machine"
     group.add_argument("--ray", nargs="?", const="", metavar="ADDRESS", help=text)
     return group
 

@@ -45,7 +45,7 @@ def add_responder_options(
     add("--reranker", metavar="NAME", help=text)
     add_fusion_option(model)
     text = (
-        "choose only a reply that is right with this probability, from 0 to 1, or auto: the threshold that convmodel "
+        "choose only a reply that is correct with this probability, from 0 to 1, or auto: the threshold that convmodel "
         "fuse proposed (default: always choose)"
     )
     add("--min-score", metavar="P", type=_parse_min_score, help=text)
@@ -84,7 +84,7 @@ def add_speaker_option(parser: ArgumentParser) -> None:
 
 def add_base_option(group: _ActionsContainer) -> None:
     """Add the option for the base model of a LoRA adapter."""
-    text = "if --model is the folder of a LoRA adapter: the model under it (default: the one that the adapter names)"
+    text = "if --model is the folder of a LoRA adapter: the model under it (default: the model that the adapter names)"
     group.add_argument("--base", metavar="DIR", help=text)
 
 

@@ -20,7 +20,7 @@ def add_reader_options(parser: ArgumentParser | _ArgumentGroup, *, on_error: OnE
     text = f"names of columns or keys, such as context=question,response=answer; roles: {roles}"
     add("--columns", metavar="ROLE=NAME,...", help=text)
     add("--encoding", help="the encoding of a file without a byte order mark (default: utf-8)")
-    text = "what to do with a line that cannot be read (default: %(default)s)"
+    text = "action for a line that cannot be read (default: %(default)s)"
     add("--on-error", choices=("stop", "skip"), default=on_error, help=text)
     add("--max-line-bytes", type=int, metavar="BYTES", help="the longest allowed line or value (default: 16 MiB)")
     add("--me", metavar="NAME", help="in a chat export: the person as whom the model replies")

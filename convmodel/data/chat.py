@@ -25,8 +25,9 @@ class ChatMessage(NamedTuple):
         time: the time in seconds since 1970, in UTC or in local time; None if the export has no times.
         sender: the name of the person.
         text: the text.
-        kind: "text"; "media" for pictures, recordings, stickers and calls, which have no text; "system" for messages of
-            the program ("Ida left"), and for deleted messages; "repeated" for a message that another file also has.
+        kind: "text"; "media" for pictures, recordings, stickers and calls, which have no text; "system" for notices of
+            the chat program ("Ida left"), and for deleted messages; "repeated" for a message that another file also
+            has.
         file: the name of the file, if an export has several.
     """
 

@@ -124,7 +124,7 @@ class ByteStream:
         return self._stack.enter_context(opened(raw))
 
     def _damage(self, error: BaseException) -> BaseException:
-        """Return the error to raise: a DamagedContainer, or the given error if it is one of the disk."""
+        """Return the error to raise: a DamagedContainer, or the given error if the disk caused it."""
         # EINVAL is damage: the archive gives an invalid position.
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             return error  # an error of the disk, not of the container

@@ -12,11 +12,11 @@ from convmodel.data.options import ReadOptions
 
 
 class Input(NamedTuple):
-    """A file or a data set with its format.
+    """A file, or a data set of the Hub, with its format.
 
     Args:
         format: the name of the format.
-        name: the name in messages, or the address.
+        name: the name of the file in error messages, or the address of the data set.
         file: the file; None for a data set.
     """
 

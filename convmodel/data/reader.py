@@ -98,7 +98,7 @@ class Reader(ABC, Generic[RecordT, ItemT, ReportT]):
     report_class: ClassVar[type[Report]]
 
     unused_options: ClassVar[tuple[str, ...]] = ()
-    """Options that do not apply to these items; giving one is an error."""
+    """Options that do not apply to these items; a reader raises ValueError if any of them is given."""
 
     def __init__(self, source: Source, options: ReadOptions | None = None, **values: Unpack[OptionValues]) -> None:
         self.options = (options or ReadOptions()).combine(values)
@@ -246,7 +246,7 @@ def text_digest(text: str) -> str:
 
 
 def file_digest(path: str) -> str:
-    """Return a digest of a file's bytes; of a remote file, of what identifies them."""
+    """Return a digest of a file's bytes; for a remote file, of the properties that identify its content."""
     if is_remote(path):
         return remote_digest(path)
     with open(path, "rb") as file:

@@ -42,7 +42,7 @@ def file_size(path: str) -> int:
 
 
 def remote_digest(path: str) -> str:
-    """Return a digest of what identifies the present content of a remote file, such as its size and time or ETag."""
+    """Return a digest of properties that identify the content of a remote file, such as size and time, or ETag."""
     system, place = _find_system(path)
     with _named(path):
         return hashlib.blake2b(f"{path} {system.ukey(place)}".encode(), digest_size=16).hexdigest()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 Finished = Callable[[str, int, int], None]
-"""Is called with a stage, the number of its finished steps, and that of all its steps."""
+"""Function that is called with a stage, its number of finished steps, and its number of steps."""
 
 IN_FLIGHT = 1_000
 """Number of steps that Ray holds at once; further ones are submitted when these end."""
@@ -59,7 +59,7 @@ def run_stages(stages: dict[str, list[Step]], run_all: RunSteps, report: Finishe
 
 
 def share_of(steps: Sequence[Step], worker: int, workers: int) -> list[Step]:
-    """Return the steps of one of some workers, which are numbered from 1."""
+    """Return the steps of a single worker; workers are numbered from 1."""
     return list(islice(steps, worker - 1, None, workers))
 
 
@@ -75,12 +75,15 @@ def run_in_order(steps: Sequence[Step], run_all: RunSteps) -> Iterator[Step]:
 
 
 def run_in_processes(steps: Sequence[Step], workers: int, *, computing: bool = False, gpus: int = 0) -> Iterator[None]:
-    """Run steps in some processes, with one worker in this process. The first error ends all of them.
+    """Run steps in `workers` processes, or in this process if `workers` is 1. The first error ends all of them.
 
     Args:
+        steps: the steps.
+        workers: number of processes.
         computing: whether the steps compute with PyTorch. Then each process is a new interpreter, because a fork of a
-            process whose threads have computed can hang, and it has its share of the processors.
-        gpus: number of GPUs of this machine. Each worker uses one; several workers share one if there are fewer GPUs.
+            process whose threads have computed can hang; it has its share of the processors, and a GPU of its own as
+            long as there are as many GPUs as workers. (With fewer GPUs, several workers use one.)
+        gpus: number of GPUs that the processes may use.
 
     Raises:
         ValueError: when a process is killed.
@@ -111,7 +114,7 @@ def run_in_processes(steps: Sequence[Step], workers: int, *, computing: bool = F
 
 
 def _environment(worker: int, workers: int, gpus: int) -> dict[str, str]:
-    """Return the environment variables of one of some workers: its number of threads, and its GPU if there are GPUs."""
+    """Return the environment variables of a worker: its number of threads, and its GPU if there are GPUs."""
     variables = {}
     if "OMP_NUM_THREADS" not in os.environ:
         variables["OMP_NUM_THREADS"] = str(max(1, default_workers() // workers))
@@ -135,7 +138,7 @@ def _prepare_worker(environments: Any) -> None:
 
 
 def run_on_ray(steps: Sequence[Step], address: str | None, *, computing: bool = False) -> Iterator[None]:
-    """Run steps as tasks of a Ray cluster, or of a local one if there is no address.
+    """Run steps as tasks of a Ray cluster, or of a local cluster if there is no address.
 
     Args:
         computing: whether the steps compute with PyTorch. Then each has a GPU of its own if the cluster has GPUs.
@@ -160,7 +163,7 @@ def run_on_ray(steps: Sequence[Step], address: str | None, *, computing: bool = 
 def _run_step(step: Step, folder: str) -> None:
     """Run a step in the working folder of the program that started it, so that relative paths mean the same.
 
-    It is a function of a module, so that Ray sends its name and not its code.
+    This is a function of the module, so that Ray sends its name instead of its code.
 
     Raises:
         ValueError: when the node has no such folder.

@@ -27,7 +27,7 @@ def override(name: str) -> bool | None:
     """
     value = os.environ.get(name)
     if value not in (None, "", "0", "1"):
-        raise ValueError(f"{name}={value}; allowed are 1 (as a machine that has it), 0 (as one without), or unset")
+        raise ValueError(f"{name}={value}; allowed are 1 (the machine has the feature), 0 (it has not), or unset")
     return None if not value else value == "1"
 
 

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 from convmodel.errors import QueueFull
 from convmodel.generation.adapters import AdapterWeights
 from convmodel.generation.causal_lm import context_window, embedding_rows, reads_token_types
+from convmodel.generation.chunk_groups import read_in_groups
 from convmodel.generation.cuda_graphs import CUDAGraphRunner
 from convmodel.generation.kv_cache import KVCache
 from convmodel.generation.model_runner import ModelRunner
@@ -37,8 +38,8 @@ class Engine:
         max_running, max_waiting: maximum numbers of requests; requests beyond `max_running` wait. None for no limit.
         max_kept: number of cache slots, including those of running requests, which bounds the memory (see `KVCache`).
         read_per_step: maximum number of context tokens that are read in a step.
-        packed: whether to store a faster copy of the weights on a CPU, which must not change any more; see
-            `products.make_product`.
+        packed: whether to store a second, faster copy of the weights on a CPU. The weights must not be changed
+            afterwards; see `products.make_product`.
         graphs: whether single tokens are read with CUDA graphs; by default on a GPU, if there are no adapters.
         adapters: LoRA adapters of the model; `GenerationRequest.adapter` is an index into them. See `LayerProducts`.
     """
@@ -163,21 +164,16 @@ class Engine:
 
     def _read(self, chunks: Sequence[SequenceChunk]) -> Tensor:
         """Read chunks, in few calls of the model; return the (W, V) logits after the W chunks with `needs_logits`."""
-        by_kind: dict[tuple[bool, bool], list[int]] = {}
-        for index, chunk in enumerate(chunks):
-            by_graph = self._graphs is not None and len(chunk.input_ids) == 1
-            by_kind.setdefault((by_graph, chunk.token_type_ids is None), []).append(index)
-        logits = []
-        for (by_graph, _), indices in by_kind.items():
-            group = [chunks[index] for index in indices]
-            if by_graph and self._graphs is not None:
-                logits.append(self._graphs.read(group))
-            else:
-                logits.append(self._runner.read(group, self._cache))
-        if len(logits) == 1:
-            return logits[0]
-        order = [index for indices in by_kind.values() for index in indices if chunks[index].needs_logits]
-        return torch.cat(logits)[torch.tensor(order, dtype=torch.long, device=logits[0].device).argsort()]
+        return read_in_groups(chunks, lambda chunk: (self._by_graph(chunk), chunk.token_type_ids is None), self._call)
+
+    def _by_graph(self, chunk: SequenceChunk) -> bool:
+        return self._graphs is not None and len(chunk.input_ids) == 1
+
+    def _call(self, chunks: Sequence[SequenceChunk]) -> Tensor:
+        """Read chunks of one group in one call."""
+        if self._graphs is not None and self._by_graph(chunks[0]):
+            return self._graphs.read(chunks)
+        return self._runner.read(chunks, self._cache)
 
     def _reply(self, slots: Sequence[CacheSlot], logits: Tensor) -> list[RequestState]:
         """Choose the next token of the slots that have no pending tokens."""
@@ -247,7 +243,11 @@ class Engine:
             self._running.append(slot)
 
     def _slot_for(self, request: GenerationRequest) -> CacheSlot | None:
-        """Return the slot that shares the most leading tokens with the request; None if waiting gives more of them."""
+        """Return the slot for a request; None if the request has to wait.
+
+        It is the slot that shares the most leading tokens with the request, or an idle slot into which they are copied.
+        The request waits if a slot that is still reading its context will soon share many more tokens.
+        """
         shared = [slot.shared_length(request) for slot in self._slots]
         source = max(self._slots, key=lambda slot: (shared[slot.index], slot.state is None))
         count = shared[source.index]

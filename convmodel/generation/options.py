@@ -142,7 +142,7 @@ class DecodingConfig:
         """
         engine_only = [name for name in OPTIONS if getattr(self.config, name, None)]
         if engine_only:
-            raise ValueError(f"{engine_only[0]} goes with greedy decoding and sampling only; leave it out, or {reason}")
+            raise ValueError(f"{engine_only[0]} needs greedy decoding or sampling; leave it out, or {reason}")
 
 
 def without_engine_options(options: Mapping[str, Any]) -> dict[str, Any]:

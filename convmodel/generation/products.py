@@ -23,7 +23,7 @@ def make_product(layer: nn.Module, *, packed: bool = False) -> Product:
         layer: a Conv1D or Linear, whose weights may change later. Any other layer, including subclasses of these, is
             called by its own forward.
         packed: keep a second copy of fp32 weights in the memory layout that a CPU reads fastest, up to three times as
-            fast for few rows. The weights must not change any more.
+            fast for few rows. The weights must not be changed afterwards.
     """
     if type(layer) is Int8Linear:
         return layer.forward  # without the checks for hooks

@@ -94,7 +94,7 @@ class _Block:
     """A chunk of T tokens of one sequence, whose attention is computed in one product.
 
     The tokens have the indices from `begin` up to `end` in the step, and positions from `start` in the sequence. They
-    attend to the cached keys from position `first` on, as far as `mask` (T, keys) is true.
+    attend to the cached keys from position `first` on, where `mask` (T, keys) is true.
     """
 
     slot: int

@@ -84,7 +84,7 @@ class DocumentModel(LanguageModel[DocumentTokenizer]):
                 f"0 to {window - 4}"
             )
         if max_body_length is not None and max_body_length < 1:
-            raise ValueError(f"max_body_length={max_body_length}; give 1 or more, or None for what fits")
+            raise ValueError(f"max_body_length={max_body_length}; give 1 or more, or None for as many as fit")
         super().__init__(hf_model, tokenizer)
         setattr(self.generation_config, SELF_REPETITION, None)  # may be saved by a conversation model
 

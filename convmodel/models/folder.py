@@ -201,7 +201,7 @@ def _describe_contents(names: list[str], needs: str) -> str:
     if "selector.json" in names:
         return "holds a model that chooses replies, not one that writes them"
     if needs == "selector.json" and "config.json" in names:
-        return "holds a model of transformers, such as one that writes replies, not one that chooses them"
+        return "holds a transformers model, such as a model that generates replies, but no selector"
     return f"holds no {needs}, so it is not a model folder"
 
 

@@ -36,14 +36,14 @@ class Chooser(ClosesOnExit):
 
     Its options are `num_candidates`, `allow_repeats` and `selection_temperature`. A reply has the `num_candidates`
     (default 10) best candidates. A text of the conversation is not selected again unless `allow_repeats` is true
-    or all candidates were used. It is true by default only for a selector that reads the last turn alone, as one that
-    was fused on questions and answers does. With a `selection_temperature` of 0 (default), the best candidate is
-    the reply. Above 0, the reply is sampled among the `num_candidates` with the probabilities
-    softmax(score / selection_temperature).
+    or all candidates were used. The default of `allow_repeats` is false, but true for a fused selector that reads only
+    the last turn, because its weights were learned from contexts of a single turn. With a
+    `selection_temperature` of 0 (default), the best candidate is the reply. Above 0, the reply is sampled among the
+    `num_candidates` with the probabilities softmax(score / selection_temperature).
 
-    With the option `min_score`, the chooser replies only if the best candidate is right with at least this probability;
-    "auto" is the threshold that was proposed when the selector was calibrated (`python -m convmodel fuse`). Otherwise,
-    the reply is `fallback`, followed by the candidates.
+    With the option `min_score`, the chooser replies only if the best candidate is correct with at least this
+    probability; "auto" is the threshold that was proposed when the selector was calibrated
+    (`python -m convmodel fuse`). Otherwise, the reply is `fallback`, followed by the candidates.
 
     Args:
         selector: the selector that scores the candidates.

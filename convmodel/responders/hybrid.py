@@ -108,7 +108,7 @@ class Hybrid(ClosesOnExit):
 
     @property
     def load(self) -> Load:
-        """Number of requests of the part that has more, and token counts of the writer."""
+        """The larger load of the two parts, by number of requests, and the token counts of the writer."""
         busiest = max((part.load for part in self._parts), key=lambda load: load.running + load.waiting)
         tokens = Load() if self._writer is None else self._writer.load
         return replace(tokens, running=busiest.running, waiting=busiest.waiting)

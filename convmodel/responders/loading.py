@@ -178,7 +178,7 @@ def open_responder(
         reasoning: whether the conversation model may reason before it replies; see `LayoutOptions`.
         adapters: folders of LoRA adapters over the model, by name; see `EngineWorker.adapted`.
         fusion: whether selectors use the features and weights of their `fusion.json`; see `Selector.from_pretrained`.
-        min_score: smallest probability with which a selected reply is right, or "auto"; see `Chooser`.
+        min_score: smallest probability with which a selected reply is correct, or "auto"; see `Chooser`.
         fallback: reply if no candidate reaches `min_score`, by default `FALLBACK`. With a conversation model, the reply
             is generated instead.
 

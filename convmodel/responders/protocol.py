@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypedDict, TypeV
 
 from convmodel.errors import QueueFull as QueueFull
 from convmodel.generation.request import Finish as Finish
+from convmodel.models.html_table import html_table
 from convmodel.tokens.session import Session as Session
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Reply:
         ranked_by: name of the scorer of the candidates; empty if no candidates were compared.
         cached_tokens: number of `context_tokens` taken from the KV cache instead of being read again.
         reasoning: reasoning that the model generated before the first candidate, without its tags.
-        confidence: probability that the best selected candidate is right; None for a selector without calibration.
+        confidence: probability that the best selected candidate is correct; None for a selector without calibration.
         min_score: smallest confidence of a selected reply; None if there is none. Below it, the first candidate is the
             chooser's fallback, or a generated one.
     """
@@ -101,6 +102,13 @@ class Reply:
     def text(self) -> str:
         """Text of the first candidate."""
         return self.candidates[0].text
+
+    def _repr_html_(self) -> str:
+        """Return a table of the candidates with their scores and origins, for notebooks."""
+        return html_table(
+            {"reply": each.text, "score": each.score, "source": each.source} | dict(each.scores)
+            for each in self.candidates
+        )
 
 
 class ReplyHandle(Protocol[ResultT]):

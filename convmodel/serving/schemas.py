@@ -93,7 +93,7 @@ class Options(RequestModel):
         None, ge=0, le=1e6, description="0 takes the best candidate; above 0 a candidate is sampled by its score"
     )
     min_score: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] | None = Field(
-        None, description="0 (off) to 1, or auto: the smallest probability that a selected reply is right"
+        None, description="0 (off) to 1, or auto: the smallest probability that a selected reply is correct"
     )
 
     def given(self) -> dict[str, Any]:
@@ -167,7 +167,7 @@ class ReplyBody(ResponseModel):
     seed: int | None = Field(description="reproduces the reply with the same request; null if nothing was sampled")
     ranked_by: str = Field(description="the method that scored the candidates; empty without ranking")
     confidence: float | None = Field(
-        description="the probability that the best selected candidate is right; null if the selector is not calibrated"
+        description="probability that the best selected candidate is correct; null if the selector is not calibrated"
     )
     min_score: float | None = Field(
         description="smallest confidence of a selected reply; below it, the reply has the source fallback or written"

@@ -1,1 +1,1 @@
-"""Tokenizers, layouts, token stores and batches: conversations enter, padded batches of token ids leave."""
+"""Tokenizers, layouts, token stores and batches: conversations become padded batches of token ids."""

@@ -1,7 +1,8 @@
-"""Take a tokenizer's chat template apart: its own words as token ids, and the places of persona and turns.
+"""Split a tokenizer's chat template into its own text, as token ids, and the slots of persona and turns.
 
-The template is rendered with placeholders instead of people's texts. What stands between them is encoded with control
-tokens, so that the texts, which are encoded without, can never become the words or control tokens of the template.
+The template is rendered with placeholders in place of the persona and the turns. The text between the placeholders is
+encoded with control tokens. The persona and the turns are encoded without, so that they can never become control tokens
+of the template.
 """
 
 import re

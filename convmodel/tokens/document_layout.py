@@ -6,8 +6,8 @@
 
 There is a separator before the meta, before the body and at the end; without a meta the first two are adjacent. The
 predicted tokens (^) are those of the body and the separator that ends it. A document that does not fit is split: each
-later window begins with the meta again and repeats the last tokens of the body before it, which are only context. So
-each token of a body, and each end, is predicted exactly once. There are no token types.
+later window begins with the meta again and repeats the last tokens of the body before it, which are only context. Each
+token of a body and each final separator is therefore predicted exactly once. There are no token types.
 """
 
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ class DocumentLimits:
         if self.max_meta_length < 0:
             raise ValueError(f"max_meta_length={self.max_meta_length}; 0 leaves metas out, or give more")
         if self.max_body_length is not None and self.max_body_length < 1:
-            raise ValueError(f"max_body_length={self.max_body_length}; give 1 or more, or null for what fits")
+            raise ValueError(f"max_body_length={self.max_body_length}; give 1 or more, or null for as many as fit")
         if self.overlap < 0:
             raise ValueError(f"overlap={self.overlap}; give 0 for none, or more")
         self.check(0)

@@ -160,7 +160,8 @@ def split_into_windows(
 
     A conversation that fits is one window. Of a longer one, the first window takes all turns that fit; each later
     window takes new turns up to `1 - context_share` of the room (at least one) and fills the rest with earlier turns.
-    At 1 each later window predicts one turn with all the context that fits: the most context, and the most computation.
+    With a share of 1, each later window predicts one turn with all the context that fits, which takes the most
+    computation.
 
     Args:
         lengths: one less than the cost of each turn in tokens; see `LayoutCosts.turn_lengths`.

@@ -14,8 +14,7 @@ from convmodel.models.selection.selector import Selector
 def add_lora(network: nn.Module, options: Lora) -> None:
     """Put adapters into every encoder of a network, and freeze the other weights of the encoders.
 
-    What the network has beside its encoders, such as the head of a cross-encoder, is trained whole, as are
-    `modules_to_save`.
+    The other parts of the network, such as the head of a cross-encoder, and `modules_to_save` are trained completely.
 
     Raises:
         ValueError: for names of layers that an encoder does not have.

@@ -13,6 +13,7 @@ from convmodel.models.selection.scoring import PolyType, Pooling
 from convmodel.models.selection.selector import Selector
 from convmodel.tokens.text_tokenizer import TextTokenizer
 from convmodel.training.distillation import MarginDistillation, Teacher
+from convmodel.training.mining_module import MiningModule
 from convmodel.training.selection_objectives import (
     ConvertObjective,
     InBatchNegatives,
@@ -31,13 +32,13 @@ class EncoderOptions:
 
     Args:
         new_encoder: Sizes of a new encoder, if no pretrained one is given.
-        pooling: Tokens whose states give the vector of a text: "first", "last", or "mean" or "max" of all. If null,
-            that of a fine-tuned selector or model of sentence-transformers; else "last" for decoders, "first" for
-            encoders.
-        max_context: Maximum number of tokens of a context. The oldest turns of a longer context are dropped. If
-            null, 360, or what a model of sentence-transformers reads.
-        max_candidate: Maximum number of tokens of a candidate. If null, 72, or what a model of sentence-transformers
-            reads.
+        pooling: Computation of a text's vector from the states of its tokens: the "first" or "last" state, or the
+            "mean" or "max" of all states. If null, the pooling of the pretrained selector or sentence-transformers
+            model; for other models, "last" for decoders and "first" for encoders.
+        max_context: Maximum number of tokens of a context. The oldest turns of a longer context are dropped. If null,
+            the maximum of the pretrained sentence-transformers model; 360 for other models.
+        max_candidate: Maximum number of tokens of a candidate. If null, the maximum of the pretrained
+            sentence-transformers model; 72 for other models.
         options: See `SelectorModule`.
     """
 
@@ -63,7 +64,7 @@ class EncoderOptions:
         return self._sizes.vocab_size
 
     def new_selector(self, tokenizer: TextTokenizer) -> Selector:
-        return self.kind.from_scratch(tokenizer, self._sizes, **self._selector_options)
+        return self.kind.untrained(tokenizer, self._sizes, **self._selector_options)
 
     def fine_tuned_selector(self, source: str) -> Selector:
         return self.kind.from_encoder(source, **self._selector_options)
@@ -75,12 +76,14 @@ class DualEncoderOptions(EncoderOptions):
     Args:
         shared: Whether one encoder encodes both contexts and candidates.
         cosine_scale: Factor by which the cosine is multiplied to give the score; from scratch, 20 learns fastest. If
-            null, the score is the dot product, as in the paper. With "auto", it is what the model that is fine-tuned
-            was trained with, if it is one of sentence-transformers (20 for the cosine) or a selector; else null.
-        teacher: Folder of a trained cross-encoder whose differences of scores are learned too (margin-MSE); it must
-            have the tokenizer of the model. Source: arXiv:2010.02666.
-        teacher_weight: Factor of that loss, which is added to that of in-batch negatives.
-        teacher_negatives: Number of negatives of each response that the teacher scores, chosen as by a cross-encoder.
+            null, the score is the dot product, as in the paper. "auto" uses the scale of the pretrained model: 20 for a
+            sentence-transformers model with cosine scores, or the scale of the selector; for other models it has the
+            effect of null.
+        teacher: Folder of a trained cross-encoder, whose score differences are an additional target (margin-MSE). It
+            must have the same tokenizer as the model. Source: arXiv:2010.02666.
+        teacher_weight: Factor of the margin-MSE loss, which is added to the loss with in-batch negatives.
+        teacher_negatives: Number of negatives of each response that the teacher scores, chosen as in the training of a
+            cross-encoder.
         options: See `EncoderOptions`.
     """
 
@@ -111,7 +114,7 @@ class DualEncoderOptions(EncoderOptions):
             )
 
 
-class BiEncoderModule(DualEncoderOptions, SelectorModule):
+class BiEncoderModule(DualEncoderOptions, MiningModule, SelectorModule):
     """Trains a bi-encoder with in-batch negatives. Source: arXiv:1905.01969.
 
     Args:
@@ -121,7 +124,7 @@ class BiEncoderModule(DualEncoderOptions, SelectorModule):
     kind = BiEncoder
 
 
-class PolyEncoderModule(DualEncoderOptions, SelectorModule):
+class PolyEncoderModule(DualEncoderOptions, MiningModule, SelectorModule):
     """Trains a poly-encoder, whose candidates attend over several vectors of a context. Source: arXiv:1905.01969.
 
     Args:
@@ -146,17 +149,32 @@ class CrossEncoderModule(EncoderOptions, SelectorModule):
             the file, then other responses of the batch.
         compare_pooled: Whether the score compares a pooled vector of the context with a pooled vector of the candidate,
             after both were encoded as one sequence. If false, one vector of the pair is scored, as in the paper. true
-            learns several times faster from scratch.
+            learns several times faster from scratch. If null, true with joint layers, and false without.
+        joint_layers: Number of last layers of a BERT in which candidates attend to their context, which is computed
+            once for all of them; 0 reads each pair as one sequence. If null, 2 for a model of sentence-transformers or
+            a selector whose vectors are compared by their cosine, unless `compare_pooled` is given; else 0.
         options: See `EncoderOptions`.
     """
 
     kind = CrossEncoder
 
-    def __init__(self, negatives: int = 15, compare_pooled: bool = False, **options: Any) -> None:
+    def __init__(
+        self,
+        negatives: int = 15,
+        compare_pooled: bool | None = None,
+        joint_layers: int | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
-        self._selector_options |= {"compare_pooled": compare_pooled}
+        given = {"compare_pooled": compare_pooled, "joint_layers": joint_layers}
+        self._selector_options |= {name: value for name, value in given.items() if value is not None}
         if negatives < 1:
             raise ValueError(f"model.negatives={negatives}; it must be at least 1")
+        if joint_layers and compare_pooled is False:
+            raise ValueError(
+                f"model.compare_pooled=false, model.joint_layers={joint_layers}: joint layers compare pooled vectors; "
+                "leave one of the two out"
+            )
         self.objective = SampledNegatives(self.loss_options, num_negatives=negatives)
 
 
@@ -205,7 +223,7 @@ class ConvertModule(SelectorModule):
 
     def new_selector(self, tokenizer: TextTokenizer) -> Selector:
         assert isinstance(tokenizer, ConvertTokenizer)
-        return Convert.from_scratch(tokenizer, self._sizes, **self._lengths)
+        return Convert.untrained(tokenizer, self._sizes, **self._lengths)
 
     def fine_tuned_selector(self, source: str) -> Selector:
         raise ValueError(f"{source}: not a ConveRT; train one from scratch, or give the folder of a ConveRT")

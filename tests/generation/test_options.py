@@ -125,7 +125,7 @@ def test_an_engine_only_option_with_beams_is_an_error(
     ours: dict[str, Any], others: dict[str, Any], model: ConversationModel
 ) -> None:
     [name] = ours
-    with pytest.raises(ValueError, match=f"{name} goes with greedy decoding and sampling only; leave it out, or num_b"):
+    with pytest.raises(ValueError, match=f"{name} needs greedy decoding or sampling; leave it out, or num_b"):
         _ = decided(ours | others).uses_engine
     with pytest.raises(ValueError, match=name):
         model.generate(["Hello"], **ours, **others)

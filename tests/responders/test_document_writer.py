@@ -78,7 +78,7 @@ def test_invalid_options_presets_and_requests_are_errors_at_once(model: Document
             ({"top_p": 2}, "top_p=2; allowed"),
             ({"top_b": 2}, "there is no option 'top_b'"),
             ({"self_repetition_penalty": 1}, "a document has none"),
-            ({"num_beams": 2, "no_repeat_context_ngram_size": 3}, "goes with greedy decoding and sampling only"),
+            ({"num_beams": 2, "no_repeat_context_ngram_size": 3}, "needs greedy decoding or sampling"),
         ):
             with pytest.raises(ValueError, match=message):
                 writer.check_options(options)

@@ -94,7 +94,7 @@ def test_ctrl_c_saves_a_checkpoint_from_which_the_run_can_resume(workshop: Works
     stopped = workshop.run_command(run="cut", trainer__max_epochs=2, trainer__callbacks=callback("InterruptAt", step=9))
     assert stopped.status != 0
     assert "Stopping after this step; press Ctrl-C again to stop at once." in stopped.text
-    assert "last.ckpt at step 10; the same command with --ckpt_path last goes on from there." in stopped.text
+    assert "last.ckpt at step 10; the same command with --ckpt_path last continues from there." in stopped.text
     assert "Traceback" not in stopped.text
     assert workshop.checkpoint("cut")["global_step"] == 10
     workshop.train(run="cut", trainer__max_epochs=2, ckpt_path="last")

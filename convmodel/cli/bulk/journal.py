@@ -131,7 +131,7 @@ def _differing_names(previous: Mapping[str, Any], about: Mapping[str, Any]) -> l
 def _describe_difference(previous: Mapping[str, Any] | None, about: Mapping[str, Any]) -> str:
     """Return a description of the settings that differ; empty if they are equal."""
     if previous is None:
-        return "settings that are not known any more"
+        return "unknown settings"
     names = _differing_names(previous, about)
     if names == ["options"]:  # name the options that differ, too
         names = _differing_names(previous["options"], about["options"])

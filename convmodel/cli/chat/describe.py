@@ -100,7 +100,7 @@ def _describe_ranking(reply: Reply) -> str:
 
 
 def _describe_confidence(reply: Reply) -> str:
-    text = f"the best candidate chosen is right with a probability of {reply.confidence:.2f}"
+    text = f"the best candidate chosen is correct with a probability of {reply.confidence:.2f}"
     if reply.min_score is None or reply.confidence is None:
         return text
     if reply.confidence >= reply.min_score:

@@ -108,7 +108,7 @@ _PERSONA_LINE = re.compile(r"\s*your persona:(.*)", re.IGNORECASE)
 
 
 def split_persona_lines(text: str) -> tuple[list[str], str]:
-    """Split off leading lines such as `your persona: I like rain.`; raise ValueError for one without a sentence."""
+    """Split off leading lines such as `your persona: I like rain.`; raise ValueError if a sentence is missing."""
     lines = text.split("\n")
     sentences: list[str] = []
     for index, line in enumerate(lines):

@@ -4,7 +4,6 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 from prompt_toolkit import PromptSession
@@ -29,6 +28,7 @@ from convmodel.cli.chat.describe import status_line
 from convmodel.cli.chat.screen import Outcome, Screen, TextTable, to_one_line, to_printable
 from convmodel.cli.chat.state import Chat
 from convmodel.cli.chat.wrapping import Wrapper
+from convmodel.data.user_folders import state_folder
 from convmodel.responders.protocol import Reply
 
 PROMPT = "> "
@@ -168,14 +168,12 @@ class TerminalScreen(Screen):
         return FormattedText([("", status_line(self._reply, self._console.width - 2))])
 
 
-def open_history(folder: Path | None = None) -> tuple[History, str]:
+def open_history() -> tuple[History, str]:
     """Open the history file of the input, readable only by its owner; return the history and a reason if that failed.
 
-    Args:
-        folder: folder for program state; by default `$XDG_STATE_HOME` or ~/.local/state.
+    The file is `chat_history` in `state_folder`.
     """
-    folder = folder or Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    path = folder / "convmodel" / "chat_history"
+    path = state_folder() / "chat_history"
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o600))

@@ -42,7 +42,7 @@ def _add_options(parser: ArgumentParser) -> None:
     for name, default, noun in (("min_words", 1, "turn"), ("max_words", 128, "turn")):
         add(name_flag(name), type=positive_int, default=default, help=f"words of a {noun} (default: %(default)s)")
     add("--min-turns", type=positive_int, default=2, help="turns of a conversation (default: %(default)s)")
-    add("--max-turns", type=positive_int, default=20, help="longer ones are divided (default: %(default)s)")
+    add("--max-turns", type=positive_int, default=20, help="longer conversations are divided (default: %(default)s)")
     add("--language", metavar="CODE", help="en, de, ja, ...: leave out conversations in other languages")
     text = "smallest probability of the language (default: %(default)s)"
     add("--certainty", type=_probability, default=0.8, help=text)
@@ -116,7 +116,7 @@ def _run_steps(options: Namespace, stages: dict[str, list[Any]]) -> None:
 
 
 def _check_finished(stages: dict[str, list[Any]], stage: str) -> None:
-    """Raise ValueError unless all stages before one are finished."""
+    """Raise ValueError unless all steps of the stages before `stage` are finished."""
     for name, steps in stages.items():
         if name == stage:
             return

@@ -24,7 +24,7 @@ def _add_options(parser: ArgumentParser) -> None:
         "--candidates)"
     )
     add("--pool", type=int, metavar="N", help=text)
-    text = "share of right replies that the proposed --min-score is to reach (default: %(default)s)"
+    text = "share of correct replies that the proposed --min-score must reach (default: %(default)s)"
     add("--precision", type=float, default=0.8, metavar="P", help=text)
     text = "largest number of examples, spread evenly; 0: all (default: %(default)s)"
     add("--limit", type=int, default=5_000, metavar="N", help=text)
@@ -70,7 +70,7 @@ def _run(options: Namespace) -> int:
         print("all contexts have one turn: the selector reads the last turn of a conversation only")
     _print_precision(learned, options.precision)
     print_choices(options, "encoding", dtype="float32")
-    print(f"{folder / FUSION}: written; whatever loads this selector uses it, except with --no-fusion")
+    print(f"{folder / FUSION}: written; every command that loads this selector uses it, unless --no-fusion is given")
     return 0
 
 

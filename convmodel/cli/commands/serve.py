@@ -3,6 +3,7 @@
 import inspect
 import re
 import sys
+import webbrowser
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -59,6 +60,7 @@ def _add_options(parser: ArgumentParser) -> None:
     text = "address to bind (default: 127.0.0.1, this machine only); other addresses need keys"
     add("--host", default="127.0.0.1", help=text)
     add("--port", type=_parse_port, default=8000, help="port to bind (default: 8000); 0 selects a free one")
+    add("--open", action="store_true", help="open the page in the browser when the server is ready")
     add("--name", metavar="NAME", help="the model's name for clients (default: that of its folder)")
     text = (
         "database of conversations and keys: a file, postgresql+psycopg://..., or none (default: "
@@ -115,7 +117,7 @@ def _run(options: Namespace) -> int:
 
 def _serve(options: Namespace, settings: Settings, bound: Any, store: "Store | None", *, required: bool) -> int:
     from convmodel.serving.auth import Keys
-    from convmodel.serving.server import prepare_process, run
+    from convmodel.serving.server import address_of, prepare_process, run
 
     folder = cli_options.writer_name(options) or options.selector or options.documents
     name = options.name or Path(folder).resolve().name
@@ -137,7 +139,13 @@ def _serve(options: Namespace, settings: Settings, bound: Any, store: "Store | N
         cli_options.print_choices(options)
         if service.talker is None:
             print(NO_REPLIES, file=sys.stderr, flush=True)
-        return run(service, bound, started=lambda line: print(line, flush=True))
+
+        def started(line: str) -> None:
+            print(line, flush=True)
+            if options.open:
+                webbrowser.open(address_of(bound))
+
+        return run(service, bound, started=started)
 
 
 def _check_names(model: str, adapters: Sequence[str]) -> None:
@@ -200,5 +208,9 @@ COMMAND = Command(
     add_options=_add_options,
     run=_run,
     examples=["--model model", "--model model --host 0.0.0.0 --port 8080   # after: python -m convmodel keys add NAME"],
+    common=[
+        *("--model", "--selector", "--candidates", "--persona", "--preset", "--port", "--host", "--open", "--store"),
+        "--name",
+    ],
     options_of="index",
 )

@@ -33,7 +33,7 @@ def _add_options(parser: ArgumentParser) -> None:
     text = "a running server, such as http://127.0.0.1:8000 (default: start one in this process)"
     add("--url", metavar="URL", help=text)
     add("--api", metavar="URL", help="a Bot API server (default: Telegram's own)")
-    text = "give the model the first names of those who write in groups, for one that was trained with names"
+    text = "in groups, begin each turn with the first name of its writer, for a model that was trained with names"
     add("--names", action="store_true", help=text)
     text = "database of the bot, and of the conversations of a server in this process (default: sqlite:///telegram.db)"
     add("--store", metavar="URL", default="sqlite:///telegram.db", help=text)
@@ -105,6 +105,7 @@ COMMAND = Command(
     "bot's token is read from $TELEGRAM_BOT_TOKEN, a server's key from $CONVMODEL_API_KEY.",
     add_options=_add_options,
     run=_run,
+    common=["--model", "--selector", "--candidates", "--persona", "--preset", "--url", "--store", "--names"],
     examples=["--model model", "--url http://127.0.0.1:8000   # a server that is running"],
     options_of="index",
 )

@@ -14,7 +14,7 @@ class TurnLimits:
 
     Args:
         min_words, max_words: number of words of a turn, separated by white space.
-        min_turns, max_turns: number of turns of a conversation; longer ones are divided.
+        min_turns, max_turns: number of turns of a conversation; longer conversations are divided.
     """
 
     min_words: int = 1
@@ -33,7 +33,7 @@ class TurnLimits:
                 )
 
     def fault(self, text: str) -> str | None:
-        """Return the reason to leave out a text that is not blank: "too short" or "too long"; None for none."""
+        """Return the reason to leave out a text that is not blank: "too short" or "too long"; None to keep it."""
         if self.min_words == 1 and len(text) < 2 * self.max_words:
             return None  # a word and the space after it are two characters at least
         words = len(text.split())

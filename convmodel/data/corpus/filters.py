@@ -10,7 +10,7 @@ from typing import Any
 from convmodel.data.corpus.dump import TurnLimits
 
 LANGUAGE_SAMPLE = 1_000
-"""Number of characters of a conversation of which its language is recognised."""
+"""Number of characters of a conversation from which its language is recognised."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Filters:
 
 @cache
 def _any_of(words: tuple[str, ...]) -> re.Pattern[str]:
-    """Return a pattern for any of some words, in any case."""
+    """Return a pattern that matches any of the words, regardless of case."""
     return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, sorted(words)))})(?!\w)", re.IGNORECASE)
 
 

@@ -1,4 +1,4 @@
-"""The folder of a corpus: its plan, which an interrupted run finds again, and its end."""
+"""Folder of a corpus, which stores the plan of an unfinished corpus so that an interrupted run can be continued."""
 
 import json
 import os
@@ -30,7 +30,7 @@ _MOST_BUCKETS = 4_096
 
 
 def open_folder(output: str, sources: Sequence[str], options: Mapping[str, Any]) -> CorpusPlan:
-    """Return the plan of a corpus, and keep it in the folder for a run that continues.
+    """Return the plan of a corpus, and store it in the folder, so that an interrupted run can be continued.
 
     Args:
         options: the options of the command that decide what is written.
@@ -86,7 +86,7 @@ def _make_plan(output: Path, inputs: Sequence[str], options: Mapping[str, Any]) 
 
 
 def default_buckets(inputs: Sequence[str]) -> int:
-    """Return a number of buckets of which each takes some 100 MB in memory, from the sizes of the files."""
+    """Return the number of buckets for files of these sizes, such that a bucket takes about 100 MB of memory."""
     sizes = (file_size(path) * (_PACKED if path.endswith(CONTAINER_SUFFIXES) else 1) for path in inputs)
     return min(_MOST_BUCKETS, max(16, sum(sizes) // _BUCKET))
 

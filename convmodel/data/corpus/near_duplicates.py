@@ -20,7 +20,7 @@ _WORD = re.compile(r"\w+")
 
 
 def shingles(turns: Sequence[str]) -> set[bytes]:
-    """Return the sets' elements of a conversation: its runs of `SHINGLE` words in lower case, or all of fewer words."""
+    """Return the shingles of a conversation: its runs of `SHINGLE` lower-case words; one run if it has fewer words."""
     words = _WORD.findall("\n".join(turns).lower())
     last = max(1, len(words) - SHINGLE + 1)
     return {" ".join(words[start : start + SHINGLE]).encode() for start in range(last)}

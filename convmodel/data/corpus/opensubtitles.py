@@ -71,7 +71,7 @@ def clean(sentence: str) -> str:
 
 
 def _read_text(path: str) -> Iterator[tuple[str, int, bool, str]]:
-    """Yield film, number, whether it is near the sentence before it, and text of the sentences of a text file."""
+    """Yield, for each line of a text file: film, line index, whether it continues the conversation, and sentence."""
     for number, line in enumerate(read_lines(path)):
         block, place = divmod(number, _BLOCK)
         text = "" if line is None else line.decode("utf-8", errors="replace")
@@ -79,7 +79,7 @@ def _read_text(path: str) -> Iterator[tuple[str, int, bool, str]]:
 
 
 def _read_xml(path: str) -> Iterator[tuple[str, int, bool, str]]:
-    """Yield the same of an XML file of one film.
+    """Yield film, index, whether it continues the conversation, and text of each sentence of a film's XML file.
 
     Raises:
         DamagedContainer: when the file is no XML.

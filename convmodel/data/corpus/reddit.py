@@ -115,7 +115,7 @@ def _heights(roots: Sequence[str], replies: dict[str, list[str]]) -> dict[str, i
 
 
 def _turns(comments: Sequence[tuple[str, str, str]], limits: TurnLimits) -> Iterator[list[str]]:
-    """Yield the turns of a path, of which successive comments of one author are one; divided where it is too long."""
+    """Yield the turns of the conversations of a path: comments of one author are joined, long paths are split."""
     turns: list[str] = []
     last = None
     for _, author, text in comments:

@@ -47,7 +47,7 @@ def read_lines(path: str) -> Iterator[bytes | None]:
 
 
 def _joined(parts: Sequence[bytes], size: int) -> bytes | None:
-    """Return the parts of a line of some size as one; None above `LARGEST_LINE`."""
+    """Join the parts of a line of `size` bytes; return None if it is longer than `LARGEST_LINE`."""
     return b"".join(parts) if size <= LARGEST_LINE else None
 
 

@@ -13,7 +13,7 @@ SUFFIXES = (".jsonl.zst", ".jsonl.gz", ".jsonl", ".parquet")
 
 
 def write_shard(conversations: Sequence[dict[str, Any]], file: Path) -> None:
-    """Write conversations atomically in the format that the file's name ends with; equal ones give equal bytes."""
+    """Write conversations atomically in the format of the file's suffix; equal conversations give equal bytes."""
     with atomic_file(file) as fresh:
         if file.suffix == ".parquet":
             _write_parquet(conversations, fresh)

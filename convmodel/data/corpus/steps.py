@@ -7,7 +7,7 @@
 4. `write`, one for each bucket of texts: the conversations without duplicates, as files of train, valid and test.
 
 Hashes do not depend on the process, and rows are sorted before they are used. The files are therefore the same to the
-byte, whatever runs the steps, and however many do so at once. A step whose output exists is skipped.
+byte, regardless of the processes that run the steps, and of their number. A step whose output exists is skipped.
 """
 
 from collections import Counter
@@ -122,7 +122,7 @@ def sign(plan: CorpusPlan, bucket: int) -> None:
 
 
 def compare(plan: CorpusPlan, bucket: int) -> None:
-    """List the conversations that share a band with another one, except the first by thread and number."""
+    """List the conversations that share a band with an earlier conversation, ordered by thread and number."""
     with atomic_folder(plan.work / "compare" / f"{bucket:05d}") as folder:
         writer = BucketWriter(folder, plan.buckets)
         for _, group in groupby(sorted(_read_bucket(plan, "sign", bucket)), key=itemgetter(0)):
@@ -158,7 +158,7 @@ def write(plan: CorpusPlan, bucket: int) -> None:
 
 
 def distinct(rows: Iterable[Row], counts: Counter[str]) -> Iterator[tuple[str, int, list[str]]]:
-    """Yield thread, number and turns of the conversations, of equal ones only the first; count the others."""
+    """Yield thread, number and turns of each distinct conversation; count the duplicates, which are left out."""
     for (_, turns), group in groupby(sorted(rows, key=itemgetter(0, 3, 1, 2)), key=itemgetter(0, 3)):
         first, *others = group
         counts["equal to another"] += len(others)

@@ -132,13 +132,13 @@ class Certainty(IntEnum):
 
     NONE = 0
     NAME = 1
-    """Only the suffix of its name fits."""
+    """Only the suffix of the file name matches the format."""
     WEAK = 2
-    """Its beginning resembles the format, but cannot be read as such."""
+    """The beginning of the file resembles the format, but cannot be read as such."""
     LIKELY = 3
-    """Its beginning can be read as the format."""
+    """The beginning of the file can be read as the format."""
     SURE = 4
-    """Its beginning has names or marks of this format that files of other formats do not have."""
+    """The beginning of the file has names or marks of this format that files of other formats do not have."""
 
 
 @dataclass(frozen=True)

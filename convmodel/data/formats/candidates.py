@@ -162,7 +162,7 @@ def _answered(number: int, questions: list[str], answer: list[str]) -> Iterator[
 
 
 def _score_questions(head: Head) -> Certainty:
-    """Return the certainty; the first line begins with Q: and a later one with A:."""
+    """Return LIKELY if the first line begins with `Q:` and a later line with `A:`, and NONE otherwise."""
     is_asked = bool(head.lines) and _QUESTION.match(head.lines[0]) is not None
     return Certainty.LIKELY if is_asked and any(map(_ANSWER.match, head.lines[1:])) else Certainty.NONE
 

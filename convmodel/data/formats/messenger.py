@@ -39,7 +39,7 @@ _SENT = re.compile(
     r".{0,100}\b(?:sent|shared|gesendet|geteilt|envió|enviaste|enviado|envoyé|partagé|inviato|enviou|verzonden)\b.{0,100}\.",
     re.IGNORECASE,
 )
-"""A text that the program writes for a message with an attachment."""
+"""A text that Messenger writes for a message with an attachment."""
 
 _ATTACHMENT = re.compile(
     r".{0,80}\b(?:sent|shared) (?:an?|\d+|your) (?:attachment|photo|video|voice message|sticker|GIF|link|live location"
@@ -51,7 +51,7 @@ _ATTACHMENT = re.compile(
     r"|.{0,80} sent (?:you )?a (?:GIF|photo|video|sticker|voice message)\.",
     re.IGNORECASE,
 )
-"""A text that the program writes for an attachment, recognised without the fields of the attachment."""
+"""A text that Messenger writes for an attachment, recognised even if the message has no field for the attachment."""
 
 _CALL = r"(?:video |audio |voice )?(?:call|chat)"
 _REMARK = re.compile(
@@ -63,7 +63,7 @@ _REMARK = re.compile(
     r"|der (?:video|audio)?(?:chat|anruf) (?:ist|wurde) beendet\.",
     re.IGNORECASE,
 )
-"""A text of the program about a reaction, a call or the group."""
+"""A text that Messenger writes about a reaction, a call or the group."""
 
 _DEED = re.compile(
     rf".{{0,80}}\b(?:unsent a message|called (?:you|.{{1,60}})|(?:started|joined|left) (?:an?|the) {_CALL}"
@@ -78,7 +78,7 @@ _DEED = re.compile(
     r"|te ha llamado|ha (?:creado|abandonado) el grupo)[.?]?",
     re.IGNORECASE,
 )
-"""A text of the program about an action of the sender, such as "Ida left the group"."""
+"""A text that Messenger writes about an action of the sender, such as "Ida left the group"."""
 
 _SELF = ("You", "Du", "Tú", "Has", "Enviaste", "Vous", "Hai", "Você", "Je")
 
@@ -136,7 +136,7 @@ def _message(chat: str, me: str | None, item: Item) -> ChatMessage | None:
 
 
 def _is_remark(sender: str, text: str) -> bool:
-    """Return whether a text was written by the program, and not by the sender, who may write a similar sentence."""
+    """Return whether Messenger wrote a text. A text about an action must begin with the sender's name or "You"."""
     if _REMARK.fullmatch(text):
         return True
     return text.startswith((*_SELF, sender.split()[0])) and _DEED.fullmatch(text) is not None

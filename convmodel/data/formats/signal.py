@@ -102,7 +102,7 @@ class SignalReader:
         self._changes = self._find_changes() if _envelope(_first_message(file.head.value)) else {}
 
     def read(self, item: Item) -> ChatMessage | None:
-        """Return the message of an object; None for an object without one, from which only names are learned."""
+        """Return the message of an object; None for an object that only has names, which are collected."""
         fields = read_object(item.value)
         self._learn_names(fields)
         form = find_form(fields)

@@ -151,7 +151,7 @@ def _with_next(lines: Iterable[TextLine]) -> Iterator[tuple[TextLine, str]]:
 
 
 def _begins(line: str, following: str, last: str) -> bool:
-    """Return whether a line is the first one of a message. Messages of the program have no `From`.
+    """Return whether a line is the first one of a message. Notices of Signal itself have no `From`.
 
     Args:
         line: the line.

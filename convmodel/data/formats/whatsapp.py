@@ -65,7 +65,7 @@ def read_messages(file: DataFile) -> Iterator[ChatMessage | Problem]:
 def _split_sender(message: ChatMessage, me: str | None) -> ChatMessage:
     """Return a message with the sender separated from its text.
 
-    A message of the program has no sender, although it may contain a colon.
+    A notice of WhatsApp itself ("Ida left") has no sender, although it may contain a colon.
     """
     match = _SENDER.match(message.text)
     colons = (me or "").count(":")
@@ -81,9 +81,9 @@ def _split_sender(message: ChatMessage, me: str | None) -> ChatMessage:
 
 
 def _is_sentence(sender: str) -> bool:
-    """Return whether the text before a colon is part of a sentence of the program, not the name of a sender.
+    """Return whether the text before a colon belongs to a notice of WhatsApp, and is not the name of a sender.
 
-    It is if it opens a quotation, or contains the end of a sentence.
+    The text belongs to a notice if it has an unclosed quotation mark, or is long and contains the end of a sentence.
     """
     is_open = any(sender.count(pair[0]) != sender.count(pair[1]) for pair in _QUOTES if pair[0] != pair[1])
     is_open = is_open or sender.count("‘") > sender.count("’")  # "’" is also an apostrophe
@@ -91,7 +91,7 @@ def _is_sentence(sender: str) -> bool:
 
 
 def _classify(message: ChatMessage) -> ChatMessage:
-    """Return a complete message with its kind, and without placeholders of the program; see `classify`."""
+    """Return a complete message with its kind, and without WhatsApp's placeholders for media; see `classify`."""
     if message.kind == "system":
         return message
     text, kind = classify(message.text)

@@ -1,4 +1,4 @@
-"""Calibration of a selector: probabilities that its best candidate is right, and a threshold for them."""
+"""Calibration of a selector: probabilities that its best candidate is correct, and a threshold for them."""
 
 import math
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ DECAY = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """The probability that the best candidate is right: sigmoid(bias + slope * lead).
+    """The probability that the best candidate is correct: sigmoid(bias + slope * lead).
 
     The lead is the logit of the best candidate's probability under a softmax over the best `COMPETITORS` candidates. It
     is used instead of the score because it takes the size of the pool into account: more competitors reduce it.
@@ -30,7 +30,7 @@ class Calibration:
     Args:
         bias, slope: the parameters.
         threshold: proposed smallest probability of a reply.
-        precision: share of right replies among those with at least this probability, on the data of the calibration.
+        precision: share of correct replies among those with at least this probability, on the data of the calibration.
         coverage: share of the answerable questions that got a reply there.
     """
 
@@ -45,7 +45,7 @@ class Calibration:
             raise ValueError(f"a number of the calibration is not finite: {asdict(self)}")
 
     def probability(self, scores: Sequence[float]) -> float:
-        """Return the probability that the first candidate is right.
+        """Return the probability that the first candidate is correct.
 
         Args:
             scores: scores of the best candidates, best first, at least one.
@@ -59,7 +59,7 @@ class Precision:
 
     Args:
         threshold: the smallest probability.
-        precision: share of right replies among those given; None if there are none.
+        precision: share of correct replies among those given; None if there are none.
         coverage: share of answerable questions that get a reply.
         unanswerable: share of questions without an answer that get a reply.
     """
@@ -123,7 +123,7 @@ def calibrate(answers: Answers, *, precision: float) -> Calibrated:
 
     Args:
         answers: answers to questions that the selector was not trained on.
-        precision: wanted share of right replies, above 0 and at most 1.
+        precision: wanted share of correct replies, above 0 and at most 1.
     """
     if not 0 < precision <= 1:
         raise ValueError(f"precision={precision}; allowed are numbers above 0 and at most 1")

@@ -96,7 +96,7 @@ class TokenEncoder(nn.Module):
         super().__init__()
         config = hf_model.config
         if getattr(config, "is_encoder_decoder", False):
-            raise ValueError(f"a {config.model_type!r} has an encoder and a decoder; give one that has either")
+            raise ValueError(f"a {config.model_type!r} has an encoder and a decoder; give an encoder or a decoder")
         if getattr(hf_model, "pooler", None) is not None:
             setattr(hf_model, "pooler", None)  # noqa: B010 (typed as a module)
         self.hf_model = hf_model

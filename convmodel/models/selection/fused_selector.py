@@ -66,7 +66,8 @@ class FusedSelector(Selector):
             learned: whether to use the saved weights; False gives a lexical selector its default weights.
 
         Raises:
-            FileNotFoundError, ValueError: for a missing or damaged fusion, or one learned with another selector.
+            FileNotFoundError, ValueError: for a missing or damaged `fusion.json`, or weights that were learned with
+                another selector.
         """
         fusion = Fusion.read(folder)
         try:

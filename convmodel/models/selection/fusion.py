@@ -68,7 +68,7 @@ class Fusion:
         statistics: statistics of the words in candidates, for BM25.
         encoder: fingerprint of the selector whose scores are features; None without such a selector.
         learned_on: description of the training data; empty for default weights.
-        calibration: probability that the best candidate is right; None for default weights.
+        calibration: probability that the best candidate is correct; None for default weights.
         last_turn_only: whether only the last turn of a context is used, because all examples of the training data had
             a single turn.
     """

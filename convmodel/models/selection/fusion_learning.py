@@ -41,7 +41,7 @@ class LearnedFusion:
 
     Args:
         recall: share of examples whose gold response ranks first by each feature alone.
-        fused_recall: the same by the sum.
+        fused_recall: share of examples whose gold response ranks first by the weighted sum of the features.
         table: precision at thresholds, measured with weights that were learned on other examples.
     """
 
@@ -68,12 +68,12 @@ def learn_fusion(
     Do not evaluate the selector on the same file later.
 
     Args:
-        selector: any selector. Of a fused selector the encoder is kept; of a lexical one, the statistics of words.
+        selector: any selector. A fused selector keeps its encoder, a lexical selector its statistics of words.
         source: examples with candidates, or conversations. Each turn of a conversation becomes a response among `pool`
             candidates, and the other candidates are drawn from all responses, or from `candidates`.
         candidates: the candidates that the selector will choose from. Questions in their metadata become features.
         pool: number of candidates of a response; by default all `candidates`, or 20 without them.
-        precision: wanted share of right replies above the proposed threshold; see `calibrate`.
+        precision: wanted share of correct replies above the proposed threshold; see `calibrate`.
         limit: the largest number of examples, which are chosen at even intervals; 0 for all.
         progress: called with the number of examples after each block.
 

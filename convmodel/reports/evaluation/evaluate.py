@@ -26,7 +26,7 @@ from convmodel.reports.evaluation.task import EvaluationTask, Lines, MetricResul
 TASKS: dict[str, EvaluationTask] = {
     task.name: task for task in (ResponseSelection(), DocumentGeneration(), ReplyGeneration())
 }
-"""Tasks by their name in reports. The last one is the default for a model without a marker file of the others."""
+"""Tasks by their name in reports. The last task is the default for a model without a marker file."""
 
 DEFAULT_OUTPUT = Path("evaluation")
 """Folder in which reports are saved if no folder is given."""

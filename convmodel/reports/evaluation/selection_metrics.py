@@ -75,15 +75,15 @@ def best_other(scores: Sequence[float | None], gold_at: int) -> int:
 
 
 def margin(result: SelectionResult) -> float:
-    """Return the score of the gold response minus that of the best other candidate; nan if one has no score."""
+    """Return the score of the gold response minus that of the best other candidate; nan if either has none."""
     values = _values(result.scores)
     return float(values[result.gold_at] - values[best_other(result.scores, result.gold_at)])
 
 
 def precision_curve(results: Sequence[SelectionResult]) -> dict[str, list[tuple[float, float]]]:
-    """Return the precision of the replies of which the selector is surest, at 100 shares of the examples or fewer.
+    """Return the precision of the most confident replies, for at most 100 shares of the examples.
 
-    Of an example without its gold response, which stands for a question that has no answer, every reply is wrong.
+    Every reply to an example without its gold response, which represents a question without an answer, is wrong.
     """
     rows = [_answers(result) for result in results]
     answered = [lead_and_right for lead_and_right, _ in rows]
@@ -95,7 +95,7 @@ def precision_curve(results: Sequence[SelectionResult]) -> dict[str, list[tuple[
 
 
 def _answers(result: SelectionResult) -> tuple[tuple[float, bool], float | None]:
-    """Return the lead of the best candidate and whether it is the gold one, and the lead without the gold one."""
+    """Return the best candidate's lead and whether it is the gold response, and the lead without the gold response."""
     others = [score for index, score in enumerate(result.scores) if index != result.gold_at and score is not None]
     gold = result.scores[result.gold_at]
     all_scores = sorted([*others, *([] if gold is None else [gold])], reverse=True)
@@ -104,9 +104,9 @@ def _answers(result: SelectionResult) -> tuple[tuple[float, bool], float | None]
 
 
 def _precision_points(values: Sequence[tuple[float, bool]]) -> list[tuple[float, float]]:
-    """Return shares of the values with the largest leads, and the share of right ones among them.
+    """Return points (x, y): y is the share of correct replies among the share x of replies with the largest leads.
 
-    Of equal leads, wrong ones come first.
+    Among replies with equal leads, wrong replies come first.
     """
     right = np.array([is_right for _, is_right in sorted(values, key=lambda value: (-value[0], value[1]))])
     counts = np.unique(np.linspace(1, len(right), min(len(right), 100)).round().astype(int))

@@ -205,7 +205,7 @@ COMMANDS = (
     BotCommand(
         "persona",
         "[TEXT | add TEXT | clear]",
-        "show the sentences about the one who replies; replace them by one; add one; forget them",
+        "show the persona of the bot; replace it by TEXT; add a sentence; remove it",
         _persona,
     ),
     BotCommand("set", "[NAME [VALUE | default]]", "show all options or one; set one, or take it back", _set),

@@ -1,6 +1,5 @@
 """Cache of learned vocabularies and tokenised files, on disk between runs."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ from convmodel.data.conversation import ConversationReader
 from convmodel.data.options import OnError
 from convmodel.data.reader import Reader
 from convmodel.data.sides import make_sides
+from convmodel.data.user_folders import cache_folder
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.store import Segments, TokenStore, store_key
 from convmodel.tokens.text_tokenizer import AnyTokenizer, TextTokenizer
@@ -29,7 +29,7 @@ class TokenCache:
     """
 
     def __init__(self, folder: str | None, on_error: OnError, to_segments: Callable[[Any], Segments]) -> None:
-        self._folder = Path(folder or os.environ.get("CONVMODEL_CACHE") or Path.home() / ".cache" / "convmodel")
+        self._folder = Path(folder) if folder else cache_folder()
         self._on_error = on_error
         self._to_segments = to_segments
 

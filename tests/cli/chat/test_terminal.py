@@ -184,15 +184,16 @@ def test_the_status_is_below_the_prompt_and_gives_way_to_what_tab_offers(keys: P
 # The history
 
 
-def test_what_was_typed_is_kept_in_a_file_of_the_owner(tmp_path: Path, keys: PipeInput) -> None:
-    history, problem = open_history(tmp_path / "state")
+def test_what_was_typed_is_kept_in_a_file_of_the_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    history, problem = open_history()
     assert problem == ""
     path = tmp_path / "state" / "convmodel" / "chat_history"
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
     assert stat.S_IMODE(os.stat(path.parent).st_mode) == 0o700
     history.append_string("one\ntwo")
     history.append_string("lone \ud800")
-    again, _ = open_history(tmp_path / "state")
+    again, _ = open_history()
     assert list(again.load_history_strings()) == ["lone ?", "one\ntwo"]
 
 
@@ -205,8 +206,11 @@ def test_a_history_others_could_read_is_closed_to_them(tmp_path: Path, monkeypat
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
 
 
-def test_a_history_that_cannot_be_kept_is_told_and_the_chat_goes_on(tmp_path: Path) -> None:
+def test_a_history_that_cannot_be_kept_is_told_and_the_chat_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     (tmp_path / "state").write_text("a file")
-    history, problem = open_history(tmp_path / "state")
+    history, problem = open_history()
     history.append_string("Hello")
     assert problem.startswith("what you type is not remembered: ") and history.get_strings() == ["Hello"]

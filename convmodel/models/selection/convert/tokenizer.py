@@ -39,7 +39,7 @@ class ConvertTokenizer(TextTokenizer):
         vocabulary = tokenizer.get_vocab()
         self.buckets = sum(name.startswith(BUCKET) for name in vocabulary)
         if not self.buckets or tokenizer.unk_token_id is None:
-            raise ValueError("this tokenizer has no buckets; ConveRT reads with one that ConvertTokenizer.learn made")
+            raise ValueError("this tokenizer has no buckets; ConveRT needs a tokenizer from ConvertTokenizer.learn")
         self._first_bucket = vocabulary[f"{BUCKET}0"]
         self._unknown = int(tokenizer.unk_token_id)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from convmodel.data.candidates import CandidateText
 from convmodel.models.selection.index import storage
-from convmodel.models.selection.index.encoding import EncoderWorkers, Encoding, Progress, encode
+from convmodel.models.selection.index.encoding import EncoderWorkers, EncodingJob, Progress, encode
 from convmodel.models.selection.index.hnsw_build import update_graph
 from convmodel.models.selection.index.index import check_model, require_encoder
 from convmodel.models.selection.index.storage import IndexManifest
@@ -88,7 +88,7 @@ def build_index(
         resumed = 0
         width = before.width
         if added and model is not None:
-            resumed, width = encode(model, Encoding(path, before, added, key, batch), progress, workers)
+            resumed, width = encode(model, EncodingJob(path, before, added, key, batch), progress, workers)
         state = replace(before, count=before.count + added, width=width, words=True)
         if model is not None:
             state = update_graph(path, state, before, model, approximately)
@@ -120,7 +120,7 @@ def remove_candidates(
         chosen = set()
         for number in numbers:
             if number in removed:
-                raise ValueError(f"{path}: there is no candidate {number} any more: it was removed; leave it out")
+                raise ValueError(f"{path}: candidate {number} was removed earlier; leave it out")
             if not 0 <= number < state.count:
                 raise ValueError(f"{path}: there is no candidate {number}; its numbers are below {state.count:,}")
             chosen.add(number)

@@ -48,7 +48,7 @@ class EncoderWorkers:
 
 
 @dataclass(frozen=True)
-class Encoding:
+class EncodingJob:
     """The new candidates of an index, in the order in which they are encoded.
 
     Args:
@@ -101,7 +101,7 @@ class Encoding:
 
 
 def encode(
-    model: DualEncoderSelector[Any, Any], encoding: Encoding, progress: Progress, workers: EncoderWorkers | None
+    model: DualEncoderSelector[Any, Any], encoding: EncodingJob, progress: Progress, workers: EncoderWorkers | None
 ) -> tuple[int, int]:
     """Encode the new candidates in batches, and append their vectors to the file of vectors.
 
@@ -124,7 +124,7 @@ def encode(
 
 def _encode_in_workers(
     model: DualEncoderSelector[Any, Any],
-    encoding: Encoding,
+    encoding: EncodingJob,
     starts: range,
     progress: Progress,
     workers: EncoderWorkers,
@@ -146,7 +146,7 @@ def _encode_in_workers(
     return width
 
 
-def _encode_part(source: EncoderSource, fingerprint: str, encoding: Encoding, start: int) -> None:
+def _encode_part(source: EncoderSource, fingerprint: str, encoding: EncodingJob, start: int) -> None:
     """Encode a batch in a worker process, and write its vectors to a file."""
     vectors = encoding.vectors(_load(source, fingerprint), start)
     with atomic_file(encoding.part(start)) as fresh:

@@ -57,7 +57,7 @@ class CandidateMatrix:
 
     def __init__(self, vectors: Tensor, *, removed: Tensor | None = None, quantise: bool = True) -> None:
         if vectors.dim() != 2 or (removed is not None and removed.shape != vectors.shape[:1]):
-            raise ValueError(f"vectors of shape {tuple(vectors.shape)}; give (N, D), and N for what is removed")
+            raise ValueError(f"vectors of shape {tuple(vectors.shape)}; give vectors (N, D) and removed (N,)")
         self.vectors = vectors
         self.removed = removed if removed is not None and removed.any() else None
         self.left = len(vectors) - (0 if self.removed is None else int(self.removed.sum()))

@@ -76,7 +76,7 @@ def test_a_loaded_tokenizer_encodes_the_same_and_has_the_same_key(tokenizer: Con
 
 
 def test_a_tokenizer_without_buckets_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"has no buckets; ConveRT reads with one that ConvertTokenizer\.learn made"):
+    with pytest.raises(ValueError, match=r"has no buckets; ConveRT needs a tokenizer from ConvertTokenizer\.learn"):
         ConvertTokenizer(ConversationTokenizer.learn(TEXTS, 300).hf_tokenizer)
     with pytest.raises(ValueError, match="at least 64 and 1 are needed"):
         ConvertTokenizer.learn(TEXTS, 10)

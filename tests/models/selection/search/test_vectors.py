@@ -38,5 +38,5 @@ def test_16_bit_candidates_are_searched_without_conversion_errors(dtype: torch.d
 
 
 def test_vectors_of_another_shape_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"vectors of shape \(3,\); give \(N, D\)"):
+    with pytest.raises(ValueError, match=r"vectors of shape \(3,\); give vectors \(N, D\)"):
         CandidateMatrix(torch.randn(3))
