@@ -30,6 +30,11 @@ def check_machines(options: Namespace) -> None:
         raise ValueError("--ray runs as many workers as the cluster has room for; leave --workers out")
 
 
+def shares_work(options: Namespace) -> bool:
+    """Return whether the options ask for other processes than this one."""
+    return options.workers is not None or options.ray is not None
+
+
 def choose_runner(options: Namespace, *, computing: bool) -> RunSteps:
     """Return the function that runs steps as the options say; see `run_in_processes` for `computing`.
 

@@ -4,11 +4,12 @@ import gc
 import multiprocessing
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,17 @@ def run_stages(stages: dict[str, list[Step]], run_all: RunSteps, report: Finishe
 def share_of(steps: Sequence[Step], worker: int, workers: int) -> list[Step]:
     """Return the steps of a single worker; workers are numbered from 1."""
     return list(islice(steps, worker - 1, None, workers))
+
+
+def run_in_order(steps: Sequence[Step], run_all: RunSteps) -> Iterator[Step]:
+    """Run the unfinished steps, and yield each step in order when it and all steps before it are finished.
+
+    The caller may remove the output of a step that was yielded.
+    """
+    left = deque(steps)
+    for _ in chain([None], run_all([step for step in steps if not step.output.exists()])):
+        while left and left[0].output.exists():
+            yield left.popleft()
 
 
 def run_in_processes(steps: Sequence[Step], workers: int, *, computing: bool = False, gpus: int = 0) -> Iterator[None]:
@@ -139,16 +151,30 @@ def run_on_ray(steps: Sequence[Step], address: str | None, *, computing: bool = 
     gpus = 1 if computing and cluster.cluster_resources().get("GPU") else 0
     run: Any = ray.remote(num_gpus=gpus)(_run_step)
     left = iter(steps)
-    pending = [run.remote(step) for step in islice(left, IN_FLIGHT)]
+    folder = os.getcwd()
+    pending = [run.remote(step, folder) for step in islice(left, IN_FLIGHT)]
     while pending:
         done, pending = ray.wait(pending)
         ray.get(done)
-        pending += [run.remote(step) for step in islice(left, len(done))]
+        pending += [run.remote(step, folder) for step in islice(left, len(done))]
         yield from [None] * len(done)
 
 
-def _run_step(step: Step) -> None:
-    """Run a step. This is a function of the module, so that Ray sends its name instead of its code."""
+def _run_step(step: Step, folder: str) -> None:
+    """Run a step in the working folder of the program that started it, so that relative paths mean the same.
+
+    This is a function of the module, so that Ray sends its name instead of its code.
+
+    Raises:
+        ValueError: when the node has no such folder.
+    """
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        raise ValueError(
+            f"{folder}: a node of the Ray cluster cannot enter this folder ({error.strerror}); start the command in "
+            "a folder that all nodes share"
+        ) from None
     step()
 
 

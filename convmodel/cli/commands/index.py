@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from convmodel.cli.command import Command
-from convmodel.cli.machines import add_machine_options, check_machines, choose_runner
+from convmodel.cli.machines import add_machine_options, check_machines, choose_runner, shares_work
 from convmodel.cli.options import add_fusion_option, print_choices
 from convmodel.cli.reader_options import add_reader_options, get_reader_options
 from convmodel.data.options import name_flag
 
 DEFAULT_BATCH = 2_048
 DEFAULT_K = 10
+SHARDS = 16
+"""Number of parts in which Ray searches an index."""
 
 
 def _add_options(parser: ArgumentParser) -> None:
@@ -95,7 +97,7 @@ def _find_conflict(options: Namespace, *, removes: bool) -> str | None:
         return "nothing to do; give --candidates, --remove, --remove-numbers or --search"
     if (options.model is None) != options.lexical:
         return "give either --model DIR, or --lexical to compare words without a model"
-    of_vectors = {"half": False, "approximate": None, "device": None, "dtype": "auto", "workers": None, "ray": None}
+    of_vectors = {"half": False, "approximate": None, "device": None, "dtype": "auto"}
     unused = [name for name, default in of_vectors.items() if getattr(options, name) != default]
     if options.lexical and unused:
         return f"{name_flag(unused[0])} has no effect with --lexical, which has no vectors; leave it out"
@@ -104,12 +106,13 @@ def _find_conflict(options: Namespace, *, removes: bool) -> str | None:
         "batch": DEFAULT_BATCH,
         "half": False,
         "approximate": None,
-        "workers": None,
-        "ray": None,
     }
     unused = [name for name, default in building.items() if getattr(options, name) != default]
     if options.candidates is None and unused:
         return f"{name_flag(unused[0])} has no effect without --candidates; leave it out"
+    unused = [name for name in ("workers", "ray") if getattr(options, name) is not None]
+    if unused and not options.search and (options.candidates is None or options.lexical):
+        return f"{name_flag(unused[0])} has no effect here, where nothing is encoded or searched; leave it out"
     if options.turns and options.candidates is None and options.remove is None:
         return "--turns has no effect without a file; leave it out"
     if options.k != DEFAULT_K and not options.search:
@@ -166,7 +169,7 @@ def _workers(options: Namespace) -> Any:
     """Return the processes that encode candidates, or None to encode them in this one."""
     from convmodel.models.selection.index.encoding import EncoderSource, EncoderWorkers
 
-    if options.workers is None and options.ray is None:
+    if options.lexical or not shares_work(options):
         return None
     source = EncoderSource(options.model, options.device, options.dtype)
     return EncoderWorkers(source, choose_runner(options, computing=True))
@@ -175,9 +178,17 @@ def _workers(options: Namespace) -> Any:
 def _search(options: Namespace, selector: Any) -> None:
     from convmodel.cli.chat.screen import to_one_line
     from convmodel.models.selection.index.index import CandidateIndex
+    from convmodel.models.selection.index.shards import IndexSource, search_in_workers
 
     index = CandidateIndex.open(options.output, selector)
-    best = index.search(selector.encode_contexts([options.search]), options.k)
+    if shares_work(options):
+        source = IndexSource(options.output, options.model, options.device, options.dtype, options.fusion)
+        shards = options.workers or SHARDS
+        best = search_in_workers(
+            source, [options.search], options.k, shards=shards, run_all=choose_runner(options, computing=True)
+        )
+    else:
+        best = index.search(selector.encode_contexts([options.search]), options.k)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # for characters that the terminal cannot encode
     for number, score in zip(best.ids[0].tolist(), best.scores[0].tolist(), strict=True):

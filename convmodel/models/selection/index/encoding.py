@@ -1,12 +1,9 @@
 """Encoding the new candidates of an index, in this process or as steps that several processes share."""
 
 import json
-import os
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +11,7 @@ import numpy as np
 
 from convmodel.data.atomic import atomic_file
 from convmodel.data.json_file import read_json_object
-from convmodel.data.step_runner import RunSteps, Step
+from convmodel.data.step_runner import RunSteps, Step, run_in_order
 from convmodel.models.selection.dual_encoder import DualEncoderSelector
 from convmodel.models.selection.index import storage
 from convmodel.models.selection.index.storage import IndexManifest
@@ -133,26 +130,19 @@ def _encode_in_workers(
     workers: EncoderWorkers,
 ) -> int:
     """Encode batches as steps, and append their vectors in the order of the candidates; return their width, or 0."""
-    encoding = replace(encoding, folder=encoding.folder.absolute())  # workers may have another working folder
     wanted = {encoding.part(start) for start in starts}
     for path in encoding.folder.glob(f"{storage.PART}*"):
         if path not in wanted:
             path.unlink()  # of a run with other candidates, or appended before the run was killed
-    source = workers.source
-    if os.path.exists(source.model):
-        source = replace(source, model=os.path.abspath(source.model))
-    step = partial(_encode_part, source, model.fingerprint(), encoding)
+    step = partial(_encode_part, workers.source, model.fingerprint(), encoding)
     steps = [Step(encoding.part(start), partial(step, start)) for start in starts]
     width = 0
-    left = deque(starts)
-    for _ in chain([None], workers.run_all([step for step in steps if not step.output.exists()])):
-        while left and (part := encoding.part(left[0])).exists():
-            start = left.popleft()
-            data = part.read_bytes()
-            rows = min(encoding.batch, encoding.added - start)
-            width = len(data) // rows // np.dtype(encoding.state.dtype).itemsize
-            progress(encoding.append(data, start, width), encoding.added)
-            part.unlink()
+    for start, finished in zip(starts, run_in_order(steps, workers.run_all), strict=True):
+        data = finished.output.read_bytes()
+        rows = min(encoding.batch, encoding.added - start)
+        width = len(data) // rows // np.dtype(encoding.state.dtype).itemsize
+        progress(encoding.append(data, start, width), encoding.added)
+        finished.output.unlink()
     return width
 
 
