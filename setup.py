@@ -58,6 +58,8 @@ TEST = [
     "hypothesis>=6.100",
     "playwright>=1.50",
     "axe-playwright-python>=0.1.4",
+    "nbclient>=0.10,<1",
+    "ipykernel>=6.29,<8",
 ]
 
 

@@ -33,7 +33,8 @@ TESTED = 400
 """Conversations of the test file, evenly spaced, that every contender is tested on."""
 
 CONTENDERS = ("zero", "ours", "scratch", "trl")
-WAYS = [(kind, optimizer) for kind in ("gpt2", "llama") for optimizer in ("adamw", "muon")]
+WAYS = [(kind, optimizer) for kind in ("gpt2", "llama") for optimizer in ("muon", "adamw")]
+"""Architectures and optimisers from scratch; the first is the default of the package."""
 
 
 def read_example() -> Found:

@@ -254,7 +254,7 @@ def _tiny(folder: Path) -> tuple[str, str]:
     config = GPT2Config(vocab_size=len(tokenizer), n_positions=256, n_layer=1, n_head=1, n_embd=8)
     ConversationModel(GPT2LMHeadModel(config), tokenizer).save_pretrained(folder / "model")
     sizes = NewEncoder("bert", layers=1, heads=1, width=8, positions=256)
-    BiEncoder.from_scratch(tokenizer, sizes, max_context=200).save_pretrained(folder / "selector")
+    BiEncoder.untrained(tokenizer, sizes, max_context=200).save_pretrained(folder / "selector")
     return str(folder / "model"), str(folder / "selector")
 
 

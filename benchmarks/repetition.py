@@ -121,6 +121,7 @@ def _train(way: Way, files: Sequence[Path], options: argparse.Namespace, folder:
     steps = options.steps if way.after is None else options.more_steps
     sizes = SMOKE if options.smoke else SIZES
     begin: dict[str, Any] = {f"model.from_scratch.{name}": value for name, value in sizes.items()}
+    begin["model.optimizer"] = "adamw"
     if way.after is not None:
         begin = {"model.pretrained_model_name_or_path": options.work / way.after, "model.learning_rate": 1e-4}
     given: dict[str, Any] = {

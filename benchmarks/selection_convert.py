@@ -61,7 +61,7 @@ def measure(*, smoke: bool, data: Path | None = None, rounds: int = ROUNDS) -> d
     tokenizer = ConvertTokenizer.learn(turns, 500 if smoke else 31_476)
     turns = turns[: 50 if smoke else TURNS]
     torch.manual_seed(0)
-    selector = Convert.from_scratch(tokenizer, SMALL if smoke else None)
+    selector = Convert.untrained(tokenizer, SMALL if smoke else None)
     selector.network.eval()
     ways: dict[str, Callable[[Sequence[str]], Tensor]] = {PEER: partial(padded, selector)}
     ways |= {name: each.encode_candidates for name, each in _ours(selector).items()}

@@ -107,7 +107,7 @@ def measure(*, smoke: bool, data: Path | None = None, rounds: int = ROUNDS) -> d
     found: dict[str, Any] = {}
     for name, size in sizes.items():
         torch.manual_seed(0)
-        selector = CrossEncoder.from_scratch(tokenizer, size, max_context=360, max_candidate=72)
+        selector = CrossEncoder.untrained(tokenizer, size, max_context=360, max_candidate=72)
         selector.network.eval()
         found[name] = _measure_size(selector, picked(given, selector, 2 if smoke else 4), 1 if smoke else rounds)
     return {"sizes": found, "vocabulary": vocabulary, "claimed": not smoke}

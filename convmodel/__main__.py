@@ -82,7 +82,11 @@ def make_parser() -> CommandParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:
         inner = commands.add_parser(
-            command.name, help=command.help, description=command.description, examples=command.examples
+            command.name,
+            help=command.help,
+            description=command.description,
+            examples=command.examples,
+            common=command.common,
         )
         command.add_options(inner)
     return parser

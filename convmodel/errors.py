@@ -40,7 +40,7 @@ def report_errors() -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError) as error:
-        user_error = next(filter(_is_user_error, _with_causes(error)), None)
+        user_error = find_user_error(error)
         if os.environ.get("CONVMODEL_TRACEBACK") or user_error is None:
             raise
         print(f"error: {user_error}", file=sys.stderr)
@@ -96,6 +96,11 @@ def suggest(name: str, known: Iterable[str], otherwise: str) -> str:
     """Return "did you mean X?" with the known name that is most similar to a name, or `otherwise` if none is."""
     similar = difflib.get_close_matches(name, list(known), 1)
     return f"did you mean {similar[0]}?" if similar else otherwise
+
+
+def find_user_error(error: BaseException) -> BaseException | None:
+    """Return an error, or the first of its causes, that is about the user's input; None if none is."""
+    return next(filter(_is_user_error, _with_causes(error)), None)
 
 
 def _with_causes(error: BaseException | None) -> Iterator[BaseException]:

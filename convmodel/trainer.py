@@ -1,8 +1,9 @@
 """Command line of the trainer: `python -m convmodel.trainer`."""
 
+import os
 import sys
 
-from convmodel.errors import report_errors, require_extra
+from convmodel.errors import report_errors, require_extra, suggest
 
 USAGE = """\
 usage: python -m convmodel.trainer FILE [FILE ...]                 train on files, with options chosen for them
@@ -36,6 +37,9 @@ REQUIRED_MODULES = ("pytorch_lightning", "jsonargparse", "tqdm", "yaml")
 
 SUBCOMMANDS = ("fit", "validate", "test")
 
+FREE_KEYS = ("--data.mix.", "--data.columns.", "--samples.options.")
+"""Options that are mappings with free keys."""
+
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line of the trainer.
@@ -53,10 +57,28 @@ def main(arguments: list[str] | None = None) -> None:
         from convmodel.cli.train import train_files
 
         with report_errors():
+            _check_subcommand(argv[0])
             argv = train_files(argv)
     elif argv[0] not in SUBCOMMANDS:
         argv.insert(0, "fit")
-    run(argv)
+    run([_with_underscores(argument) for argument in argv])
+
+
+def _check_subcommand(word: str) -> None:
+    """Raise ValueError if a word is similar to a subcommand and there is no file of this name."""
+    if not os.path.exists(word) and (hint := suggest(word, SUBCOMMANDS, "")):
+        raise ValueError(f"{word}: there is no such file and no such subcommand; {hint}")
+
+
+def _with_underscores(argument: str) -> str:
+    """Return an option with underscores in its name, as the trainer declares it: `--data.max-length` may be written.
+
+    Keys of mappings, such as the files of `data.mix`, keep their dashes.
+    """
+    name, equals, value = argument.partition("=")
+    if not name.startswith("--") or name.startswith(FREE_KEYS):
+        return argument
+    return f"--{name[2:].replace('-', '_')}{equals}{value}"
 
 
 if __name__ == "__main__":

@@ -148,7 +148,7 @@ def make_selector(tokenizer: "ConversationTokenizer") -> MakeSelector:
         torch.manual_seed(0)
         sizes = NewEncoder(architecture, layers=2, heads=2, width=16, positions=64)
         all_options: dict[str, object] = {"max_context": 60, "max_candidate": 20, **options}
-        selector = cls.from_scratch(tokenizer, sizes, **all_options)
+        selector = cls.untrained(tokenizer, sizes, **all_options)
         with torch.no_grad():
             for weights in selector.network.parameters():
                 weights.add_(torch.randn_like(weights) * 0.3)

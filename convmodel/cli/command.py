@@ -19,6 +19,7 @@ class Command:
         description: text above its options.
         run: runs the command and returns the exit status. Its ValueError and OSError are printed as one line.
         examples: arguments of typical calls, shown at the end of its help.
+        common: names of the options that are shown first in its help; see `CommandParser`.
         options_of: the command whose options are named in error messages. "index" is for commands that read candidate
             files but have no options for reading them: the user can build an index of the files instead.
     """
@@ -29,6 +30,7 @@ class Command:
     add_options: Callable[[ArgumentParser], None]
     run: Callable[[Namespace], int]
     examples: Sequence[str]
+    common: Sequence[str] = ()
     options_of: OptionStyle = "command"
 
     def execute(self, options: Namespace) -> int:

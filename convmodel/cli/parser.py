@@ -12,18 +12,40 @@ from convmodel.errors import suggest
 class CommandParser(ArgumentParser):
     """A parser whose options are declared with dashes (`--num-replies`) and read with underscores too.
 
-    The help ends with the examples, which are arguments of the program. Options must be written in full. An unknown
-    option is an error of one line that names the most similar one.
+    The help begins with the common options and ends with the examples, which are arguments of the program. Options must
+    be written in full. An unknown option is an error of one line that names the most similar one.
+
+    Args:
+        examples: arguments of typical calls.
+        common: names of the options that most people need, in the order of the help. If there are any, the usage line
+            does not list the options.
     """
 
-    def __init__(self, *, examples: Sequence[str] = (), **arguments: Any) -> None:
+    def __init__(self, *, examples: Sequence[str] = (), common: Sequence[str] = (), **arguments: Any) -> None:
         super().__init__(allow_abbrev=False, **arguments)
         self._examples = examples
+        self._common = common
+        if common:
+            self.usage = "%(prog)s [OPTION ...]"
 
     def format_help(self) -> str:
-        """Return the help with the examples at its end."""
-        lines = "".join(f"  {self.prog} {example}\n" for example in self._examples)
-        return f"{super().format_help()}\nexamples:\n{lines}" if lines else super().format_help()
+        """Return the help with the common options at its beginning and the examples at its end."""
+        formatter = self._get_formatter()
+        formatter.add_usage(self.usage, self._actions, self._mutually_exclusive_groups)
+        formatter.add_text(self.description)
+        first = [self._option_string_actions[name] for name in self._common]
+        rest = [
+            (group.title, group.description, [action for action in group._group_actions if action not in first])
+            for group in self._action_groups
+        ]
+        for title, description, actions in [("common options", None, first), *rest]:
+            formatter.start_section(title)
+            formatter.add_text(description)
+            formatter.add_arguments(actions)
+            formatter.end_section()
+        formatter.add_text(self.epilog)
+        lines = "".join(f"  {self.prog} {example}".rstrip() + "\n" for example in self._examples)
+        return f"{formatter.format_help()}\nexamples:\n{lines}" if lines else formatter.format_help()
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Namespace | None = None

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 from convmodel.errors import QueueFull
 from convmodel.generation.adapters import AdapterWeights
 from convmodel.generation.causal_lm import context_window, embedding_rows, reads_token_types
+from convmodel.generation.chunk_groups import read_in_groups
 from convmodel.generation.cuda_graphs import CUDAGraphRunner
 from convmodel.generation.kv_cache import KVCache
 from convmodel.generation.model_runner import ModelRunner
@@ -163,21 +164,16 @@ class Engine:
 
     def _read(self, chunks: Sequence[SequenceChunk]) -> Tensor:
         """Read chunks, in few calls of the model; return the (W, V) logits after the W chunks with `needs_logits`."""
-        by_kind: dict[tuple[bool, bool], list[int]] = {}
-        for index, chunk in enumerate(chunks):
-            by_graph = self._graphs is not None and len(chunk.input_ids) == 1
-            by_kind.setdefault((by_graph, chunk.token_type_ids is None), []).append(index)
-        logits = []
-        for (by_graph, _), indices in by_kind.items():
-            group = [chunks[index] for index in indices]
-            if by_graph and self._graphs is not None:
-                logits.append(self._graphs.read(group))
-            else:
-                logits.append(self._runner.read(group, self._cache))
-        if len(logits) == 1:
-            return logits[0]
-        order = [index for indices in by_kind.values() for index in indices if chunks[index].needs_logits]
-        return torch.cat(logits)[torch.tensor(order, dtype=torch.long, device=logits[0].device).argsort()]
+        return read_in_groups(chunks, lambda chunk: (self._by_graph(chunk), chunk.token_type_ids is None), self._call)
+
+    def _by_graph(self, chunk: SequenceChunk) -> bool:
+        return self._graphs is not None and len(chunk.input_ids) == 1
+
+    def _call(self, chunks: Sequence[SequenceChunk]) -> Tensor:
+        """Read chunks of one group in one call."""
+        if self._graphs is not None and self._by_graph(chunks[0]):
+            return self._graphs.read(chunks)
+        return self._runner.read(chunks, self._cache)
 
     def _reply(self, slots: Sequence[CacheSlot], logits: Tensor) -> list[RequestState]:
         """Choose the next token of the slots that have no pending tokens."""

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 from convmodel.generation.padded import ModelInput
+from convmodel.models.html_table import html_table
 from convmodel.models.text_generation import GeneratedText, GenerationJob
 from convmodel.tokens.conversation_layout import ConversationSequence
 from convmodel.tokens.speakers import Context
@@ -27,6 +29,11 @@ class ConversationModelOutput:
     turns_dropped: int = 0
     scores: list[float] | None = None
 
+    def _repr_html_(self) -> str:
+        """Return a table of the responses, with their scores if there are any, below the context."""
+        rows = zip(self.responses, self.scores or repeat(None), strict=False)
+        return html_table(({"reply": reply, "score": score} for reply, score in rows), above=self.context)
+
 
 @dataclass(frozen=True)
 class ConversationModelScores:
@@ -43,6 +50,11 @@ class ConversationModelScores:
     summed: list[float]
     per_token: list[float]
     num_tokens: list[int]
+
+    def _repr_html_(self) -> str:
+        """Return a table of the candidates, in their order."""
+        rows = zip(self.candidates, self.summed, self.per_token, strict=True)
+        return html_table({"candidate": text, "summed": total, "per token": mean} for text, total, mean in rows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,10 @@ class ConversationModel(LanguageModel[ConversationTokenizer]):
         super().__init__(hf_model, tokenizer)
         self.card_text = replace(CONVERSATIONS, layout=tokenizer.layout.description)
 
+    @property
+    def _repr_parts(self) -> list[str]:
+        return [f"layout {self.tokenizer.layout.name}"]
+
     @classmethod
     def read_extra_config(cls, source: str) -> dict[str, Any]:
         """See `LanguageModel.read_extra_config`. The options of the layout are empty without conversation.json."""

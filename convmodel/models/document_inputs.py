@@ -3,10 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 
-from convmodel.data.document import Meta
+from convmodel.data.document import Meta, format_meta
 from convmodel.generation.options import DecodingConfig
 from convmodel.generation.request import Finish
+from convmodel.models.html_table import html_table
 from convmodel.models.text_generation import GeneratedText, GenerationJob
 from convmodel.tokens.document_tokenizer import DocumentEncoding
 
@@ -41,6 +43,12 @@ class DocumentModelOutput:
     tokens_dropped: int = 0
     meta_tokens_dropped: int = 0
     seed: int | None = None
+
+    def _repr_html_(self) -> str:
+        """Return a table of the texts, with their scores if there are any, below meta and prompt."""
+        rows = zip(self.texts, self.scores or repeat(None), strict=False)
+        above = [text for text in (format_meta(self.meta), self.prompt) if text]
+        return html_table(({"text": text, "score": score} for text, score in rows), above=above)
 
     @property
     def documents(self) -> list[str]:

@@ -20,18 +20,19 @@ from convmodel.generation.options import (
     build_decoding_config,
     complete_config,
 )
-from convmodel.models.card import CardText, ModelCard
-from convmodel.models.devices import best_device, resolve_dtype
+from convmodel.models.card import CardText, ModelCard, architecture_name
+from convmodel.models.devices import best_device, dtype_name, resolve_dtype
 from convmodel.models.folder import CONVERSATION_FILE, DOCUMENT_FILE, naming, quiet_progress, replaced_folder
 from convmodel.models.generation_file import GENERATION, check_token_ids, read_own_options
 from convmodel.models.loading import check_vocabulary
 from convmodel.models.lora import Adapter
 from convmodel.models.model_source import ModelSource
 from convmodel.models.source import open_source
+from convmodel.models.trainable import Trainable
 from convmodel.tokens.text_tokenizer import AnyTokenizer, TextTokenizer
 
 
-class LanguageModel(ABC, Generic[AnyTokenizer]):
+class LanguageModel(Trainable, ABC, Generic[AnyTokenizer]):
     """A language model with its tokenizer.
 
     If the tokenizer has more tokens than the model has embeddings, new embeddings are added.
@@ -55,6 +56,22 @@ class LanguageModel(ABC, Generic[AnyTokenizer]):
         vars(hf_model.config).update(tokenizer.special_token_ids)
         ends = tokenizer.end_token_ids
         self.generation_config = complete_config(hf_model.generation_config, ends, self._window_budget)
+
+    def __repr__(self) -> str:
+        network = self.hf_model
+        parts = [
+            architecture_name(network.config.model_type),
+            f"{network.num_parameters():,} parameters",
+            f"window {self.n_positions:,} tokens",
+            *self._repr_parts,
+            f"{'int8' if is_int8(network) else dtype_name(network.dtype)} on {network.device}",
+        ]
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+    @property
+    def _repr_parts(self) -> list[str]:
+        """Parts of the representation that differ between the classes."""
+        return []
 
     @classmethod
     def from_pretrained(

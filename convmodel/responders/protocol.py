@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypedDict, TypeV
 
 from convmodel.errors import QueueFull as QueueFull
 from convmodel.generation.request import Finish as Finish
+from convmodel.models.html_table import html_table
 from convmodel.tokens.session import Session as Session
 
 if TYPE_CHECKING:
@@ -101,6 +102,13 @@ class Reply:
     def text(self) -> str:
         """Text of the first candidate."""
         return self.candidates[0].text
+
+    def _repr_html_(self) -> str:
+        """Return a table of the candidates with their scores and origins, for notebooks."""
+        return html_table(
+            {"reply": each.text, "score": each.score, "source": each.source} | dict(each.scores)
+            for each in self.candidates
+        )
 
 
 class ReplyHandle(Protocol[ResultT]):

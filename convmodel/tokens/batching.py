@@ -19,24 +19,18 @@ Batch = dict[str, Tensor]
 a persona. An attention mask is not needed: in a causal model no token attends to tokens on its right.
 """
 
+EMPTY = np.zeros(0, dtype=np.int64)
+"""Indices of a batch without sequences."""
+
 LENGTH_STEP = 1.04
 """Lengths that differ by less than this factor are shuffled together, which causes at most 4 % padding."""
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Share of one process in the batches: those whose index modulo `world_size` equals `rank`."""
-
-    rank: int = 0
-    world_size: int = 1
 
 
 class TokenBudgetSampler:
     """Sampler of batches of sequences of similar length, with at most `tokens_per_batch` tokens, padding included.
 
     Every epoch contains each sequence once. All epochs have the same number of batches. A sequence
-    longer than the budget is a batch of its own. If the batches do not divide evenly among processes, some get one
-    empty batch at the end, so that all take the same number of steps.
+    longer than the budget is a batch of its own.
 
     Args:
         lengths: number of tokens of each sequence, at least 1.
@@ -53,7 +47,6 @@ class TokenBudgetSampler:
         tokens_per_batch: int,
         shuffle: bool,
         seed: int = 0,
-        shard: Shard = Shard(),
         length_step: float = LENGTH_STEP,
         max_padding: float | None = None,
     ) -> None:
@@ -66,7 +59,6 @@ class TokenBudgetSampler:
             raise ValueError(f"sequence {lengths.argmin()} has {lengths.min()} tokens; each must have at least 1")
         self._shuffle = shuffle
         self._seed = seed
-        self._shard = shard
         classes = np.ceil(np.log(lengths) / np.log(length_step)).astype(np.int64)
         self._order = np.lexsort((lengths, classes))
         self._class_of_position = classes[self._order]
@@ -79,19 +71,17 @@ class TokenBudgetSampler:
         self._bounds = _batch_bounds_within_padding(costs, shortest, tokens_per_batch, max_padding)
 
     def __len__(self) -> int:
-        return -(-(len(self._bounds) - 1) // self._shard.world_size)
+        return len(self._bounds) - 1
 
     def epoch(self, index: int) -> list[np.ndarray]:
-        """Return the batches of an epoch for this process, as the indices of their sequences."""
+        """Return the batches of an epoch, as the indices of their sequences."""
         order = self._order
-        batches = np.arange(len(self._bounds) - 1)
+        batches = np.arange(len(self))
         if self._shuffle:
             random = np.random.default_rng([self._seed, index])
             order = order[np.lexsort((random.random(len(order)), self._class_of_position))]
             batches = random.permutation(batches)
-        own = batches[self._shard.rank :: self._shard.world_size]
-        indices = [order[self._bounds[b] : self._bounds[b + 1]] for b in own]
-        return indices + [order[:0]] * (len(self) - len(indices))
+        return [order[self._bounds[b] : self._bounds[b + 1]] for b in batches]
 
 
 def _batch_bounds_within_padding(
@@ -196,18 +186,23 @@ class RandomBatchSampler:
     examples: int
     batch_size: int
     seed: int = 0
-    shard: Shard = Shard()
     redraw: bool = True
 
     def __len__(self) -> int:
-        return math.ceil(math.ceil(self.examples / self.batch_size) / self.shard.world_size)
+        return math.ceil(self.examples / self.batch_size)
 
     def epoch(self, index: int) -> list[np.ndarray]:
-        """Return the batches of an epoch for this process, as the indices of their examples."""
+        """Return the batches of an epoch, as the indices of their examples."""
         order = np.random.default_rng([self.seed, index if self.redraw else 0]).permutation(self.examples)
-        starts = range(self.shard.rank * self.batch_size, self.examples, self.shard.world_size * self.batch_size)
-        indices = [order[start : start + self.batch_size] for start in starts]
-        return indices + [order[:0]] * (len(self) - len(indices))
+        return [order[start : start + self.batch_size] for start in range(0, self.examples, self.batch_size)]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Share of one process in the batches that are still to be read: each `world_size`-th, from number `rank` on."""
+
+    rank: int = 0
+    world_size: int = 1
 
 
 class BatchSampler(Protocol):
@@ -222,16 +217,32 @@ BatchT = TypeVar("BatchT")
 
 
 class ResumableDataLoader(Generic[BatchT]):
-    """An iterable of batches that can be stopped after any batch and continued exactly in another process.
+    """An iterable of the batches of one process that can be continued after any batch, in any number of processes.
 
-    Lightning sets the epoch through `batch_sampler.sampler.set_epoch`, and saves and restores `state_dict`.
+    If the batches do not divide evenly among processes, some get one empty batch at the end, so that all take the same
+    number of steps. Lightning sets the epoch through `batch_sampler.sampler.set_epoch`, and saves and restores
+    `state_dict`, which is the same in all processes.
+
+    Args:
+        sampler: sampler of the batches of all processes.
+        read: function that reads a batch of the sampler.
+        shard: share of this process.
+        empty: batch of the sampler without sequences.
     """
 
-    def __init__(self, sampler: BatchSampler, read: Callable[[Any], BatchT]) -> None:
+    def __init__(
+        self,
+        sampler: BatchSampler,
+        read: Callable[[Any], BatchT],
+        shard: Shard = Shard(),
+        empty: Any = EMPTY,
+    ) -> None:
         self._sampler = sampler
         self._read = read
+        self._shard = shard
+        self._empty = empty
         self._epoch = 0
-        self._next_batch = 0
+        self._position = 0  # number of batches that all processes together have read
         self._restored = False
 
     @property
@@ -243,25 +254,37 @@ class ResumableDataLoader(Generic[BatchT]):
         """Set the epoch of the next iteration; ignored if `load_state_dict` has set it."""
         if not self._restored and epoch != self._epoch:
             self._epoch = epoch
-            self._next_batch = 0
+            self._position = 0
 
     def __len__(self) -> int:
-        return len(self._sampler)
+        return math.ceil(len(self._sampler) / self._shard.world_size)
 
     def __iter__(self) -> Iterator[BatchT]:
         if not self._restored:
-            self._next_batch = 0
+            self._position = 0
         self._restored = False  # a restored position is used once: the next epoch begins at its first batch
-        for indices in self._sampler.epoch(self._epoch)[self._next_batch :]:
-            self._next_batch += 1
-            yield self._read(indices)
+        batches = self._sampler.epoch(self._epoch)
+        while self._position < len(batches):
+            own = self._position + self._shard.rank
+            self._position = min(self._position + self._shard.world_size, len(batches))
+            yield self._read(batches[own] if own < len(batches) else self._empty)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the epoch and the number of batches read in it."""
-        return {"epoch": self._epoch, "batches": self._next_batch}
+        """Return the epoch, the number of batches that all processes have read in it, and the number of its batches."""
+        return {"epoch": self._epoch, "batches": self._position, "of": len(self._sampler)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Make the next iteration continue after the batches that the state counts as read."""
-        epochs, self._next_batch = divmod(state["batches"], max(len(self), 1))
+        """Make the next iteration continue after the batches that the state counts as read.
+
+        A state without "of", of an earlier version, counts the batches of one process.
+        """
+        position = state["batches"] * (1 if "of" in state else self._shard.world_size)
+        epochs = int(position >= len(self._sampler) > 0)
         self._epoch = state["epoch"] + epochs
+        self._position = 0 if epochs else position
         self._restored = True
+
+
+def steps_taken(state: dict[str, int], processes: int) -> int:
+    """Return the number of steps of an epoch that are not left to a number of processes; see `state_dict`."""
+    return math.ceil(state["of"] / processes) - math.ceil((state["of"] - state["batches"]) / processes)

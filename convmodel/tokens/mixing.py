@@ -71,7 +71,7 @@ class MixedSampler:
         return len(self._batches)
 
     def epoch(self, index: int) -> list[np.ndarray]:
-        """Return the batches of an epoch for this process, as the indices of their sequences."""
+        """Return the batches of an epoch, as the indices of their sequences."""
         samples = [start + sample.epoch(index) for start, sample in zip(self._offsets[:-1], self._samples, strict=True)]
         sequences = np.concatenate([np.arange(self._offsets[0]), *samples])
         return [sequences[batch] for batch in self._batches.epoch(index)]

@@ -1,7 +1,8 @@
 """Read contexts with their responses from a token store, for the training of selection models."""
 
+import random
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -15,12 +16,16 @@ MIN_CONTEXT = 3
 
 @dataclass(frozen=True, slots=True)
 class TokenisedChoice:
-    """Token ids of a context (oldest turn first), the persona of the next speaker, the response, and distractors."""
+    """Token ids of a context (oldest turn first), the persona of the next speaker, the response, and distractors.
+
+    `index` is the example's index in its `SelectionDataset`, or -1.
+    """
 
     turns: list[Ids]
     persona: list[Ids]
     response: Ids
     distractors: list[Ids]
+    index: int = field(default=-1, compare=False)
 
 
 class SelectionDataset:
@@ -60,9 +65,24 @@ class SelectionDataset:
         """Return the index of the conversation of example `n`."""
         return int(self._conversation[n])
 
-    def read(self, indices: Iterable[int], *, distractors: int) -> list[TokenisedChoice]:
-        """Return the examples of the given indices, each with at most `distractors` distractors."""
-        return [self._read(int(n), distractors) for n in indices]
+    def read(self, indices: Iterable[int], *, distractors: int, dialogue_negatives: int = 0) -> list[TokenisedChoice]:
+        """Return the examples of the given indices, each with at most `distractors` distractors.
+
+        After them, at most `dialogue_negatives` further distractors are turns of the same conversation with another
+        text than the response, before or after it. They are chosen at random, and are the same in each call.
+        """
+        examples = [self._read(int(n), distractors) for n in indices]
+        if not dialogue_negatives:
+            return examples
+        return [self._with_dialogue_negatives(example, dialogue_negatives) for example in examples]
+
+    def _with_dialogue_negatives(self, example: TokenisedChoice, count: int) -> TokenisedChoice:
+        conversation = self._conversation[example.index]
+        first = int(self._first_turn[conversation])
+        turns = self._store.segments(first, first + int(self._turns[conversation]))
+        distinct = {tuple(ids): ids for ids in turns if ids != example.response}
+        chosen = random.Random(example.index).sample(list(distinct.values()), min(count, len(distinct)))
+        return replace(example, distractors=[*example.distractors, *chosen])
 
     def _read(self, n: int, distractors: int) -> TokenisedChoice:
         store = self._store
@@ -76,4 +96,4 @@ class SelectionDataset:
         turns = segments[: response - oldest]
         has_persona = candidates > 0 or (int(self._turns[conversation]) - 1 - response) % 2 == 0
         persona = store.segments(int(store.first[conversation]), start) if has_persona else []
-        return TokenisedChoice(turns, persona, segments[len(turns)], segments[len(turns) + 1 :])
+        return TokenisedChoice(turns, persona, segments[len(turns)], segments[len(turns) + 1 :], n)

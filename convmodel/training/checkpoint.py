@@ -12,7 +12,9 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from convmodel.data.atomic import atomic_file
+from convmodel.data.atomic import atomic_file, atomic_folder
+from convmodel.tokens.batching import steps_taken
+from convmodel.training.sharding import saves_shards
 
 INTERRUPTIONS = (KeyboardInterrupt, SIGTERMException)
 """Exceptions of a run that was stopped on purpose: Ctrl-C and SIGTERM."""
@@ -60,6 +62,8 @@ class RunCheckpoint(Checkpoint):
         if every_n_steps < 1:
             raise ValueError(f"checkpoint.every_n_steps={every_n_steps}; it must be at least 1")
         self._every_n_steps = every_n_steps
+        self.saves = True
+        """Whether checkpoints are saved. A run in Python is not resumed, and saves none."""
         self._saved_at = -1
         self._validation_due = False
         self._interrupted = threading.Event()
@@ -118,6 +122,21 @@ class RunCheckpoint(Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._validation_due = state_dict["validation_due"]
 
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Let Lightning count the steps of the epoch as this number of processes would have taken them."""
+        if trainer.state.fn != "fit":
+            return
+        loop = checkpoint["loops"]["fit_loop"]
+        for state in loop["state_dict"].get("combined_loader", []):
+            progress = loop["epoch_loop.batch_progress"]["current"]
+            more = steps_taken(state, trainer.world_size) - progress["ready"] if "of" in state else 0
+            if more:
+                rank_zero_info(
+                    f"The epoch goes on with the {state['of'] - state['batches']:,} batches that other processes have "
+                    f"left, now in {trainer.world_size}"
+                )
+                progress |= {name: count + more for name, count in progress.items() if name != "is_last_batch"}
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Repeat the validation during which the resumed run was stopped, because Lightning would skip it."""
         if self._validation_due:
@@ -132,10 +151,11 @@ class RunCheckpoint(Checkpoint):
         self.on_train_start(trainer, pl_module)
 
     def _save(self, trainer: Trainer, *, again: bool = False) -> None:
-        if again or trainer.global_step != self._saved_at:
+        if self.saves and (again or trainer.global_step != self._saved_at):
             path = run_folder(trainer) / CHECKPOINT
-            # All processes take part in saving; only the first one writes the file.
-            with atomic_file(path) if trainer.is_global_zero else nullcontext(path) as temporary:
+            # All processes take part in saving; the first one makes the file or folder.
+            new = atomic_folder if saves_shards(trainer) else atomic_file
+            with new(path) if trainer.is_global_zero else nullcontext(path) as temporary:
                 trainer.save_checkpoint(temporary, weights_only=False)
             self._saved_at = trainer.global_step
 

@@ -1,18 +1,21 @@
 """Command line `python -m convmodel.trainer`, a LightningCLI."""
 
+import contextlib
+import io
 import logging
 import os
 import re
 import sys
 import warnings
 from argparse import ArgumentError
+from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import torch
+from jsonargparse import Namespace
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning import LightningDataModule, LightningModule, Trainer
+from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities import rank_zero_info
 
@@ -29,7 +32,13 @@ from convmodel.training.option_errors import OptionContext, option_names
 from convmodel.training.run_description import RunDescription
 from convmodel.training.run_logs import RunLogHandler, RunLogs, capture_logs
 from convmodel.training.samples import ReplySamples
+from convmodel.training.sharding import check_loadable, checkpoint_file
+from convmodel.training.short_config import shorten
 from convmodel.training.tokenizer import connect
+from convmodel.training.torchrun import use_new_store
+
+PRINTING = dict.fromkeys(("--print_config", "--print_config=all"), "--print_config=comments")
+"""Options that print the config, and what jsonargparse is given for them."""
 
 DEFAULT_CLASSES = {
     "model": "convmodel.training.ConversationModule",
@@ -47,9 +56,19 @@ TRAINER_DEFAULTS: dict[str, Any] = {
 class ConversationCLI(LightningCLI):
     """LightningCLI whose default model and data are `ConversationModule` and `ConversationDataModule`."""
 
-    def __init__(self, *arguments: Any, log: RunLogHandler, **options: Any) -> None:
+    def __init__(self, *, log: RunLogHandler, **options: Any) -> None:
         self._log = log
-        super().__init__(*arguments, **options)
+        super().__init__(
+            LightningModule,
+            LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            auto_configure_optimizers=False,
+            seed_everything_default=1,
+            trainer_defaults=TRAINER_DEFAULTS,
+            save_config_kwargs={"overwrite": True},
+            **options,
+        )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.set_defaults({section: {"class_path": path} for section, path in DEFAULT_CLASSES.items()})
@@ -110,11 +129,13 @@ class ConversationCLI(LightningCLI):
         if not config.get("ckpt_path"):
             return
         if config.ckpt_path == "last":
-            config.ckpt_path = str(newest_checkpoint(config.trainer.default_root_dir or "."))
-            rank_zero_info(f"--ckpt_path last: {config.ckpt_path}")
-        if not Path(config.ckpt_path).is_file():
+            config.ckpt_path = self._newest_checkpoint(config.trainer.default_root_dir or ".")
+            if config.ckpt_path is None:
+                return
+        file = checkpoint_file(config.ckpt_path)
+        if not file.is_file():
             raise FileNotFoundError(f"--ckpt_path {config.ckpt_path}: no such file; give a .ckpt file, or last")
-        self._checkpoint = torch.load(config.ckpt_path, map_location="cpu", weights_only=True, mmap=True)
+        self._checkpoint = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
         saved_class = self._checkpoint["hyper_parameters"].get("_class_path")
         config_class = config.model.class_path
         if saved_class not in (None, config_class):
@@ -127,6 +148,27 @@ class ConversationCLI(LightningCLI):
         for line in merge_hyperparameters(config, explicit, self._checkpoint):
             rank_zero_info(line)
 
+    def own_callbacks(self, config: Namespace) -> list[Callback]:
+        """Return the callbacks that every run has; `config` holds the instantiated classes."""
+        export = BestExport(config.export_dir, config.samples)
+        logs = RunLogs(self._log)
+        return [logs, config.samples, export, config.checkpoint, RunDescription(export), StepMemory()]
+
+    def _newest_checkpoint(self, root: str) -> str | None:
+        """Return the path of the newest checkpoint below `root`; None if torchrun starts a run that has none yet.
+
+        torchrun starts a failed run again with the same command line.
+        """
+        try:
+            path = str(newest_checkpoint(root))
+        except FileNotFoundError:
+            if self.config.subcommand != "fit" or "TORCHELASTIC_RUN_ID" not in os.environ:
+                raise
+            rank_zero_info(f"--ckpt_path last: no checkpoint below {root}; starting a new run")
+            return None
+        rank_zero_info(f"--ckpt_path last: {path}")
+        return path
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Return the trainer, with the callbacks that every run has, in the order in which they depend on each other.
 
@@ -135,17 +177,9 @@ class ConversationCLI(LightningCLI):
         that Lightning rejects.
         """
         config = self.config_init[self.config.subcommand]
-        export = BestExport(config.export_dir, config.samples)
-        own_callbacks = [
-            RunLogs(self._log),
-            config.samples,
-            export,
-            config.checkpoint,
-            RunDescription(export),
-            StepMemory(),
-        ]
         callbacks = config.trainer.callbacks or []
-        config.trainer.callbacks = [*(callbacks if isinstance(callbacks, list) else [callbacks]), *own_callbacks]
+        callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
+        config.trainer.callbacks = [*callbacks, *self.own_callbacks(config)]
         if config.trainer.accelerator == "auto" and (device := os.environ.get("CONVMODEL_DEVICE")):
             kwargs["accelerator"] = device
         if config.trainer.precision is None:
@@ -153,7 +187,7 @@ class ConversationCLI(LightningCLI):
         try:
             return super().instantiate_trainer(**kwargs)
         except (MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
-            raise ValueError(_describe_trainer_error(error)) from error
+            raise ValueError(describe_trainer_error(error)) from error
 
     def after_instantiate_classes(self) -> None:
         """Check the folders of loggers, and resolve the tokenizer of the run.
@@ -163,6 +197,7 @@ class ConversationCLI(LightningCLI):
         for logger in self.trainer.loggers if self.subcommand == "fit" else ():
             if logger.save_dir is not None:
                 check_folder_writable(logger.save_dir)
+        check_loadable(self.config_init[self.subcommand].get("ckpt_path"), self.trainer)
         if self._checkpoint is not None and hasattr(self.model, "restore_from"):
             self.model.restore_from(self._checkpoint)
         elif self.subcommand != "fit" and getattr(self.model, "base_model", "") is None:
@@ -182,47 +217,55 @@ def run(arguments: list[str]) -> None:
     """
     silence_library_warnings()
     original_arguments = sys.argv[1:]
-    sys.argv[1:] = ["--print_config=comments" if a == "--print_config" else a for a in arguments]
+    sys.argv[1:] = [PRINTING.get(argument, argument) for argument in arguments]
     try:
-        with report_errors(), capture_logs() as log:
+        with report_errors(), capture_logs() as log, _shortened_config(arguments):
             for option, value in pairwise(arguments):
                 if option in ("-c", "--config"):
                     check_duplicate_keys(value)
             for argument in arguments:
                 if argument.startswith("--config="):
                     check_duplicate_keys(argument.removeprefix("--config="))
+            use_new_store()
             try:
-                ConversationCLI(
-                    LightningModule,
-                    LightningDataModule,
-                    log=log,
-                    subclass_mode_model=True,
-                    subclass_mode_data=True,
-                    auto_configure_optimizers=False,
-                    seed_everything_default=1,
-                    trainer_defaults=TRAINER_DEFAULTS,
-                    save_config_kwargs={"overwrite": True},
-                    parser_kwargs=_parser_options(),
-                )
+                ConversationCLI(log=log, parser_kwargs=parser_options(arguments[0], environment=True))
             except MisconfigurationException as error:
-                raise ValueError(_describe_trainer_error(error)) from error
+                raise ValueError(describe_trainer_error(error)) from error
     finally:
         sys.argv[1:] = original_arguments
 
 
-def _parser_options() -> dict[str, Any]:
-    """Return the options of the parsers: errors raise exceptions, and option names may not be abbreviated."""
+@contextlib.contextmanager
+def _shortened_config(arguments: list[str]) -> Iterator[None]:
+    """Print only the usual options if the arguments ask for a short config."""
+    if "--print_config" not in arguments:
+        yield
+        return
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed):
+            yield
+    finally:
+        if text := printed.getvalue():
+            print(shorten(text), end="")
+
+
+def parser_options(subcommand: str, *, environment: bool) -> dict[str, Any]:
+    """Return the options of the parsers: errors raise exceptions, and option names may not be abbreviated.
+
+    Args:
+        subcommand: `fit`, `validate` or `test`.
+        environment: whether variables of the environment, such as `CONVMODEL_FIT__EXPORT_DIR`, are options too.
+    """
     strict = {"exit_on_error": False, "allow_abbrev": False}
-    return {"default_env": True, "env_prefix": "CONVMODEL", **strict} | dict.fromkeys(
-        ConversationCLI.subcommands(), strict
-    )
+    return {"default_env": environment, "env_prefix": "CONVMODEL", **strict, subcommand: strict}
 
 
-def _describe_trainer_error(error: Exception) -> str:
+def describe_trainer_error(error: Exception) -> str:
     """Return a one-line message for an error that Lightning raised for the options of the trainer."""
     text = " ".join(str(error).split())[:300].rstrip(".!")
     if re.search("accelerator|backend|device", text, re.IGNORECASE):
-        return f"trainer: {text}; leave --trainer.accelerator and --trainer.devices out to use what this machine has"
+        return f"trainer: {text}; leave trainer.accelerator and trainer.devices out to use what this machine has"
     return f"trainer: {text}; correct the trainer.* options (fit --help explains them)"
 
 
@@ -243,7 +286,7 @@ def _choose_precision(accelerator: Any) -> str:
 
 def silence_library_warnings() -> None:
     """Suppress tips and warnings of libraries that appear in every run and do not concern the user."""
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(lambda r: "Tip:" not in r.getMessage())
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(_is_no_tip)
     warnings.filterwarnings("ignore", message="(?s).*(was deprecated in v4|JsonargparseDeprecation)")  # Lightning's
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*Total length of .* across ranks is zero.*")  # no valid_file
@@ -251,3 +294,7 @@ def silence_library_warnings() -> None:
     warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # logged values are already sums of all processes
     warnings.filterwarnings("ignore", message=".*is smaller than the logging interval.*")  # small training files
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+
+
+def _is_no_tip(record: logging.LogRecord) -> bool:
+    return "Tip:" not in record.getMessage()

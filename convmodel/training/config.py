@@ -20,6 +20,9 @@ LORA = ("r", "alpha", "target_modules", "modules_to_save")
 FIXED = ("pretrained_model_name_or_path", "optimizer", "lora", *(f"lora.{name}" for name in LORA))
 """Other options that may not differ from the checkpoint's: base model, optimiser and adapters."""
 
+RESOLVED = ("optimizer",)
+"""Options whose null is resolved when a run begins, so that its checkpoints name what was used."""
+
 MAPPINGS = ("mix", "columns")
 """Options whose value is a mapping with free keys, such as file names. It is compared as one value."""
 
@@ -52,7 +55,8 @@ def merge_hyperparameters(config: Namespace, explicit: Namespace, checkpoint: Ma
                     )
                 yield f"{label}: {current} (given; the checkpoint was trained with {old})"
             else:
-                yield f"{label}: {old} (from the checkpoint; the default is {current})"
+                if name not in RESOLVED or current is not None:
+                    yield f"{label}: {old} (from the checkpoint; the default is {current})"
                 config[f"{section}.init_args.{name}"] = old
 
 

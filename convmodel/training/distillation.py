@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from convmodel.models.selection.cross_encoder import CrossEncoder
-from convmodel.models.selection.losses import in_batch_loss
 from convmodel.models.selection.selector import Selector
 from convmodel.models.selection.selector_files import SELECTOR, read_config
 from convmodel.tokens.store import store_key
@@ -18,9 +17,10 @@ from convmodel.training.selection_objectives import (
     Examples,
     InBatchNegatives,
     Pools,
-    draw_negatives,
+    draw_pools,
     pad_pools,
 )
+from convmodel.training.shared_batches import mean_counts
 
 
 class Teacher:
@@ -75,26 +75,28 @@ class MarginDistillation(InBatchNegatives):
 
     def batch_loss(self, selector: Selector, examples: Examples, *, step: int) -> Tensor:
         encoder = cast(DualEncoder, selector)
-        texts, order = self.candidates(examples)
-        contexts = [encoder.context_row(example.turns, example.persona) for example in examples]
-        scores = self.row_scores(encoder, contexts, [encoder.candidate_row(ids) for ids in texts])
-        order = order.to(scores.device)
-        loss = in_batch_loss(scores[:, order], order, label_smoothing=self.options.label_smoothing)
-        drawn = [[e.response, *draw_negatives(e, examples, self.num_negatives)] for e in examples]
+        batch = self.encode(encoder, examples)
+        drawn = draw_pools(examples, self.num_negatives)
+        count = mean_counts([sum(len(pool) - 1 for pool in drawn)], selector.device)[0]
+        if batch.contexts is None:
+            return batch.candidates.sum() * 0
         pools, mask = pad_pools(drawn)
-        columns = {tuple(ids): column for column, ids in enumerate(texts)}
+        scores = encoder.score_encoded(batch.contexts, batch.candidates)
+        columns = {tuple(ids): column for column, ids in enumerate(batch.texts)}
         chosen = torch.tensor([[columns[tuple(ids)] for ids in pool] for pool in pools], device=scores.device)
         taught = self.teacher.scores(selector, examples, pools)
-        return loss + self.weight * margin_mse(scores.gather(1, chosen), taught, mask.to(scores.device))
+        margins = margin_mse(scores.gather(1, chosen), taught, mask.to(scores.device), count)
+        return self.scores_loss(scores, batch) + self.weight * margins
 
 
-def margin_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+def margin_mse(student: Tensor, teacher: Tensor, mask: Tensor, count: Tensor | None = None) -> Tensor:
     """Return the mean squared difference of margins; a scalar, 0 without a negative.
 
     Args:
         student, teacher: (B, C) scores; those of the responses are in column 0.
         mask: (B, C), true for candidates that count.
+        count: number by which the sum over negatives is divided; None for the number of negatives that count.
     """
     difference = (student[:, :1] - student) - (teacher[:, :1] - teacher)
     counted = mask[:, 1:]
-    return (difference[:, 1:].square() * counted).sum() / counted.sum().clamp(min=1)
+    return (difference[:, 1:].square() * counted).sum() / (counted.sum().clamp(min=1) if count is None else count)

@@ -17,6 +17,7 @@ from convmodel.models.card import ModelCard
 from convmodel.models.folder import check_replaceable, replaced_folder
 from convmodel.training.checkpoint import epochs_begun, run_folder
 from convmodel.training.samples import ReplySamples
+from convmodel.training.sharding import full_weights
 
 
 class ExportableModule(Protocol):
@@ -46,10 +47,18 @@ class BestExport(Callback):
     `FOLDER.previous` (one model, the last one). A symbolic link in the run's folder points to the export, if the file
     system supports links. Without validation data, the model at the end of training is exported. The model card shows
     the latest samples of `samples`.
+
+    Args:
+        folder: The folder; None exports nothing.
+        samples: Callback whose samples the model card shows.
+        temporary: Whether the folder is removed after the run. If so, no message names it.
     """
 
-    def __init__(self, folder: str | os.PathLike[str] | None, samples: ReplySamples) -> None:
+    def __init__(
+        self, folder: str | os.PathLike[str] | None, samples: ReplySamples, *, temporary: bool = False
+    ) -> None:
         self._folder = folder
+        self._temporary = temporary
         self._samples = samples
         self.best: float | None = None
         """Best value of the validation metric; None before the first validation."""
@@ -80,7 +89,7 @@ class BestExport(Callback):
         module = cast(ExportableModule, pl_module)
         if self.exported_to is None and self.best is None:
             self._export(trainer, module)
-        if self._folder is not None:
+        if self._folder is not None and not self._temporary:
             name = module.monitor.removeprefix("val_").replace("_", " ")
             best = "" if self.best is None else f" (validation {name} {self.best:.4f})"
             rank_zero_info(f"The model is in {self._folder}{best}")
@@ -97,7 +106,7 @@ class BestExport(Callback):
     def _export(self, trainer: Trainer, module: ExportableModule) -> None:
         if self._folder is None:
             return
-        weights = trainer.strategy.lightning_module_state_dict()  # all processes take part in gathering shards
+        weights = full_weights(trainer)  # all processes take part in gathering shards
         run = run_folder(trainer)
         if trainer.is_global_zero:
             if not self._has_exported and _has_files(self._folder):

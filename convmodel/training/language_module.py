@@ -5,7 +5,6 @@ import random
 from typing import Any, Literal, TypeVar, cast
 
 import torch
-from pytorch_lightning.strategies import FSDPStrategy
 from torch import Tensor
 
 from convmodel.generation.causal_lm import hidden_states, linear_head
@@ -20,6 +19,7 @@ from convmodel.training.datamodules.base import FilesDataModule, Split
 from convmodel.training.metrics import PerplexityReport, perplexity_card, sum_token_counts
 from convmodel.training.network_module import NetworkModule
 from convmodel.training.sequence_unlikelihood import SequenceUnlikelihood, continue_rows, text_tokens
+from convmodel.training.sharding import has_shards, refuse_shards
 from convmodel.training.unlikelihood import OwnUnlikelihood, Unlikelihood, find_seen_tokens
 
 ModelT = TypeVar("ModelT", bound=LanguageModel[Any])
@@ -63,10 +63,12 @@ class LanguageModule(NetworkModule[ModelT]):
     card_metrics = staticmethod(perplexity_card)
 
     def on_fit_start(self) -> None:
-        """Raise ValueError for sequence-level unlikelihood with FSDP: generation needs all weights in one process."""
+        """Raise ValueError for unlikelihood with sharded weights: generation needs all weights in one process."""
         super().on_fit_start()
+        if self._alpha:
+            refuse_shards(self.trainer, f"model.unlikelihood_alpha={self._alpha}")
         share = self._sequence_unlikelihood.share
-        if share and isinstance(self.trainer.strategy, FSDPStrategy):
+        if share and has_shards(self.trainer):
             raise ValueError(
                 f"model.sequence_unlikelihood.share={share} with trainer.strategy=fsdp: texts are generated "
                 "in one process, but each holds only a part of the weights; use ddp, or a share of 0"

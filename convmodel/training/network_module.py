@@ -5,9 +5,10 @@ from functools import cached_property
 from typing import Any, Generic, Literal, TypeVar, cast
 
 import torch
-from pytorch_lightning.strategies import FSDPStrategy
+from pytorch_lightning.strategies import ModelParallelStrategy
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
+from torch.optim import Optimizer
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
 from convmodel.generation.causal_lm import context_window, embedding_rows
@@ -24,6 +25,7 @@ from convmodel.models.source import open_source
 from convmodel.tokens.text_tokenizer import TextTokenizer
 from convmodel.training.memory import enable_checkpointing
 from convmodel.training.muon import layer_matrices
+from convmodel.training.sharding import has_shards, shard
 from convmodel.training.training_module import TrainingModule, WriterOptimizerName
 
 DEFAULT_LENGTH = 1024
@@ -40,7 +42,8 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
             folder of an adapter, which is merged into its base first; `from_scratch` is then ignored.
         from_scratch: Sizes of a new model, if no pretrained one is given.
         optimizer: "adamw", or "muon": Muon for the matrices of the layers, and AdamW for embeddings, biases and norms,
-            with the same learning rate. Source: arXiv:2502.16982.
+            with the same learning rate. If null, "muon" for a new model, and "adamw" for a pretrained one or weights
+            that are distributed over processes. Source: arXiv:2502.16982.
         lora: Options of low-rank adapters. With adapters, the weights of the model stay fixed and the adapters alone
             are trained. null trains all weights.
         merge_lora: Whether the adapters are added to the weights of the exported model, so that the folder is an
@@ -59,7 +62,7 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
         self,
         pretrained_model_name_or_path: str | None = None,
         from_scratch: FromScratch = FromScratch(),  # noqa: B008 (only read; shown in the printed config)
-        optimizer: WriterOptimizerName = "adamw",
+        optimizer: WriterOptimizerName | None = None,
         lora: Lora | None = None,
         merge_lora: bool = True,
         gradient_checkpointing: bool = False,
@@ -73,15 +76,22 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
         if pretrained_model_name_or_path is None:
             from_scratch.check()
         if lora is not None:
-            _check_lora(lora, pretrained_model_name_or_path, optimizer)
+            _check_lora(lora, pretrained_model_name_or_path, optimizer or "adamw")
         if quantize is not None:
             check_quantization(quantize, has_adapters=lora is not None)
         default_rate = 5e-5 if lora is None else LORA_RATE
+        default_optimizer: WriterOptimizerName = "adamw"
         if pretrained_model_name_or_path is None:
             default_rate = min(0.003, 0.768 / from_scratch.n_embd)
+            default_optimizer = "muon"
         super().__init__(
-            pretrained_model_name_or_path, default_learning_rate=default_rate, optimizer_name=optimizer, **options
+            pretrained_model_name_or_path,
+            default_learning_rate=default_rate,
+            optimizer_name=optimizer or default_optimizer,
+            **options,
         )
+        self._optimizer_is_given = optimizer is not None
+        self.hparams["optimizer"] = self._optimizer  # checkpoints name it, whatever the default will be
         self._from_scratch = from_scratch
         self._lora = lora
         self._merge_lora = merge_lora
@@ -178,6 +188,8 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
             self._add_adapter(self._lora, new_rows=range(rows, embedding_rows(model)))
         if self._gradient_checkpointing:
             enable_checkpointing(self.hf_model)
+        if self._trainer is not None and isinstance(self.trainer.strategy, ModelParallelStrategy):
+            shard(self, self.hf_model)
         config = self.hf_model.config
         rank_zero_info(
             f"model: {architecture_name(config.model_type)}, {describe_parameters(self.hf_model)}, "
@@ -213,9 +225,15 @@ class NetworkModule(TrainingModule, Generic[ModelT]):
                 "the checkpoint's adapters were trained; give the folder or name of the same model"
             )
 
+    def configure_optimizers(self) -> Optimizer:
+        """Return the optimiser, which is AdamW in place of the default Muon if the weights are distributed."""
+        if not self._optimizer_is_given and has_shards(self.trainer):
+            self._optimizer = self.hparams["optimizer"] = "adamw"
+        return super().configure_optimizers()
+
     def on_fit_start(self) -> None:
-        """Raise ValueError for adapters or Muon with FSDP: both need all weights in one process."""
-        if not isinstance(self.trainer.strategy, FSDPStrategy):
+        """Raise ValueError for adapters or Muon with sharded weights: both need all weights in one process."""
+        if not has_shards(self.trainer):
             return
         if self._lora is not None:
             raise ValueError(

@@ -50,6 +50,8 @@ class OptionContext:
         block = _innermost(message)
         value = _VALUE.search(block)
         if keys and (given := _CLASS.search(message)):
+            if re.match(r"(model|data)\.", ".".join(keys)):  # an option with options of its own, such as model.lora
+                return f"{option}={given[1] or given[2]}: is not allowed; give a mapping of its options, or null"
             return f"{option} {given[1] or given[2]}: there is no such class; give its import path, a.module.Class"
         if value and (nested := _NESTED.match(value[1])):
             return self._explain_unknown(".".join([*keys, nested[1]]))

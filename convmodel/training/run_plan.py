@@ -39,7 +39,6 @@ class ModelSize:
         max_tokens: number of training tokens up to which the size is chosen.
         n_layer, n_embd, n_head, n_positions, vocab_size: see `FromScratch`.
         tokens_per_batch: tokens of a training step.
-        learning_rate: peak learning rate.
     """
 
     max_tokens: float
@@ -49,7 +48,6 @@ class ModelSize:
     n_positions: int
     vocab_size: int
     tokens_per_batch: int
-    learning_rate: float
 
     def architecture(self, *, dropout: float) -> FromScratch:
         """Return the sizes as options of a new model."""
@@ -59,10 +57,10 @@ class ModelSize:
 
 
 SIZES = (
-    ModelSize(500_000, 2, 256, 4, 256, 2048, 512, 0.001),
-    ModelSize(5_000_000, 4, 256, 4, 512, 4096, 1024, 0.001),
-    ModelSize(50_000_000, 6, 384, 6, 512, 8192, 2048, 0.0006),
-    ModelSize(float("inf"), 12, 768, 12, 1024, 16384, 8192, 0.0004),
+    ModelSize(500_000, 2, 256, 4, 256, 2048, 512),
+    ModelSize(5_000_000, 4, 256, 4, 512, 4096, 1024),
+    ModelSize(50_000_000, 6, 384, 6, 512, 8192, 2048),
+    ModelSize(float("inf"), 12, 768, 12, 1024, 16384, 8192),
 )
 """Sizes of new models, smallest first. The table is repeated in docs/training.md."""
 
@@ -102,7 +100,6 @@ class RunPlan:
             "data": {"tokens_per_batch": self.size.tokens_per_batch},
             "model": {
                 "from_scratch": {name: value for name, value in architecture.items() if value is not None},
-                "learning_rate": self.size.learning_rate,
                 "warmup_steps": max(1, min(100, self.steps // 10)),
             },
             "trainer": trainer,
@@ -115,8 +112,8 @@ class RunPlan:
         return (
             f"model: a new GPT-2 of {size.n_layer} layers and width {size.n_embd}, "
             f"{self.parameters / 1e6:.1f} million parameters\n"
-            f"training: {passes}, {self.steps:,} steps of {size.tokens_per_batch:,} tokens at learning rate "
-            f"{size.learning_rate:g}; about {self.minutes:.0f} minutes here ({self.tokens_per_second:,.0f} tokens/s)"
+            f"training: {passes}, {self.steps:,} steps of {size.tokens_per_batch:,} tokens; about "
+            f"{max(1, round(self.minutes))} min on this machine ({self.tokens_per_second:,.0f} tokens/s)"
         )
 
 

@@ -8,10 +8,10 @@ from typing import Any, Protocol, cast
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
-from pytorch_lightning.strategies import FSDPStrategy
 
 from convmodel.training.checkpoint import epochs_begun, run_folder
 from convmodel.training.datamodules.base import FilesDataModule
+from convmodel.training.sharding import has_shards
 
 
 @dataclass(frozen=True)
@@ -97,9 +97,9 @@ class ReplySamples(Callback):
             self._inputs = cast(SampleWriter, pl_module).sample_inputs(request)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Generate samples in the first process. No samples are generated with FSDP, which shards the weights."""
+        """Generate samples in the first process. No samples are generated with sharded weights."""
         folder = run_folder(trainer)
-        sharded = isinstance(trainer.strategy, FSDPStrategy)
+        sharded = has_shards(trainer)
         if trainer.sanity_checking or not trainer.is_global_zero or sharded or not hasattr(pl_module, "write_samples"):
             return
         module = cast(SampleWriter, pl_module)

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, cast
 
 import torch
@@ -15,6 +16,7 @@ from convmodel.models.selection.dual_encoder import DualEncoderSelector
 from convmodel.models.selection.losses import in_batch_loss, pool_losses
 from convmodel.models.selection.selector import Selector
 from convmodel.tokens.selection_dataset import Ids, TokenisedChoice
+from convmodel.training.shared_batches import encode_together, gather_texts, mean_counts, rank_and_size
 
 DualEncoder = DualEncoderSelector[Any, Any]
 Examples = Sequence[TokenisedChoice]
@@ -37,56 +39,79 @@ class SelectionObjective(ABC):
 
     @abstractmethod
     def batch_loss(self, selector: Selector, examples: Examples, *, step: int) -> Tensor:
-        """Return the mean loss in nats of a batch of at least one example; `step` counts optimiser steps so far."""
+        """Return the loss in nats of this process's examples; its mean over the processes is that of the whole batch.
+
+        All processes must call this method, even without examples. `step` counts optimiser steps so far.
+        """
 
     @abstractmethod
     def pool_scores(self, selector: Selector, examples: Examples, pools: Pools) -> Tensor:
         """Return the (B, C) scores of the candidates of B examples; each of the B pools has C candidates."""
 
 
+@dataclass(frozen=True)
+class EncodedBatch:
+    """The contexts of this process and the candidates of all processes, encoded with gradients.
+
+    Args:
+        contexts: B contexts, in the form that the selector scores; None if this process has none.
+        candidates: vectors of the distinct candidates of all processes, one in each row.
+        texts: token ids of these candidates.
+        order: (C,) row of each candidate of the batch; the first B are the gold responses. Equal texts have one row.
+        counts: number by which each sum of losses is divided; see `mean_counts`.
+    """
+
+    contexts: Any
+    candidates: Tensor
+    texts: list[Ids]
+    order: Tensor
+    counts: Tensor
+
+
 class InBatchNegatives(SelectionObjective):
     """Loss of a dual encoder, in which each response is compared with all other candidates of its batch.
 
-    Equal texts are encoded once, and are not negatives of each other.
+    The batch is that of all processes: each encodes a part of the candidates, and gets the vectors of all. Equal texts
+    are encoded once, and are not negatives of each other.
     """
 
     def batch_loss(self, selector: Selector, examples: Examples, *, step: int) -> Tensor:
         encoder = cast(DualEncoder, selector)
-        texts, order = self.candidates(examples)
-        contexts = [encoder.context_row(example.turns, example.persona) for example in examples]
-        candidates = [encoder.candidate_row(ids) for ids in texts]
-        return self.rows_loss(encoder, contexts, candidates, order.to(selector.device), step=step)
+        batch = self.encode(encoder, examples)
+        if batch.contexts is None:
+            return batch.candidates.sum() * 0
+        return self.encoded_loss(encoder, batch, step=step)
 
-    def candidates(self, examples: Examples) -> tuple[list[Ids], Tensor]:
-        """Return the distinct candidates of B examples, and (C,) the index of each candidate of the batch among them.
-
-        The first B candidates of the batch are the responses.
-        """
-        responses, response_indices = _deduplicate([example.response for example in examples])
-        distractors, _ = _deduplicate([ids for example in examples for ids in example.distractors])
-        response_set = set(map(tuple, responses))
-        texts = [*responses, *(ids for ids in distractors if tuple(ids) not in response_set)]
-        return texts, torch.tensor([*response_indices, *range(len(responses), len(texts))])
-
-    def rows_loss(
-        self, selector: DualEncoder, contexts: Sequence[Any], candidates: Sequence[Any], order: Tensor, *, step: int
-    ) -> Tensor:
-        """Return the mean loss of B contexts.
-
-        Args:
-            contexts: Rows of the B contexts, as the selector encodes them.
-            candidates: Rows of the distinct candidates of the batch.
-            order: (C,) index in `candidates` of each of the batch's C candidates; the first B are the gold responses.
-            step: Number of optimiser steps so far.
-        """
-        scores = self.row_scores(selector, contexts, candidates)[:, order]
-        return in_batch_loss(scores, order, label_smoothing=self.options.label_smoothing)
-
-    def row_scores(self, selector: DualEncoder, contexts: Sequence[Any], candidates: Sequence[Any]) -> Tensor:
-        """Return the scores of all pairs of context rows and candidate rows, with gradients."""
+    def encode(self, selector: DualEncoder, examples: Examples) -> EncodedBatch:
+        """Encode B contexts of this process and the candidates of all processes, with gradients."""
+        texts, order = _shared_candidates(examples, selector.device)
+        rows = [selector.context_row(example.turns, example.persona) for example in examples]
+        counts = mean_counts(self.context_counts(selector, rows), selector.device)
         recompute = self.options.cached_gradients
-        encoded = selector.encode_context_rows(contexts, recompute=recompute)
-        return selector.score_encoded(encoded, selector.encode_candidate_rows(candidates, recompute=recompute))
+        contexts = self.encode_contexts(selector, rows, recompute=recompute) if rows else None
+        candidates = encode_together(
+            lambda own: selector.encode_candidate_rows(list(map(selector.candidate_row, own)), recompute=recompute),
+            texts,
+        )
+        return EncodedBatch(contexts, candidates, texts, order, counts)
+
+    def context_counts(self, selector: DualEncoder, rows: Sequence[Any]) -> list[int]:
+        """Return the number of contexts of each of the summed losses; a bi- or poly-encoder has one loss."""
+        return [len(rows)]
+
+    def encode_contexts(self, selector: DualEncoder, rows: Sequence[Any], *, recompute: bool) -> Any:
+        """Encode the rows of B contexts, at least one, with gradients."""
+        return selector.encode_context_rows(rows, recompute=recompute)
+
+    def encoded_loss(self, selector: DualEncoder, batch: EncodedBatch, *, step: int) -> Tensor:
+        """Return the loss of a batch with at least one context; `step` counts optimiser steps so far."""
+        scores = selector.score_encoded(batch.contexts, batch.candidates)
+        return self.scores_loss(scores, batch)
+
+    def scores_loss(self, scores: Tensor, batch: EncodedBatch) -> Tensor:
+        """Return the in-batch loss of the (B, C) scores of contexts and distinct candidates."""
+        smoothing = self.options.label_smoothing
+        return in_batch_loss(scores[:, batch.order], batch.order, label_smoothing=smoothing, count=batch.counts[0])
 
     def pool_scores(self, selector: Selector, examples: Examples, pools: Pools) -> Tensor:
         encoder = cast(DualEncoder, selector)
@@ -103,16 +128,23 @@ class ConvertObjective(InBatchNegatives):
 
     scale_steps: int
 
-    def rows_loss(
-        self, selector: DualEncoder, contexts: Sequence[Any], candidates: Sequence[Any], order: Tensor, *, step: int
-    ) -> Tensor:
+    def context_counts(self, selector: DualEncoder, rows: Sequence[Any]) -> list[int]:
+        extra = sum(bool(row.extra) for row in rows)
+        return [len(rows), extra, extra] if cast(Convert, selector).extra_contexts else [len(rows)]
+
+    def encode_contexts(self, selector: DualEncoder, rows: Sequence[Any], *, recompute: bool) -> Any:
+        return cast(Convert, selector).context_vectors(rows, recompute=recompute)
+
+    def encoded_loss(self, selector: DualEncoder, batch: EncodedBatch, *, step: int) -> Tensor:
+        vectors, mask = batch.contexts
         return cast(Convert, selector).training_loss(
-            contexts,
-            [candidates[index] for index in order.tolist()],
-            order,
+            vectors,
+            mask,
+            batch.candidates[batch.order],
+            batch.order,
             batch=step * SCALE_BATCHES // self.scale_steps,
             label_smoothing=self.options.label_smoothing,
-            recompute=self.options.cached_gradients,
+            counts=batch.counts,
         )
 
 
@@ -123,14 +155,14 @@ class SampledNegatives(SelectionObjective):
     num_negatives: int
 
     def batch_loss(self, selector: Selector, examples: Examples, *, step: int) -> Tensor:
-        drawn = (draw_negatives(example, examples, self.num_negatives) for example in examples)
-        pools, mask = pad_pools(
-            [[example.response, *negatives] for example, negatives in zip(examples, drawn, strict=True)]
-        )
+        counts = mean_counts([len(examples)], selector.device)
+        if not examples:
+            return counts.new_zeros(())
+        pools, mask = pad_pools(draw_pools(examples, self.num_negatives))
         scores = self._scores(selector, examples, pools, recompute=self.options.cached_gradients)
         gold = torch.zeros(len(scores), dtype=torch.long, device=scores.device)
         smoothing = self.options.label_smoothing
-        return pool_losses(scores, mask.to(scores.device), gold, label_smoothing=smoothing).mean()
+        return pool_losses(scores, mask.to(scores.device), gold, label_smoothing=smoothing).sum() / counts[0]
 
     def pool_scores(self, selector: Selector, examples: Examples, pools: Pools) -> Tensor:
         return self._scores(selector, examples, pools)
@@ -141,12 +173,35 @@ class SampledNegatives(SelectionObjective):
         return encoder.score_rows(rows, pools, recompute=recompute)
 
 
-def draw_negatives(example: TokenisedChoice, examples: Examples, count: int) -> list[Ids]:
-    """Return at most `count` distinct negatives: an example's distractors first, then random responses of the batch."""
-    order = torch.randperm(len(examples)).tolist()
-    others = [*example.distractors, *(examples[index].response for index in order)]
-    distinct = {tuple(ids): ids for ids in others if ids != example.response}
-    return list(distinct.values())[:count]
+def draw_pools(examples: Examples, num_negatives: int) -> list[list[Ids]]:
+    """Return a pool for each example: its response, then at most `num_negatives` distinct negatives.
+
+    Negatives are the example's own distractors first, then random responses of the batch.
+    """
+    pools = []
+    for example in examples:
+        order = torch.randperm(len(examples)).tolist()
+        others = [*example.distractors, *(examples[index].response for index in order)]
+        distinct = {tuple(ids): ids for ids in others if ids != example.response}
+        pools.append([example.response, *list(distinct.values())[:num_negatives]])
+    return pools
+
+
+def _shared_candidates(examples: Examples, device: torch.device) -> tuple[list[Ids], Tensor]:
+    """Return the distinct candidates of all processes, and (C,) the index of each candidate of the batch among them.
+
+    The candidates of the batch are the responses of all processes, this process's first, then the distractors.
+    """
+    responses_by_rank = gather_texts([example.response for example in examples], device)
+    distractors_by_rank = gather_texts([ids for example in examples for ids in example.distractors], device)
+    responses, indices = _deduplicate(list(chain.from_iterable(responses_by_rank)))
+    distractors, _ = _deduplicate(list(chain.from_iterable(distractors_by_rank)))
+    response_set = set(map(tuple, responses))
+    texts = [*responses, *(ids for ids in distractors if tuple(ids) not in response_set)]
+    start = sum(map(len, responses_by_rank[: rank_and_size()[0]]))
+    end = start + len(examples)
+    order = [*indices[start:end], *indices[:start], *indices[end:], *range(len(responses), len(texts))]
+    return texts, torch.tensor(order, device=device)
 
 
 def pad_pools(pools: Pools) -> tuple[list[list[Ids]], Tensor]:

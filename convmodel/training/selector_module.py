@@ -13,6 +13,7 @@ import torch
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 
+from convmodel.generation.request import derive_seed
 from convmodel.metrics.ranking import ranks_of
 from convmodel.models.card import ModelCard
 from convmodel.models.lora import LORA_RATE, Lora, describe_parameters
@@ -27,6 +28,7 @@ from convmodel.training.encoder_lora import add_lora, merged_selector
 from convmodel.training.metrics import RankingSums, sum_over_processes
 from convmodel.training.samples import show
 from convmodel.training.selection_objectives import LossOptions, SelectionObjective, pad_pools
+from convmodel.training.sharding import refuse_shards
 from convmodel.training.training_module import OptimizerName, TrainingModule
 
 SAMPLES = 3
@@ -138,6 +140,8 @@ class SelectorModule(TrainingModule):
         """Build the selector from the checkpoint's options, from pretrained weights, or from scratch."""
         if self._is_built:
             return
+        if self._trainer is not None:
+            refuse_shards(self.trainer, f"a {self.kind.kind}")
         tokenizer = self._required_tokenizer()
         if self._restored_options is not None:
             self._selector = self.kind.build(tokenizer, self._restored_options)
@@ -146,6 +150,8 @@ class SelectorModule(TrainingModule):
         else:
             self._selector = self.new_selector(tokenizer)
         if self._lora is not None:
+            # Loading the model has drawn random numbers, and not the same ones with one process as with several.
+            torch.manual_seed(derive_seed(os.environ.get("PL_GLOBAL_SEED", "0"), "adapters"))
             add_lora(self.selector.network, self._lora)
         self.network = self.selector.network.train()
         sizes = f"{describe_parameters(self.network)}, {len(tokenizer):,} tokens"
@@ -163,13 +169,14 @@ class SelectorModule(TrainingModule):
     # Loss
 
     def batch_loss(self, examples: Sequence[TokenisedChoice]) -> Tensor:
-        """Return the mean loss in nats of a batch of at least one example."""
+        """Return the loss in nats of this process's examples; see `SelectionObjective.batch_loss`."""
         return self.objective.batch_loss(self.selector, examples, step=self.global_step)
 
     def training_step(self, batch: SelectionBatch, batch_idx: int) -> Tensor:
-        """Return the mean loss of the batch."""
+        """Return the loss of the batch; its mean over the processes is that of their whole batch."""
         if not batch.examples:  # another process has one more batch; this one takes part with zero gradients
-            return sum((weights.sum() * 0 for weights in self.network.parameters()), torch.zeros(()))
+            zero = sum((weights.sum() * 0 for weights in self.network.parameters()), torch.zeros(()))
+            return zero + self.batch_loss(batch.examples)
         loss = self.batch_loss(batch.examples)
         self.log("train_loss", loss.detach(), prog_bar=True, batch_size=1)
         return loss

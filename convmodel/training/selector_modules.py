@@ -13,6 +13,7 @@ from convmodel.models.selection.scoring import PolyType, Pooling
 from convmodel.models.selection.selector import Selector
 from convmodel.tokens.text_tokenizer import TextTokenizer
 from convmodel.training.distillation import MarginDistillation, Teacher
+from convmodel.training.mining_module import MiningModule
 from convmodel.training.selection_objectives import (
     ConvertObjective,
     InBatchNegatives,
@@ -63,7 +64,7 @@ class EncoderOptions:
         return self._sizes.vocab_size
 
     def new_selector(self, tokenizer: TextTokenizer) -> Selector:
-        return self.kind.from_scratch(tokenizer, self._sizes, **self._selector_options)
+        return self.kind.untrained(tokenizer, self._sizes, **self._selector_options)
 
     def fine_tuned_selector(self, source: str) -> Selector:
         return self.kind.from_encoder(source, **self._selector_options)
@@ -113,7 +114,7 @@ class DualEncoderOptions(EncoderOptions):
             )
 
 
-class BiEncoderModule(DualEncoderOptions, SelectorModule):
+class BiEncoderModule(DualEncoderOptions, MiningModule, SelectorModule):
     """Trains a bi-encoder with in-batch negatives. Source: arXiv:1905.01969.
 
     Args:
@@ -123,7 +124,7 @@ class BiEncoderModule(DualEncoderOptions, SelectorModule):
     kind = BiEncoder
 
 
-class PolyEncoderModule(DualEncoderOptions, SelectorModule):
+class PolyEncoderModule(DualEncoderOptions, MiningModule, SelectorModule):
     """Trains a poly-encoder, whose candidates attend over several vectors of a context. Source: arXiv:1905.01969.
 
     Args:
@@ -148,17 +149,32 @@ class CrossEncoderModule(EncoderOptions, SelectorModule):
             the file, then other responses of the batch.
         compare_pooled: Whether the score compares a pooled vector of the context with a pooled vector of the candidate,
             after both were encoded as one sequence. If false, one vector of the pair is scored, as in the paper. true
-            learns several times faster from scratch.
+            learns several times faster from scratch. If null, true with joint layers, and false without.
+        joint_layers: Number of last layers of a BERT in which candidates attend to their context, which is computed
+            once for all of them; 0 reads each pair as one sequence. If null, 2 for a model of sentence-transformers or
+            a selector whose vectors are compared by their cosine, unless `compare_pooled` is given; else 0.
         options: See `EncoderOptions`.
     """
 
     kind = CrossEncoder
 
-    def __init__(self, negatives: int = 15, compare_pooled: bool = False, **options: Any) -> None:
+    def __init__(
+        self,
+        negatives: int = 15,
+        compare_pooled: bool | None = None,
+        joint_layers: int | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
-        self._selector_options |= {"compare_pooled": compare_pooled}
+        given = {"compare_pooled": compare_pooled, "joint_layers": joint_layers}
+        self._selector_options |= {name: value for name, value in given.items() if value is not None}
         if negatives < 1:
             raise ValueError(f"model.negatives={negatives}; it must be at least 1")
+        if joint_layers and compare_pooled is False:
+            raise ValueError(
+                f"model.compare_pooled=false, model.joint_layers={joint_layers}: joint layers compare pooled vectors; "
+                "leave one of the two out"
+            )
         self.objective = SampledNegatives(self.loss_options, num_negatives=negatives)
 
 
@@ -207,7 +223,7 @@ class ConvertModule(SelectorModule):
 
     def new_selector(self, tokenizer: TextTokenizer) -> Selector:
         assert isinstance(tokenizer, ConvertTokenizer)
-        return Convert.from_scratch(tokenizer, self._sizes, **self._lengths)
+        return Convert.untrained(tokenizer, self._sizes, **self._lengths)
 
     def fine_tuned_selector(self, source: str) -> Selector:
         raise ValueError(f"{source}: not a ConveRT; train one from scratch, or give the folder of a ConveRT")

@@ -18,7 +18,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import AsIter
 
 from convmodel.data.corpus.folder import open_folder
-from convmodel.data.corpus.steps import Step, make_stages
+from convmodel.data.corpus.steps import make_stages
+from convmodel.data.step_runner import Step
 
 OPTIONS: dict[str, Any] = {
     **{"dump": "reddit", "format": ".jsonl.zst", "valid": 0.005, "test": 0.005, "words": [], "buckets": None},

@@ -1,5 +1,7 @@
 """Options with dashes and underscores, and errors for unknown options and commands."""
 
+from argparse import ArgumentParser
+
 import pytest
 
 from convmodel.cli.parser import CommandParser, check_command
@@ -65,3 +67,24 @@ def test_an_unknown_command_is_an_error_with_the_most_similar_one(capsys: pytest
         with pytest.raises(SystemExit):
             check_command(name, ["chat", "serve"])
         assert capsys.readouterr().err == f"error: {name}: there is no such command; {hint}\n"
+
+
+def test_common_options_are_first_in_the_help_and_are_there_once() -> None:
+    parser = CommandParser(prog="p", common=["--often", "--name"], examples=["--often"])
+    group = parser.add_argument_group("rare options")
+    for name in ("--rare", "--name", "--often"):
+        group.add_argument(name, help=f"about {name[2:]}")
+    help = parser.format_help()
+    assert help.startswith("usage: p [OPTION ...]\n\ncommon options:\n  --often OFTEN  about often\n  --name NAME")
+    assert help.index("about name") < help.index("rare options:") < help.index("about rare")
+    assert help.count("about often") == 1 and help.endswith("examples:\n  p --often\n")
+
+
+def test_without_common_options_the_help_is_that_of_argparse() -> None:
+    ours, argparse_ = CommandParser(prog="p", description="d"), ArgumentParser(prog="p", description="d")
+    for parser in (ours, argparse_):
+        group = parser.add_argument_group("more", "explained").add_mutually_exclusive_group()
+        group.add_argument("--a")
+        group.add_argument("--b", action="store_true", help="flag")
+        parser.add_argument("file", nargs="+")
+    assert ours.format_help() == argparse_.format_help()

@@ -73,6 +73,7 @@ def test_options_of_readers_and_of_the_trainer_are_told_apart() -> None:
     ("arguments", "message"),
     [
         (["missing.jsonl"], "missing.jsonl: there is no such file"),
+        (["vallidate"], "vallidate: there is no such file and no such subcommand; did you mean validate?"),
         (["config.yaml"], "config.yaml: is a config file; give it with --config config.yaml"),
         (["a.jsonl", "--minutes", "0"], "'0' is not a number of minutes above 0"),
         (["a.jsonl", "--minuts", "3"], "did you mean --minutes?"),

@@ -94,7 +94,9 @@ def test_logits_of_mixed_rows_are_those_of_each_merged_model(name: str, packed: 
 def random_request(source: random.Random, begun: Sequence[int], **options: Any) -> GenerationRequest:
     ids = [*begun, *(source.randrange(END) for _ in range(source.randint(1, 8)))]
     adapter = source.choice([None, *range(COUNT)])
-    return GenerationRequest(ids[: POSITIONS - 1], None, config(eos_token_id=ENDS, **options), adapter=adapter)
+    scored = options.pop("scored", False)
+    made = config(eos_token_id=ENDS, **options)
+    return GenerationRequest(ids[: POSITIONS - 1], None, made, adapter=adapter, scored=scored)
 
 
 def check_greedy(merged: Sequence[PreTrainedModel], state: RequestState) -> None:
@@ -128,6 +130,48 @@ def test_replies_of_mixed_adapters_are_those_of_each_merged_model_through_joins_
         check_greedy(merged, state)
     assert {state.finish for state in states} >= {"end", "length", "cancelled"}
     assert engine.context_tokens_cached > 100
+
+
+@pytest.mark.parametrize("is_int8", [False, True], ids=["fp32", "int8"])
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+def test_replies_without_an_adapter_are_those_of_an_engine_without_adapters(name: str, is_int8: bool) -> None:
+    network = make_network(name)
+    if is_int8:
+        to_int8(network)
+    adapters = [make_adapter(network, seed) for seed in range(COUNT)]
+    engine = Engine(network, max_running=4, max_kept=6, read_per_step=7, packed=True, adapters=adapters)
+    source, states = random.Random(5), list[RequestState]()
+    while len(states) < 40 or engine.busy:
+        if len(states) < 40 and source.random() < 0.4:
+            states.append(engine.submit(random_request(source, (), max_new_tokens=source.randint(1, 9), scored=True)))
+        engine.step()
+        if engine.running and source.random() < 0.05:
+            source.choice(engine.running).cancel()
+    own = [state for state in states if state.request.adapter is None and state.finish != "cancelled"]
+    assert 5 < len(own) < 35
+    for state in own:
+        alone = Engine(network, max_running=1, packed=True).run([state.request])[0]
+        assert (state.tokens, state.log_likelihood) == (alone.tokens, alone.log_likelihood)
+
+
+@pytest.mark.parametrize("is_int8", [False, True], ids=["fp32", "int8"])
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+def test_logits_without_an_adapter_are_the_same_bit_for_bit_beside_adapters(name: str, is_int8: bool) -> None:
+    network = make_network(name)
+    if is_int8:
+        to_int8(network)
+    runner = ModelRunner(network, packed=True, adapters=[make_adapter(network, seed) for seed in range(COUNT)])
+    source = random.Random(6)
+    rows = [[source.randrange(END) for _ in range(source.randint(1, 9))] for _ in range(12)]
+    chunks = [
+        SequenceChunk(slot, 0, ids, None, slot != 4, (None, 0, None, 1)[slot % 4]) for slot, ids in enumerate(rows)
+    ]
+    together = runner.read(chunks, KVCache(12, POSITIONS, network.device))
+    wanted = [chunk for chunk in chunks if chunk.needs_logits]
+    plain = ModelRunner(network, packed=True)
+    for chunk, logits in zip(wanted, together, strict=True):
+        if chunk.adapter is None:
+            assert logits.equal(plain.read([chunk], KVCache(12, POSITIONS, network.device))[0])
 
 
 def test_a_context_in_the_cache_belongs_to_its_adapter() -> None:

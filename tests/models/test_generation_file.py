@@ -49,7 +49,7 @@ def test_the_options_of_this_package_are_kept_in_a_folder(folder: Path) -> None:
         ({"penalty_alpha": 0.6, "top_k": 4}, "penalty_alpha=0.6 asks for contrastive search, which transformers no"),
         ({"num_beam_groups": 2}, "num_beam_groups=2 asks for group beam search"),
         ({"max_new_tokens": 10**5}, "max_new_tokens=100000, but .* share a window of 64 tokens; allowed are 1 to 61"),
-        ({"self_repetition_penalty": 0.5, "num_beams": 2}, "self_repetition_penalty goes with greedy decoding"),
+        ({"self_repetition_penalty": 0.5, "num_beams": 2}, "self_repetition_penalty needs greedy decoding"),
     ],
 )
 def test_a_value_that_is_not_allowed_is_refused_at_loading(folder: Path, options: dict[str, Any], message: str) -> None:

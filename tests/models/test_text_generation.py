@@ -41,7 +41,7 @@ def test_an_architecture_outside_the_engine_is_written_by_generate_and_named_onc
     assert texts[0] == texts[1] and texts[0][0][0].ids == tuple(expected[0, len(row.input_ids) :].tolist())
     [record] = [record for record in caplog.records if record.name.startswith("convmodel")]
     assert record.getMessage().startswith("MambaForCausalLM: the engine does not support this architecture")
-    with pytest.raises(ValueError, match=r"no_repeat_context_ngram_size goes with .* leave it out, or take another"):
+    with pytest.raises(ValueError, match=r"no_repeat_context_ngram_size needs .* leave it out, or take another"):
         write(network, tokenizer, [make_job(tokenizer, row, model.decoding(no_repeat_context_ngram_size=2))])
 
 

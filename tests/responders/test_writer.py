@@ -168,7 +168,7 @@ def test_a_persona_stays_when_turns_are_left_out(writer: Writer) -> None:
             ["Hello"],
             {"options": {"num_beams": 2, "self_repetition_penalty": 1}},
             ValueError,
-            "self_repetition_penalty goes with",
+            "self_repetition_penalty needs",
         ),
         (["Hello"], {"seed": -1}, ValueError, "seed=-1; allowed are whole numbers from 0"),
         (["Hello"], {"seed": 2**63}, ValueError, "seed=9223372036854775808; allowed"),

@@ -15,6 +15,7 @@ from convmodel.tokens.batching import (
     TokenBudgetSampler,
     batches_by_length,
     pad,
+    steps_taken,
 )
 from convmodel.tokens.conversation_layout import IGNORED, ConversationSequence
 
@@ -114,25 +115,6 @@ def test_only_batches_between_two_length_classes_need_padding_of_more_than_a_ste
     assert tokens < padded_tokens < 1.05 * tokens
 
 
-@pytest.mark.parametrize("world_size", [2, 3, 8])
-@pytest.mark.parametrize("seed", range(5))
-def test_shards_are_disjoint_complete_and_equally_long(seed: int, world_size: int) -> None:
-    source = random.Random(seed)
-    lengths = random_lengths(source)
-    budget = source.randint(1, 300)
-    all_batches = epoch_batches(sampler(lengths, budget), 2)
-    shards = []
-    for rank in range(world_size):
-        shard = Shard(rank, world_size)
-        batch_sampler = TokenBudgetSampler(lengths, tokens_per_batch=budget, shuffle=True, shard=shard)
-        shards.append(epoch_batches(batch_sampler, 2))
-        assert len(shards[-1]) == len(batch_sampler) == -(-len(all_batches) // world_size)
-    # At each step, the processes together read the batches that a single process would read.
-    interleaved = [batch for step in zip(*shards, strict=True) for batch in step]
-    assert interleaved == all_batches + [[]] * (len(interleaved) - len(all_batches))
-    assert len(interleaved) - len(all_batches) < world_size
-
-
 def test_without_sequences_there_are_no_batches() -> None:
     batch_sampler = sampler([], 10)
     assert len(batch_sampler) == 0
@@ -188,10 +170,15 @@ def test_an_empty_batch_is_one_row_of_padding() -> None:
 # BatchLoader
 
 
-def loader(*, shuffle: bool = True) -> ResumableDataLoader:
+def loader(rank: int = 0, processes: int = 1) -> ResumableDataLoader:
     """Return a loader whose batches contain the indices of their sequences."""
-    batch_sampler = sampler([random.Random(i).randint(1, 30) for i in range(60)], 100, shuffle=shuffle)
-    return ResumableDataLoader(batch_sampler, lambda indices: {"input_ids": torch.from_numpy(indices)})
+    batch_sampler = sampler([random.Random(i).randint(1, 30) for i in range(60)], 100)
+    shard = Shard(rank, processes)
+    return ResumableDataLoader(batch_sampler, lambda indices: {"input_ids": torch.from_numpy(indices)}, shard)
+
+
+def loaders(processes: int) -> list[ResumableDataLoader]:
+    return [loader(rank, processes) for rank in range(processes)]
 
 
 def indices_of(batch: Batch) -> list[int]:
@@ -268,7 +255,7 @@ def test_a_restored_state_can_be_saved_before_the_next_batch() -> None:
     second.load_state_dict(first.state_dict())
     iter(second)
     third.load_state_dict(second.state_dict())
-    assert third.state_dict() == first.state_dict() == {"epoch": 1, "batches": 3}
+    assert third.state_dict() == first.state_dict() == {"epoch": 1, "batches": 3, "of": len(first)}
     assert read(third) == epochs(2)[1][3:]
 
 
@@ -291,6 +278,45 @@ def test_lightning_can_set_the_epoch_of_the_sampler() -> None:
     data_loader = loader()
     data_loader.batch_sampler.sampler.set_epoch(1)
     assert read(data_loader) == epochs(2)[1]
+
+
+@pytest.mark.parametrize("processes", [2, 3, 8])
+def test_processes_read_at_each_step_what_one_process_would_read(processes: int) -> None:
+    shards = [read(one) for one in loaders(processes)]
+    interleaved = [batch for step in zip(*shards, strict=True) for batch in step]
+    batches = epochs(1)[0]
+    assert interleaved == batches + [[]] * (len(interleaved) - len(batches))
+    assert len(interleaved) - len(batches) < processes
+    assert len(loader(0, processes)) == len(shards[0])
+
+
+@pytest.mark.parametrize("steps", range(8))
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1), (2, 4), (4, 2), (3, 2), (2, 3)])
+def test_another_number_of_processes_reads_each_remaining_batch_once(before: int, after: int, steps: int) -> None:
+    """Lightning counts the steps, so those counted as taken and those that remain are all steps of an epoch."""
+    stopped = loaders(before)
+    steps = min(steps, len(stopped[0]))
+    running = [iter(one) for one in stopped]
+    batches = [indices_of(next(one)) for _ in range(steps) for one in running]
+    states = [one.state_dict() for one in stopped]
+    assert states == [states[0]] * before
+    if steps == len(stopped[0]):
+        assert steps_taken(states[0], after) == len(loader(0, after))
+        return
+    resumed = loaders(after)
+    for one in resumed:
+        one.load_state_dict(states[0])
+    shards = [read(one) for one in resumed]
+    rest = [batch for step in zip(*shards, strict=True) for batch in step]
+    assert [batch for batch in batches + rest if batch] == epochs(1)[0]
+    assert steps_taken(states[0], after) + len(shards[0]) == len(resumed[0])
+    assert steps_taken(states[0], before) == steps
+
+
+def test_a_state_of_an_earlier_version_counts_the_batches_of_one_process() -> None:
+    resumed = loader(1, 2)
+    resumed.load_state_dict({"epoch": 0, "batches": 2})
+    assert read(resumed) == [*epochs(1)[0], []][5::2][: len(resumed) - 2]
 
 
 # batches_by_length

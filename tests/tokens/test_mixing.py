@@ -1,11 +1,10 @@
-"""Samples of other sequences in every epoch: shares, no repetition, equal numbers of batches, shards."""
+"""Samples of other sequences in every epoch: shares, no repetition, equal numbers of batches."""
 
 from collections import Counter
 
 import numpy as np
 import pytest
 
-from convmodel.tokens.batching import Shard
 from convmodel.tokens.mixing import MixedSampler, StratifiedSample, largest_share, tokens_of_shares
 
 
@@ -45,23 +44,19 @@ def test_a_sample_depends_on_the_seed_and_the_epoch_alone() -> None:
     assert one.epoch(0).tolist() != one.epoch(1).tolist()
 
 
-@pytest.mark.parametrize("world_size", [1, 2, 3])
-def test_an_epoch_has_all_of_the_first_set_and_each_share_of_the_others(world_size: int) -> None:
+def test_an_epoch_has_all_of_the_first_set_and_each_share_of_the_others() -> None:
     sets = [lengths_of(300), lengths_of(500, seed=1), lengths_of(400, seed=2)]
     wanted = tokens_of_shares(int(sets[0].sum()), {"a": 0.1, "b": 0.2})
     samples = [
         StratifiedSample(lengths, tokens=wanted[name], seed=[1, number])
         for number, (name, lengths) in enumerate(zip("ab", sets[1:], strict=True))
     ]
-    samplers = [
-        MixedSampler(sets[0], sets[1:], samples, tokens_per_batch=1000, seed=1, shard=Shard(rank, world_size))
-        for rank in range(world_size)
-    ]
+    sampler = MixedSampler(sets[0], sets[1:], samples, tokens_per_batch=1000, seed=1)
     everything = np.concatenate(sets)
     number = np.repeat([0, 1, 2], [*map(len, sets)])
     for epoch in range(3):
-        batches = [batch for sampler in samplers for batch in sampler.epoch(epoch)]
-        assert len({len(sampler.epoch(epoch)) for sampler in samplers}) == 1 == len({*map(len, samplers)})
+        batches = sampler.epoch(epoch)
+        assert len(batches) == len(sampler)
         assert all(len(batch) * everything[batch].max(initial=0) <= 1000 for batch in batches)
         read = np.concatenate(batches)
         assert len({*read.tolist()}) == len(read)

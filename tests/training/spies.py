@@ -8,20 +8,35 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from convmodel.training.datamodules.selection import SelectionBatch
+
 
 class KillAt(Callback):
-    """Kills its own process with SIGKILL before a step."""
+    """Kills its own process with SIGKILL before a step.
 
-    def __init__(self, step: int) -> None:
-        self._step = step
+    Args:
+        step: number of steps before it.
+        rank: the process that is killed; None for all.
+        once: file that is made before the process is killed; a process that finds it goes on.
+    """
+
+    def __init__(self, step: int, rank: int | None = None, once: str | None = None) -> None:
+        self._step, self._rank = step, rank
+        self._once = None if once is None else Path(once)
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
         """Kill after `step` steps, with a batch that was read and is never learned from."""
-        if trainer.global_step == self._step:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if trainer.global_step != self._step or self._rank not in (None, trainer.global_rank):
+            return
+        if self._once is not None:
+            if self._once.exists():
+                return
+            self._once.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 class InterruptAt(Callback):
@@ -45,9 +60,13 @@ class WhatWasRead(Callback):
         self._folder = Path(folder)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Write a line for each row, without padding."""
-        pairs = zip(batch["input_ids"].tolist(), batch["labels"].tolist(), strict=True)
-        rows = [ids[: _length(labels)] for ids, labels in pairs]
+        """Write a line for each row without padding, or for each example of a selector."""
+        if isinstance(batch, SelectionBatch):
+            rows: list[Any] = [[one.turns, one.response] for one in batch.examples]
+        else:
+            pairs = zip(batch["input_ids"].tolist(), batch["labels"].tolist(), strict=True)
+            rows = [ids[: _length(labels)] for ids, labels in pairs]
+        self._folder.mkdir(exist_ok=True)
         with open(self._folder / f"rank-{trainer.global_rank}.jsonl", "a", encoding="utf-8") as file:
             file.writelines(json.dumps([trainer.current_epoch, row]) + "\n" for row in rows if row)
 
@@ -99,3 +118,25 @@ class SpeakAt(Callback):
             raise KeyboardInterrupt
         if self._ending == "terminate":
             raise SIGTERMException  # as Lightning does in the step after the signal came
+
+
+class LossCurve(Callback):
+    """Writes the loss of each training batch, and the norm of the latest gradient, to a file per process.
+
+    Args:
+        file: beginning of the name of the file; `-0.jsonl` and so on follow.
+    """
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._norm = 0.0
+
+    def on_before_optimizer_step(self, trainer: Trainer, module: LightningModule, *_: Any) -> None:
+        """Compute the norm, before the gradients are clipped."""
+        gradients = [p.grad.norm() for p in module.parameters() if p.grad is not None]
+        self._norm = float(torch.stack(gradients).norm())
+
+    def on_train_batch_end(self, trainer: Trainer, module: LightningModule, outputs: Any, *_: Any) -> None:
+        """Write a line."""
+        with open(f"{self._file}-{trainer.global_rank}.jsonl", "a", encoding="utf-8") as file:
+            file.write(f"{float(outputs['loss'])} {self._norm}\n")

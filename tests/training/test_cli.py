@@ -103,8 +103,8 @@ def test_the_printed_config_has_comments_and_can_be_run(workshop: Workshop, caps
         main([*workshop.arguments()[1:], "--print_config"])
     printed = capsys.readouterr().out
     for comment in (
-        "# Peak learning rate. If null, it depends on the model.",
-        "# Training conversations.",
+        "# Peak learning rate",
+        "# Training conversations",
         "# Folder for the best model",
     ):
         assert comment in printed
@@ -114,6 +114,14 @@ def test_the_printed_config_has_comments_and_can_be_run(workshop: Workshop, caps
     config = workshop.folder / "config.yaml"
     config.write_text(printed, encoding="utf-8")
     main(["--config", str(config), "--trainer.max_steps=1"])
+    assert (workshop.folder / "run" / "model" / "model.safetensors").is_file()
+
+
+def test_options_may_be_written_with_dashes(workshop: Workshop) -> None:
+    arguments = [name.partition("=") for name in workshop.arguments()[1:]]
+    dashed = [f"--{name[2:].replace('_', '-')}{equals}{value}" for name, equals, value in arguments]
+    assert f"--data.train-file={workshop.folder / 'train.jsonl'}" in dashed
+    main([*dashed, "--trainer.max-steps", "1"])
     assert (workshop.folder / "run" / "model" / "model.safetensors").is_file()
 
 

@@ -170,7 +170,7 @@ def test_sizes_contains_all_options_that_a_checkpoint_fixes() -> None:
     sizes = {*FromScratch.__dataclass_fields__, *NewEncoder.__dataclass_fields__} - {*DROPOUTS}
     sizes |= {*ConvertSizes.__dataclass_fields__, "extra_contexts", "max_tokens"}
     encoder = NewEncoder(layers=1, heads=1, width=8)
-    options = PolyEncoder.from_scratch(ConversationTokenizer.learn(["a"], 300), encoder).options()
+    options = PolyEncoder.untrained(ConversationTokenizer.learn(["a"], 300), encoder).options()
     assert {*SIZES} == sizes | (options.keys() - {"encoder"})
 
 

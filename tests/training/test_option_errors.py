@@ -69,6 +69,11 @@ def explain(message: str, *arguments: str) -> str:
             "--model Foo: there is no such class; give its import path, a.module.Class",
         ),
         (
+            'Parser key "model":\n  Parser key "lora":\n    - Expected a dot import path string: yes\n  Given value: y',
+            ["--model.lora=yes"],
+            "--model.lora=yes: is not allowed; give a mapping of its options, or null",
+        ),
+        (
             "Parser key \"trainer.logger\":\n  Expected a <class 'bool'>\n  Given value: NestedArg(key='foo', val='0')",
             ["--trainer.logger.foo", "0"],
             "--trainer.logger.foo: there is no such option",
@@ -104,7 +109,7 @@ def test_an_option_of_a_config_is_named_with_file_and_line(tmp_path: Path, monke
             ["--model.lerning_rate=3"],
             "--model.lerning_rate: there is no such option; did you mean --model.learning_rate",
         ),
-        (["--trainer.accelerator", "foo"], "leave --trainer.accelerator and --trainer.devices out"),
+        (["--trainer.accelerator", "foo"], "leave trainer.accelerator and trainer.devices out"),
         (["--export_dir", "file"], "file: is a file, and a folder is to be written"),
         (["--export_dir", "/proc/model"], "/proc/model: cannot be written"),
         (["--trainer.default_root_dir", "file/run"], "is a file, and a folder is to be written"),

@@ -10,7 +10,7 @@ pytest.importorskip("pytorch_lightning")
 
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.selection_dataset import TokenisedChoice
-from convmodel.training.selection_objectives import draw_negatives
+from convmodel.training.selection_objectives import draw_pools
 from convmodel.training.selector_module import SelectorModule
 from convmodel.training.selector_modules import BiEncoderModule, CrossEncoderModule, PolyEncoderModule
 from tests.training.conftest import difference
@@ -98,7 +98,7 @@ def test_a_cross_encoder_ranks_each_response_among_its_own_candidates(tokenizer:
     loss = trained.batch_loss(batch)
     scores = trained.selector.score([[c] for c in CONTEXTS], [[r, "Maybe", "It rains"] for r in RESPONSES])
     assert float(loss.detach()) == pytest.approx(float(-scores.log_softmax(1)[:, 0].mean()), abs=1e-5)
-    drawn = [draw_negatives(one, examples(tokenizer), 2) for one in examples(tokenizer)]
+    drawn = [pool[1:] for pool in draw_pools(examples(tokenizer), 2)]
     texts = [[tokenizer.decode(ids) for ids in one] for one in drawn]
     for response, negatives in zip(RESPONSES, texts, strict=True):  # from the batch, where a file gives none
         assert len(set(negatives)) == 2 and {*negatives} <= {*RESPONSES} - {response}

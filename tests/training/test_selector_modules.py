@@ -12,6 +12,7 @@ pytest.importorskip("pytorch_lightning")
 
 from convmodel.models.selection.encoder import NewEncoder
 from convmodel.models.selection.selector import Selector
+from convmodel.training.selector_modules import CrossEncoderModule
 from tests.training.conftest import SIZES, TWO, Workshop, difference
 
 pytestmark = pytest.mark.slow
@@ -244,7 +245,7 @@ def test_a_plateau_does_not_count_the_sanity_check(workshop: Workshop) -> None:
 @pytest.mark.machine
 @pytest.mark.skipif(sys.platform == "win32", reason="gloo over local processes is tried on Linux and macOS")
 def test_two_processes_with_an_odd_number_of_batches_learn_as_one_does(workshop: Workshop) -> None:
-    """Both runs end by early stopping on recall; one process that accumulates two batches makes the same steps.
+    """Both runs end by early stopping on recall; one process with batches of twice the size makes the same steps.
 
     The 250 responses are five batches, so one process has no last batch.
     """
@@ -255,7 +256,7 @@ def test_two_processes_with_an_odd_number_of_batches_learn_as_one_does(workshop:
     arguments_of_two = arguments(workshop, POLY, run="two", **options, **TWO)
     result = workshop.fork(arguments_of_two, processes=2)
     assert result.status == 0, result.text
-    train(workshop, POLY, run="one", **options, trainer__accumulate_grad_batches=2)
+    train(workshop, POLY, run="one", **options | {"data__batch_size": 108})
     one = workshop.checkpoint("one")
     two = workshop.checkpoint("two")
     assert two["global_step"] == one["global_step"] and 0 < one["epoch"] < 19
@@ -282,3 +283,10 @@ def test_a_bi_encoder_learns_from_a_cross_encoder(workshop: Workshop) -> None:
     teacher = workshop.folder / "teacher" / "model"
     train(workshop, BI, model__teacher=teacher, model__pretrained_model_name_or_path=teacher)
     assert Selector.from_pretrained(workshop.folder / "run" / "model").kind == "bi-encoder"
+
+
+def test_joint_layers_without_compared_vectors_are_refused() -> None:
+    with pytest.raises(
+        ValueError, match=r"model\.compare_pooled=false, model\.joint_layers=2: .* leave one of the two out"
+    ):
+        CrossEncoderModule(compare_pooled=False, joint_layers=2)

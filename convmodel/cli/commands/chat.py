@@ -59,6 +59,7 @@ COMMAND = Command(
     "is a line.",
     add_options=_add_options,
     run=_run,
+    common=["--model", "--selector", "--candidates", "--persona", "--preset", "--set", "--seed", "--num-replies"],
     examples=[
         "--model model",
         "--model model --persona 'I have a dog.' --set temperature=0.7",

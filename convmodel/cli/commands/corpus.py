@@ -2,13 +2,13 @@
 
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from convmodel.cli.command import Command, number_parser, positive_int
+from convmodel.cli.machines import add_machine_options, check_machines, choose_runner
 from convmodel.data.options import name_flag
+from convmodel.data.step_runner import run_stages, share_of
 from convmodel.errors import require_extra
 
 EXTRA = {"orjson", "zstandard", "py3langid", "datasketch", "pyarrow", "tqdm", "matplotlib", "jinja2"}
@@ -49,11 +49,7 @@ def _add_options(parser: ArgumentParser) -> None:
     add("--words", metavar="FILE", help="leave out conversations with a word of this file, one on each line")
     text = "leave out near-duplicates: conversations whose sets of three words are as similar as this, such as 0.8"
     add("--similarity", type=_probability, metavar="SHARE", help=text)
-    group = parser.add_argument_group("machines")
-    add = group.add_argument
-    add("--workers", type=positive_int, metavar="N", help="processes (default: one for each processor)")
-    text = "run the steps on a Ray cluster, by default a cluster started on this machine"
-    add("--ray", nargs="?", const="", metavar="ADDRESS", help=text)
+    add = add_machine_options(parser, default="one for each processor").add_argument
     text = "parts of the data; each must fit into the memory of a worker (default: by the size of the input)"
     add("--buckets", type=positive_int, metavar="N", help=text)
     add("--stage", choices=STAGES, help="run only this stage; the one before it must be finished")
@@ -67,8 +63,9 @@ _probability = number_parser(float, lambda share: 0 < share < 1, "a number betwe
 def _run(options: Namespace) -> int:
     if options.step is not None and options.stage is None:
         raise ValueError(f"--step needs --stage; allowed are {', '.join(STAGES)}")
-    if options.ray is not None and (options.workers is not None or options.step is not None):
-        raise ValueError("--ray runs all steps on the cluster; leave --workers and --step out")
+    check_machines(options)
+    if options.ray is not None and options.step is not None:
+        raise ValueError("--ray runs all steps on the cluster; leave --step out")
     with require_extra("corpus", EXTRA, needing="a corpus needs"):
         from convmodel.data.corpus.folder import open_folder
         from convmodel.data.corpus.steps import make_stages, read_counts
@@ -105,8 +102,6 @@ def _read_words(path: str) -> list[str]:
 
 
 def _run_steps(options: Namespace, stages: dict[str, list[Any]]) -> None:
-    from convmodel.data.corpus import runner
-
     chosen = stages
     if options.stage is not None:
         if options.stage not in stages:
@@ -114,16 +109,10 @@ def _run_steps(options: Namespace, stages: dict[str, list[Any]]) -> None:
         _check_finished(stages, options.stage)
         chosen = {options.stage: stages[options.stage]}
     if options.step is not None:
-        chosen = {name: runner.share_of(steps, *options.step) for name, steps in chosen.items()}
-    run_all: Callable[[Sequence[Any]], Iterable[None]]
-    if options.ray is not None:
-        with require_extra("cluster", {"ray"}, needing="--ray needs"):
-            import ray  # noqa: F401
-        run_all = partial(runner.run_on_ray, address=options.ray or None)
-    else:
-        run_all = partial(runner.run_in_processes, workers=options.workers or runner.default_workers())
+        chosen = {name: share_of(steps, *options.step) for name, steps in chosen.items()}
+    run_all = choose_runner(options, computing=False)
     with _Progress() as progress:
-        runner.run_stages(chosen, run_all, progress.show)
+        run_stages(chosen, run_all, progress.show)
 
 
 def _check_finished(stages: dict[str, list[Any]], stage: str) -> None:

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from convmodel.cli.command import Command
+from convmodel.cli.machines import add_machine_options, check_machines, choose_runner, shares_work
 from convmodel.cli.options import add_fusion_option, print_choices
 from convmodel.cli.reader_options import add_reader_options, get_reader_options
 from convmodel.data.options import name_flag
 
 DEFAULT_BATCH = 2_048
 DEFAULT_K = 10
+SHARDS = 16
+"""Number of parts in which Ray searches an index."""
 
 
 def _add_options(parser: ArgumentParser) -> None:
@@ -46,12 +49,14 @@ def _add_options(parser: ArgumentParser) -> None:
     text = "dtype of the model; later additions need the same (default: auto, which is float32)"
     add("--dtype", default="auto", choices=("auto", "float32", "bfloat16"), help=text)
     add_reader_options(parser.add_argument_group("reading candidates"))
+    add_machine_options(parser, default="this one alone")
     add("--search", nargs="+", metavar="TURN", help="show the best candidates after these turns")
     add("--k", type=int, default=DEFAULT_K, help="number of results (default: %(default)s)")
 
 
 def _run(options: Namespace) -> int:
     removes = options.remove is not None or bool(options.remove_numbers)
+    check_machines(options)
     if conflict := _find_conflict(options, removes=removes):
         print(f"error: {conflict}", file=sys.stderr)
         return 2
@@ -96,10 +101,18 @@ def _find_conflict(options: Namespace, *, removes: bool) -> str | None:
     unused = [name for name, default in of_vectors.items() if getattr(options, name) != default]
     if options.lexical and unused:
         return f"{name_flag(unused[0])} has no effect with --lexical, which has no vectors; leave it out"
-    building = {"append": False, "batch": DEFAULT_BATCH, "half": False, "approximate": None}
+    building = {
+        "append": False,
+        "batch": DEFAULT_BATCH,
+        "half": False,
+        "approximate": None,
+    }
     unused = [name for name, default in building.items() if getattr(options, name) != default]
     if options.candidates is None and unused:
         return f"{name_flag(unused[0])} has no effect without --candidates; leave it out"
+    unused = [name for name in ("workers", "ray") if getattr(options, name) is not None]
+    if unused and not options.search and (options.candidates is None or options.lexical):
+        return f"{name_flag(unused[0])} has no effect here, where nothing is encoded or searched; leave it out"
     if options.turns and options.candidates is None and options.remove is None:
         return "--turns has no effect without a file; leave it out"
     if options.k != DEFAULT_K and not options.search:
@@ -136,6 +149,7 @@ def _build(options: Namespace, selector: Any) -> None:
         batch=options.batch,
         approximately=options.approximate,
         progress=_ProgressBar(),
+        workers=_workers(options),
     )
     counts = [f"{built.added:,} added"]
     if built.repeated:
@@ -151,12 +165,30 @@ def _build(options: Namespace, selector: Any) -> None:
         print(f"search is approximate: {graph.recall:.1%} of the exact best 10 found, mean of {graph.sample} contexts")
 
 
+def _workers(options: Namespace) -> Any:
+    """Return the processes that encode candidates, or None to encode them in this one."""
+    from convmodel.models.selection.index.encoding import EncoderSource, EncoderWorkers
+
+    if options.lexical or not shares_work(options):
+        return None
+    source = EncoderSource(options.model, options.device, options.dtype)
+    return EncoderWorkers(source, choose_runner(options, computing=True))
+
+
 def _search(options: Namespace, selector: Any) -> None:
     from convmodel.cli.chat.screen import to_one_line
     from convmodel.models.selection.index.index import CandidateIndex
+    from convmodel.models.selection.index.shards import IndexSource, search_in_workers
 
     index = CandidateIndex.open(options.output, selector)
-    best = index.search(selector.encode_contexts([options.search]), options.k)
+    if shares_work(options):
+        source = IndexSource(options.output, options.model, options.device, options.dtype, options.fusion)
+        shards = options.workers or SHARDS
+        best = search_in_workers(
+            source, [options.search], options.k, shards=shards, run_all=choose_runner(options, computing=True)
+        )
+    else:
+        best = index.search(selector.encode_contexts([options.search]), options.k)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # for characters that the terminal cannot encode
     for number, score in zip(best.ids[0].tolist(), best.scores[0].tolist(), strict=True):

@@ -208,5 +208,9 @@ COMMAND = Command(
     add_options=_add_options,
     run=_run,
     examples=["--model model", "--model model --host 0.0.0.0 --port 8080   # after: python -m convmodel keys add NAME"],
+    common=[
+        *("--model", "--selector", "--candidates", "--persona", "--preset", "--port", "--host", "--open", "--store"),
+        "--name",
+    ],
     options_of="index",
 )

@@ -105,6 +105,7 @@ COMMAND = Command(
     "bot's token is read from $TELEGRAM_BOT_TOKEN, a server's key from $CONVMODEL_API_KEY.",
     add_options=_add_options,
     run=_run,
+    common=["--model", "--selector", "--candidates", "--persona", "--preset", "--url", "--store", "--names"],
     examples=["--model model", "--url http://127.0.0.1:8000   # a server that is running"],
     options_of="index",
 )

@@ -10,7 +10,6 @@ Hashes do not depend on the process, and rows are sorted before they are used. T
 byte, regardless of the processes that run the steps, and of their number. A step whose output exists is skipped.
 """
 
-import gc
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -30,6 +29,7 @@ from convmodel.data.corpus.filters import Filters
 from convmodel.data.corpus.near_duplicates import band_hashes
 from convmodel.data.corpus.rows import BucketWriter, Row, bucket_file, read_rows
 from convmodel.data.corpus.shards import write_shard
+from convmodel.data.step_runner import Step
 
 COUNTS = "counts.json"
 SPLITS = ("train", "valid", "test")
@@ -78,31 +78,6 @@ class CorpusPlan:
         place = hash_text(thread.encode()) % _FOLD / _FOLD
         valid, test = self.shares
         return "valid" if place < valid else "test" if place < valid + test else "train"
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step.
-
-    Args:
-        output: the folder that the step writes last; the step is finished if it exists.
-        run: computes the output. Raises DamagedContainer for an input file that cannot be read.
-    """
-
-    output: Path
-    run: Callable[[], None]
-
-    def __call__(self) -> None:
-        """Run the step, unless it is finished."""
-        if self.output.exists():
-            return
-        was_enabled = gc.isenabled()
-        gc.disable()  # rows are many lists without cycles, which the collector would visit again and again
-        try:
-            self.run()
-        finally:
-            if was_enabled:
-                gc.enable()
 
 
 def split(plan: CorpusPlan, number: int) -> None:

@@ -99,7 +99,7 @@ class EncoderSelector(Selector):
         return known
 
     @classmethod
-    def from_scratch(
+    def untrained(
         cls,
         tokenizer: TextTokenizer,
         sizes: NewEncoder = NewEncoder(),  # noqa: B008 (only read)

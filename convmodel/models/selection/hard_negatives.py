@@ -57,7 +57,9 @@ def mine(
     check_file_writable(output)
     texts = list(dict.fromkeys(example.response for example in iter_examples(source, read_options)))
     if len(texts) < 2:
-        raise ValueError(f"{source_name(source)}: all responses are the same text; give different ones")
+        raise ValueError(
+            f"{source_name(source)}: all responses are the same text; no response can be a negative of another"
+        )
     candidates = _table(selector, texts)
     written = 0
     with atomic_file(output) as fresh, open(fresh, "w", encoding="utf-8", newline="\n") as file:

@@ -6,7 +6,12 @@ from torch.nn import functional
 
 
 def in_batch_loss(
-    scores: Tensor, responses: Tensor, *, label_smoothing: float = 0.0, counted: Tensor | None = None
+    scores: Tensor,
+    responses: Tensor,
+    *,
+    label_smoothing: float = 0.0,
+    counted: Tensor | None = None,
+    count: Tensor | None = None,
 ) -> Tensor:
     """Return the mean cross-entropy, in nats, of each context's response among all candidates of the batch.
 
@@ -19,6 +24,7 @@ def in_batch_loss(
         label_smoothing: the share of the target, from 0 to 1, that is spread over the candidates that are not masked.
         counted: (B,), true for contexts whose loss counts; None counts all. The responses of the other contexts remain
             negatives.
+        count: number by which the sum over contexts is divided; None for the number of contexts that count.
     """
     same = responses[: len(scores), None] == responses[None]
     own = torch.eye(*scores.shape, dtype=torch.bool, device=scores.device)
@@ -26,8 +32,10 @@ def in_batch_loss(
         scores, ~same | own, torch.arange(len(scores), device=scores.device), label_smoothing=label_smoothing
     )
     if counted is None:
-        return loss.mean()
-    return loss.masked_fill(~counted, 0).sum() / counted.sum().clamp(min=1)
+        counted = torch.ones_like(loss, dtype=torch.bool)
+    if count is None:
+        count = counted.sum().clamp(min=1)
+    return loss.masked_fill(~counted, 0).sum() / count
 
 
 def pool_losses(scores: Tensor, mask: Tensor, gold: Tensor, *, label_smoothing: float = 0.0) -> Tensor:

@@ -36,6 +36,7 @@ from convmodel.models.selection.selector_files import (
     write_card,
     write_config,
 )
+from convmodel.models.trainable import Trainable
 from convmodel.models.weight_checks import check_finite, check_shapes, check_types, missing_weights
 from convmodel.tokens.conversation_tokenizer import ConversationTokenizer
 from convmodel.tokens.store import store_key
@@ -43,7 +44,7 @@ from convmodel.tokens.text_tokenizer import TextTokenizer
 from convmodel.tokens.tokenizer_files import load_tokenizer
 
 
-class Selector(ABC):
+class Selector(Trainable, ABC):
     """A model that scores candidates as the reply to a context.
 
     Methods that take texts switch the network to evaluation mode and leave it there.
@@ -60,6 +61,12 @@ class Selector(ABC):
         self.tokenizer = tokenizer
         self._saved_fingerprint: str | None = None
         self._int8 = False
+
+    def __repr__(self) -> str:
+        parts = [self.kind, f"{self.parameters():,} parameters", f"{self.vocab_size:,} tokens"]
+        if (longest := self.options().get("max_context")) is not None:
+            parts.append(f"contexts of up to {longest:,} tokens")
+        return f"{type(self).__name__}({', '.join(parts)}, {self.dtype} on {self.device})"
 
     # Defined by each architecture
 

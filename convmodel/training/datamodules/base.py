@@ -36,12 +36,12 @@ FEW_TOKENS = 10_000
 
 FEW_TOKENS_MEAN = (
     "so little text teaches a model to repeat it, and hardly anything else; give more, or fine-tune a model that can "
-    "already write (--model.pretrained_model_name_or_path)"
+    "already write (--model.pretrained_model_name_or_path, or in Python from_pretrained)"
 )
 
 NO_VALIDATION_MEANS = (
-    "valid: data.valid_file is not given, so nothing measures whether the model gets worse on other texts, and the "
-    "last model is exported, not the best; give --data.valid_file with texts that are not in the training file"
+    "valid: data.valid_file is not given (in Python, valid), so nothing measures whether the model gets worse on other "
+    "texts, and the last model is exported, not the best; give it texts that are not in the training file"
 )
 
 SPLITS_BY_COMMAND = {"fit": ("train", "valid"), "validate": ("valid",), "test": ("test",)}
@@ -122,6 +122,8 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
         self._on_error: OnError = self._options.on_error or "stop"
         self._cache = TokenCache(cache_dir, self._on_error, self.to_segments)
         self.described: dict[str, str] = {}
+        self.source_names: Mapping[str, str] = {}
+        """Names of files in messages, by path; by default the path."""
         self._sets: dict[str, SetT] = {}
         self._accepted: tuple[TextTokenizer, ModelInputs] | None = None
 
@@ -136,7 +138,11 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
     def examples(self, split: Split) -> Iterator[Any]:
         """Return an iterator over the examples of a split, which is empty if the split has no file."""
         file = self._files[split]
-        return iter(()) if file is None else iter(self._reader(file))
+        return iter(()) if file is None else iter(self._named_reader(file))
+
+    def dataset(self, split: Split) -> SetT:
+        """Return the dataset of a split after `setup`."""
+        return self._sets[split]
 
     @abstractmethod
     def _loader(self, split: str, *, shuffle: bool) -> ResumableDataLoader[BatchT]:
@@ -168,7 +174,7 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
             reads = f"fit reads its {self.noun}, and a model from scratch learns its vocabulary there"
             raise ValueError(f"data.train_file is not given; {reads}")
         with option_style("data"):
-            return self._cache.learn_tokenizer(self._reader(file), tokenizer_class, vocab_size, **options)
+            return self._cache.learn_tokenizer(self._named_reader(file), tokenizer_class, vocab_size, **options)
 
     # Lightning's hooks
 
@@ -225,10 +231,16 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
     def _reader(self, file: Source) -> Reader[Any, Any, Any]:
         return ConversationReader(file, self._options)
 
+    def _named_reader(self, file: str | list[str]) -> Reader[Any, Any, Any]:
+        """Return the reader of some files, which has their name in its messages."""
+        reader = self._reader(file)
+        reader.source = self.source_names.get(str(file), reader.source)
+        return reader
+
     def _name(self, split: str) -> str:
         """Return the name of a split's files in messages."""
         file = self._files[split]
-        return ", ".join(file) if isinstance(file, list) else str(file)
+        return ", ".join(file) if isinstance(file, list) else self.source_names.get(str(file), str(file))
 
     @property
     def _tokenizer(self) -> TextTokenizer:
@@ -246,7 +258,7 @@ class FilesDataModule(LightningDataModule, Generic[SetT, BatchT]):
         """Return the token store of files, and build it if it is not in the cache."""
         assert file is not None
         with option_style("data"):
-            return self._cache.tokenise(self._reader(file), self._tokenizer)
+            return self._cache.tokenise(self._named_reader(file), self._tokenizer)
 
 
 def window_length(max_length: int | None, inputs: ModelInputs) -> int:

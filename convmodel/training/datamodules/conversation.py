@@ -128,9 +128,9 @@ class ConversationDataModule(FilesDataModule[WindowSet, Batch]):
 
     def _loader(self, split: str, *, shuffle: bool) -> ResumableDataLoader[Batch]:
         windows = self._sets[split]
-        options: dict[str, Any] = {"tokens_per_batch": self._tokens_per_batch, "seed": self._seed, "shard": self._shard}
+        options: dict[str, Any] = {"tokens_per_batch": self._tokens_per_batch, "seed": self._seed}
         if shuffle and self._mix.sets:
             mixed_sampler, read_mixed = self._mix.batches(windows, **options)
-            return ResumableDataLoader(mixed_sampler, pinned(read_mixed))
+            return ResumableDataLoader(mixed_sampler, pinned(read_mixed), self._shard)
         sampler = TokenBudgetSampler(windows.lengths, shuffle=shuffle, **options)
-        return ResumableDataLoader(sampler, pinned(windows.read_batch))
+        return ResumableDataLoader(sampler, pinned(windows.read_batch), self._shard)

@@ -7,7 +7,7 @@ import numpy as np
 
 from convmodel.data.document import DocumentReader
 from convmodel.data.reader import Source, format_count
-from convmodel.tokens.batching import Batch, BatchSampler, ResumableDataLoader, TokenBudgetSampler
+from convmodel.tokens.batching import EMPTY, Batch, BatchSampler, ResumableDataLoader, TokenBudgetSampler
 from convmodel.tokens.document_layout import DocumentLimits
 from convmodel.tokens.document_windows import DocumentWindows, StoredDocuments, WindowSelection, document_segments
 from convmodel.tokens.store import TokenStore
@@ -151,10 +151,11 @@ class DocumentDataModule(FilesDataModule[DocumentWindows[StoredDocuments], Batch
             tokens_per_batch=self._tokens_per_batch,
             shuffle=shuffle,
             seed=self._seed,
-            shard=self._shard,
             length_step=LENGTH_STEP,
             max_padding=MAX_PADDING,
         )
         probability = self._ignore_meta_prob if shuffle else 0.0
         batches = MetaDropout(sampler, len(windows), probability=probability, seed=self._seed)
-        return ResumableDataLoader(batches, pinned(windows.read_batch))
+        return ResumableDataLoader(
+            batches, pinned(windows.read_batch), self._shard, empty=WindowSelection(EMPTY, EMPTY.astype(bool))
+        )

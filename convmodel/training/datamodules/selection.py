@@ -22,6 +22,9 @@ class SelectionBatch:
 
     Args:
         examples: The examples of this process. Another process may have one more.
+        dialogue_negatives: Number of turns of the same conversation, other than the response, that are added to each
+            example's distractors in training. They are chosen at random, and stay the same.
+            Source: the same-dialogue class of BERT-FP's post-training (Han et al. 2021).
         pool: Number of candidates among which each response is ranked in validation, including itself; 0 in training.
     """
 
@@ -41,8 +44,9 @@ class SelectionDataModule(FilesDataModule[SelectionDataset, SelectionBatch]):
         train_file: Training conversations or examples.
         valid_file: Validation conversations or examples, by which the best model is selected.
         test_file: Conversations or examples for `test`.
-        batch_size: Number of examples of a batch. Each response is a negative of all other contexts of its batch.
-            Larger batches train better models; with `model.cached_gradients` they need no more memory.
+        batch_size: Number of examples of a batch. Each response is a negative of all other contexts of its batch, and
+            of the batches of other processes in the same step. Larger batches train better models; with
+            `model.cached_gradients` they need no more memory.
         distractors: Number of distractors that are read from the file with each example in training. They are
             negatives of all contexts of the batch.
         pool: Number of candidates among which each response is ranked in validation and test, including itself. The
@@ -57,16 +61,22 @@ class SelectionDataModule(FilesDataModule[SelectionDataset, SelectionBatch]):
         test_file: Files = None,
         batch_size: int = 64,
         distractors: int = 0,
+        dialogue_negatives: int = 0,
         pool: int = 10,
         max_turns: int | None = None,
         **options: Any,
     ) -> None:
         super().__init__(train_file, valid_file, test_file, **options)
-        for name, value, minimum in (("batch_size", batch_size, 2), ("distractors", distractors, 0), ("pool", pool, 2)):
+        for name, value, minimum in (
+            ("batch_size", batch_size, 2),
+            ("distractors", distractors, 0),
+            ("dialogue_negatives", dialogue_negatives, 0),
+            ("pool", pool, 2),
+        ):
             if value < minimum:
                 raise ValueError(f"data.{name}={value}; it must be at least {minimum}")
         self._batch_size = batch_size
-        self._distractors = distractors
+        self._negatives = {"distractors": distractors, "dialogue_negatives": dialogue_negatives}
         self._pool = pool
         self._max_turns = max_turns
 
@@ -91,18 +101,17 @@ class SelectionDataModule(FilesDataModule[SelectionDataset, SelectionBatch]):
 
     def _loader(self, split: str, *, shuffle: bool) -> ResumableDataLoader[SelectionBatch]:
         dataset = self._sets[split]
-        shard = self._shard
         if shuffle:
-            batches = RandomBatchSampler(
-                examples=len(dataset), batch_size=self._batch_size, seed=self._seed, shard=shard
-            )
+            batches = RandomBatchSampler(examples=len(dataset), batch_size=self._batch_size, seed=self._seed)
             return ResumableDataLoader(
-                batches, lambda indices: SelectionBatch(dataset.read(indices, distractors=self._distractors))
+                batches,
+                lambda indices: SelectionBatch(dataset.read(indices, **self._negatives)),
+                self._shard,
             )
         # Shuffled once: neighbours in a file come from one conversation, and would be unusually hard distractors.
         size = max(1, self._batch_size // self._pool) * self._pool  # a multiple of the pool's size
-        batches = RandomBatchSampler(examples=len(dataset), batch_size=size, seed=0, shard=shard, redraw=False)
-        return ResumableDataLoader(batches, lambda indices: self._read_ranking_batch(dataset, indices))
+        batches = RandomBatchSampler(examples=len(dataset), batch_size=size, seed=0, redraw=False)
+        return ResumableDataLoader(batches, lambda indices: self._read_ranking_batch(dataset, indices), self._shard)
 
     def _read_ranking_batch(self, dataset: SelectionDataset, indices: np.ndarray) -> SelectionBatch:
         examples = dataset.read(indices, distractors=self._pool - 1)

@@ -50,7 +50,7 @@ def test_stages_in_the_wrong_order_and_wrong_options_are_errors(
         (["--stage", "build"], "--stage build: 1 of 1 steps of split are not finished; run them first"),
         (["--stage", "sign"], "--stage sign: needs --similarity"),
         (["--step", "1/2"], "--step needs --stage; allowed are split, build"),
-        (["--ray", "--workers", "2"], "--ray runs all steps on the cluster; leave --workers and --step out"),
+        (["--ray", "--workers", "2"], "--ray runs as many workers as the cluster has room for; leave --workers out"),
         (["--stage", "split", "--step", "3/2"], "invalid _worker value"),
         (["--min-turns", "1"], "--min-turns 1 --max-turns 20"),
     ):

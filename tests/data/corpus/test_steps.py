@@ -17,8 +17,8 @@ from convmodel.data.conversation import read_conversations
 from convmodel.data.corpus.dump import TurnLimits
 from convmodel.data.corpus.filters import Filters
 from convmodel.data.corpus.reddit import Reddit
-from convmodel.data.corpus.runner import run_in_processes, run_stages, share_of
 from convmodel.data.corpus.steps import CorpusPlan, make_stages, read_counts
+from convmodel.data.step_runner import run_in_processes, run_stages, share_of
 
 
 @pytest.fixture(scope="module")

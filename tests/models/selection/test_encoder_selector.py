@@ -75,6 +75,6 @@ def test_the_context_encoder_of_a_saved_selector_is_trained_further(
 
 
 def test_a_selector_without_a_transformers_encoder_is_refused(tmp_path: Path) -> None:
-    Convert.from_scratch(TEXTS * 3, ConvertSizes(100, 20, width=16, windows=(2,))).save_pretrained(tmp_path)
+    Convert.untrained(TEXTS * 3, ConvertSizes(100, 20, width=16, windows=(2,))).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="a convert has no transformers encoder to train further"):
         pretrained_encoder(tmp_path)

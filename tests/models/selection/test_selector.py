@@ -55,7 +55,7 @@ def test_the_error_names_what_a_folder_holds_instead(make_selector: MakeSelector
     with pytest.raises(ValueError, match=r"holds no selector\.json"):
         Selector.from_pretrained(tmp_path / "empty")
     (tmp_path / "empty" / "config.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"holds a model of transformers, .* not one that chooses"):
+    with pytest.raises(ValueError, match=r"holds a transformers model, .* but no selector"):
         Selector.from_pretrained(tmp_path / "empty")
 
 

@@ -72,7 +72,7 @@ def small_selector(
     """A bi- or poly-encoder with random weights; a constant one makes the same vector of every text."""
     torch.manual_seed(seed)
     sizes = NewEncoder("bert", layers=1, heads=2, width=width, positions=64)
-    selector = cls.from_scratch(small_tokenizer(), sizes, max_context=60, max_candidate=20)
+    selector = cls.untrained(small_tokenizer(), sizes, max_context=60, max_candidate=20)
     with torch.no_grad():
         for weights in selector.network.parameters():
             weights.add_(torch.randn_like(weights) * 0.3)

@@ -45,7 +45,26 @@ def test_responses_are_ranked_in_pools_of_the_size_that_was_given(tmp_path: Path
             assert len(pool) == len(set(pool)) == 4
 
 
-@pytest.mark.parametrize(("name", "value", "minimum"), [("batch_size", 1, 2), ("distractors", -1, 0), ("pool", 1, 2)])
+def test_turns_of_the_same_conversation_become_distractors_in_training_alone(tmp_path: Path) -> None:
+    data = data_of(tmp_path, batch_size=4, dialogue_negatives=1)
+    decode = data._tokenizer.decode
+    epochs = []
+    for _ in range(2):
+        examples = [example for batch in data.train_dataloader() for example in batch.examples]
+        chosen = {decode(example.response): [decode(ids) for ids in example.distractors] for example in examples}
+        for response, distractors in chosen.items():
+            own = next(set(talk.turns) for talk in TALKS if response in talk.turns)
+            assert len(distractors) == 1 and distractors[0] in own - {response}
+        epochs.append(chosen)
+    assert epochs[0] == epochs[1]
+    assert any(texts[0].startswith("question") for texts in chosen.values())
+    assert any(texts[0].startswith("reply") for texts in chosen.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "minimum"),
+    [("batch_size", 1, 2), ("distractors", -1, 0), ("dialogue_negatives", -1, 0), ("pool", 1, 2)],
+)
 def test_sizes_below_their_minimum_are_refused(name: str, value: int, minimum: int) -> None:
     with pytest.raises(ValueError, match=rf"data\.{name}={value}; it must be at least {minimum}"):
         SelectionDataModule(**{name: value})  # type: ignore[arg-type]

@@ -59,7 +59,7 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
         ValueError: when the network and the other arguments do not match.
 
     Example:
-        >>> selector = Convert.from_scratch(texts, extra_contexts=10)
+        >>> selector = Convert.untrained(texts, extra_contexts=10)
         >>> selector.score([["Hello", "Hi, how are you?"]], ["Fine, thanks.", "At nine."]).shape
         torch.Size([1, 2])
     """
@@ -90,7 +90,7 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
         self._packed: PackedNetwork | None = None
 
     @classmethod
-    def from_scratch(
+    def untrained(
         cls,
         source: ConvertTokenizer | Iterable[str],
         sizes: ConvertSizes | None = None,
@@ -118,7 +118,7 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
         saved = options["sizes"].items()  # JSON has lists in place of tuples
         sizes = ConvertSizes(**{name: cast(Any, tuple(v) if isinstance(v, list) else v) for name, v in saved})
         others = {name: value for name, value in options.items() if name != "sizes"}
-        return cls.from_scratch(tokenizer, sizes, **others)
+        return cls.untrained(tokenizer, sizes, **others)
 
     def options(self) -> dict[str, Any]:
         sizes = asdict(self.network.sizes)
@@ -150,7 +150,7 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
 
     def encode_context_rows(self, rows: Sequence[ConvertContext], *, recompute: bool = False) -> EncodedContexts:
         """See `DualEncoderSelector.encode_context_rows`; returns (B, 1, D) unit vectors."""
-        vectors, mask = self._context_vectors(rows, recompute=recompute)
+        vectors, mask = self.context_vectors(rows, recompute=recompute)
         combined = functional.normalize((vectors * mask[..., None]).sum(1), dim=-1)[:, None]
         return EncodedContexts(combined, torch.ones_like(mask[:, :1]))
 
@@ -160,40 +160,47 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
 
     def training_loss(
         self,
-        context_rows: Sequence[ConvertContext],
-        candidate_rows: Sequence[list[int]],
+        vectors: Tensor,
+        mask: Tensor,
+        candidates: Tensor,
         responses: Tensor,
         *,
         batch: int,
         label_smoothing: float = 0.2,
-        recompute: bool = False,
+        counts: Tensor | None = None,
     ) -> Tensor:
-        """Return the `in_batch_loss` of B contexts and their B responses.
+        """Return the `in_batch_loss` of B contexts and their responses.
 
         With extra contexts, the loss is the sum of three losses, one for each kind of context vector (see the class).
         The last two do not count contexts without extra contexts.
 
         Args:
-            context_rows: results of `context_row`.
-            candidate_rows: results of `candidate_row` for the responses.
-            responses: (B,) ids of the responses' texts, see `in_batch_loss`.
+            vectors, mask: result of `context_vectors`.
+            candidates: (C, D) unit vectors, C >= B; the first B are the responses.
+            responses: (C,) ids of the candidates' texts, see `in_batch_loss`.
             batch: number of batches trained so far, which determines the factor of the cosine; see `scale_at`.
             label_smoothing: see `in_batch_loss`.
-            recompute: see `encoder.encode_in_batches`.
+            counts: (M,) number by which the sum over contexts of each of the M losses is divided; None for the number
+                of contexts that have the vector.
         """
-        vectors, mask = self._context_vectors(context_rows, recompute=recompute)
-        candidates = self.encode_candidate_rows(candidate_rows, recompute=recompute)
         scale = scale_at(batch, width=self.network.sizes.encoding)
         losses = [
-            in_batch_loss(scale * contexts @ candidates.T, responses, label_smoothing=label_smoothing, counted=counted)
-            for contexts, counted in zip(vectors.unbind(1), mask.unbind(1), strict=True)
+            in_batch_loss(
+                scale * contexts @ candidates.T,
+                responses,
+                label_smoothing=label_smoothing,
+                counted=mask[:, index],
+                count=None if counts is None else counts[index],
+            )
+            for index, contexts in enumerate(vectors.unbind(1))
         ]
         return torch.stack(losses).sum()
 
-    def _context_vectors(self, rows: Sequence[ConvertContext], *, recompute: bool) -> tuple[Tensor, Tensor]:
-        """Return (B, M, D) unit vectors and the (B, M) mask of valid ones.
+    def context_vectors(self, rows: Sequence[ConvertContext], *, recompute: bool = False) -> tuple[Tensor, Tensor]:
+        """Return (B, M, D) unit vectors and the (B, M) mask of valid ones, with gradients.
 
-        M is 3, for the newest message, the extra contexts, and both; without extra contexts M is 1.
+        M is 3, for the newest message, the extra contexts, and both; without extra contexts M is 1. `recompute` is
+        described at `encoder.encode_in_batches`.
         """
         earlier = [row.extra for row in rows if row.extra]
         reduced = self._reduced([*(row.newest for row in rows), *earlier], recompute=recompute)
@@ -261,7 +268,9 @@ class Convert(DualEncoderSelector[ConvertContext, list[int]]):
             steps = weights.get(f"{name}.weight")
             limit = weights.get(f"{name}.range")
             if steps is None or limit is None or steps.dtype != torch.int8:
-                raise ValueError(f"{folder}: {WEIGHTS} does not hold {name} in 8 bits; save the model again")
+                raise ValueError(
+                    f"{folder}: {WEIGHTS} does not hold {name} in 8 bits; give a folder written by save_pretrained"
+                )
             with torch.no_grad():
                 table.range.copy_(limit)
                 step = table.steps(table.weight[:0])[1]

@@ -1,20 +1,14 @@
 """Building an index of encoded candidates, and adding and removing candidates. Interrupted builds can be resumed."""
 
-import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from convmodel.data.atomic import atomic_file
 from convmodel.data.candidates import CandidateText
-from convmodel.data.json_file import read_json_object
-from convmodel.models.selection.dual_encoder import DualEncoderSelector
 from convmodel.models.selection.index import storage
+from convmodel.models.selection.index.encoding import EncoderWorkers, EncodingJob, Progress, encode
 from convmodel.models.selection.index.hnsw_build import update_graph
 from convmodel.models.selection.index.index import check_model, require_encoder
 from convmodel.models.selection.index.storage import IndexManifest
@@ -51,7 +45,8 @@ def build_index(
     dtype: str = "float32",
     batch: int = BATCH,
     approximately: bool | None = None,
-    progress: Callable[[int, int], object] = lambda done, total: None,
+    progress: Progress = lambda done, total: None,
+    workers: EncoderWorkers | None = None,
 ) -> BuildResult:
     """Build an index, or add candidates to one.
 
@@ -67,6 +62,7 @@ def build_index(
             from a million candidates on for models with one vector per context. The graph needs usearch, and is rebuilt
             whenever candidates are added.
         progress: called after each batch with the numbers of candidates encoded so far and to encode.
+        workers: processes that encode the batches; None encodes them in this process. The index is the same.
 
     Raises:
         ValueError: for an index of another model, a model that does not encode candidates separately, vectors that are
@@ -92,7 +88,7 @@ def build_index(
         resumed = 0
         width = before.width
         if added and model is not None:
-            resumed, width = _encode(model, path, before, added, key, batch=batch, progress=progress)
+            resumed, width = encode(model, EncodingJob(path, before, added, key, batch), progress, workers)
         state = replace(before, count=before.count + added, width=width, words=True)
         if model is not None:
             state = update_graph(path, state, before, model, approximately)
@@ -124,7 +120,7 @@ def remove_candidates(
         chosen = set()
         for number in numbers:
             if number in removed:
-                raise ValueError(f"{path}: there is no candidate {number}, because it was removed; leave it out")
+                raise ValueError(f"{path}: candidate {number} was removed earlier; leave it out")
             if not 0 <= number < state.count:
                 raise ValueError(f"{path}: there is no candidate {number}; its numbers are below {state.count:,}")
             chosen.add(number)
@@ -159,63 +155,3 @@ def _initial_state(folder: Path, selector: Selector, *, append: bool, dtype: str
         raise FileExistsError(f"{folder}: exists and is not an index; choose another path")
     encoder = selector.indexer
     return IndexManifest(encoder.kind, encoder.fingerprint(), encoder.dtype, 0, dtype)
-
-
-# Vectors
-
-
-def _encode(
-    model: DualEncoderSelector[Any, Any],
-    folder: Path,
-    state: IndexManifest,
-    added: int,
-    key: str,
-    *,
-    batch: int,
-    progress: Callable[[int, int], object],
-) -> tuple[int, int]:
-    """Encode the new candidates in batches.
-
-    Returns:
-        The number of candidates that an interrupted run had encoded, and D, the width of the vectors.
-    """
-    pending = _read_pending(folder, key)
-    resumed = min(int(pending.get("done", 0)), added)
-    width = state.width or int(pending.get("width", 0))
-    texts = storage.ByteStrings(folder, "texts", state.count + added)
-    progress(resumed, added)
-    for start in range(resumed, added, batch):
-        done = min(start + batch, added)
-        first = state.count + start
-        batch_texts = [texts[number].decode() for number in range(first, state.count + done)]
-        vectors = _vectors(model, batch_texts, state.dtype, first=first)
-        width = vectors.shape[1]
-        with storage.append_rows(folder / storage.VECTORS, vectors[0].nbytes, first) as rows:
-            rows.write(vectors.data)
-        with atomic_file(folder / storage.PENDING) as fresh:
-            fresh.write_text(json.dumps({"key": key, "done": done, "width": width}), encoding="utf-8")
-        progress(done, added)
-    return resumed, width
-
-
-def _read_pending(folder: Path, key: str) -> dict[str, Any]:
-    """Return the progress of an interrupted run with the same key: the contents of `pending.json`, or {}."""
-    try:
-        pending = read_json_object(folder / storage.PENDING)
-    except (FileNotFoundError, ValueError):
-        return {}
-    return pending if pending.get("key") == key else {}
-
-
-def _vectors(model: DualEncoderSelector[Any, Any], texts: list[str], dtype: str, *, first: int) -> np.ndarray:
-    encoded = model.encode_candidates(texts).float().cpu().numpy()
-    with np.errstate(over="ignore"):  # overflow is reported below
-        vectors: np.ndarray = np.ascontiguousarray(encoded, dtype=np.dtype(dtype))
-    finite = np.isfinite(vectors).all(1)
-    if not finite.all():
-        position = int(np.argmin(finite))
-        raise ValueError(
-            f"the vector of candidate {first + position}, {texts[position]!r:.60}, is not finite in {dtype}; "
-            "the model is broken, or its numbers are too large for that type"
-        )
-    return vectors

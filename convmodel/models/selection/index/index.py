@@ -114,6 +114,15 @@ class CandidateIndex:
         self._check_finite(best.scores)
         return best
 
+    def shard(self, rows: range) -> CandidateTable:
+        """Return the table of successive candidates, for an exact search among them; its ids begin at 0."""
+        self._check_vectors()
+        part = slice(rows.start, rows.stop)
+        removed = self._removed[part]
+        vectors = CandidateMatrix(self.candidates.vectors[part], removed=removed)
+        questions = self.table.questions.within(rows) if self.table.questions else None
+        return CandidateTable(vectors, lambda: self.table.words().take(rows), questions)
+
     def parts(self, contexts: FusedContexts, numbers: Sequence[int]) -> Parts:
         """Return each feature's contributions to candidates' scores for the first context.
 

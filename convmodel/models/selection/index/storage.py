@@ -21,7 +21,13 @@ from convmodel.models.selection.selector_files import FUSION, LEXICAL, SELECTOR
 VERSION = 1
 INDEX = "index.json"
 PENDING = "pending.json"
+PART = "part-"
+"""Beginning of the names of files of vectors that are not yet part of `VECTORS`."""
+
 LOCK = "lock"
+RESULTS = "results-"
+"""Beginning of the names of folders with results of workers, which exist while they search."""
+
 VECTORS = "vectors.bin"
 DIGESTS = "digests.bin"
 DIGEST = np.dtype("V16")
@@ -189,7 +195,7 @@ def known_texts(state: IndexManifest, folder: Path) -> dict[bytes, int]:
 def is_index_file(name: str) -> bool:
     """Return whether a file of this name may belong to an index, finished or not."""
     endings = (".bytes", ".ends", ".usearch")
-    beginnings = (f".{INDEX}.", f".{PENDING}.", "removed-")
+    beginnings = (f".{INDEX}.", f".{PENDING}.", "removed-", PART, f".{PART}", RESULTS)
     files = {INDEX, PENDING, LOCK, VECTORS, DIGESTS, SELECTOR, FUSION}  # the last two: a lexical selector
     return name in files or name.endswith(endings) or name.startswith(beginnings)
 

@@ -1,6 +1,6 @@
 """Exact top-k search among cached candidate vectors, by dot product or by the poly-encoder's score."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -86,6 +86,15 @@ def rescore_pairs(
     unused = torch.empty(len(rows))
     query = Query.of(contexts)
     return _best_pairs(query.to(query.dtype), candidates, Pairs(rows, ids, unused, unused), k)
+
+
+def merge(parts: Sequence[TopK], k: int) -> TopK:
+    """Return the k best candidates of each context among those of several searches.
+
+    Args:
+        parts: results of searches among disjoint candidates: those of the first part have the smallest ids, and so on.
+    """
+    return _best(torch.cat([part.ids for part in parts], 1), torch.cat([part.scores for part in parts], 1), k)
 
 
 def score_all(query: Query, candidates: Tensor) -> Tensor:

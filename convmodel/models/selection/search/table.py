@@ -80,6 +80,13 @@ class QuestionTable:
         np.maximum.at(largest, self.owners, values)
         return np.where(np.isneginf(largest), 0.0, largest)
 
+    def within(self, rows: range) -> "QuestionTable | None":
+        """Return the questions of successive candidates; None if these have no questions."""
+        chosen = np.flatnonzero((self.owners >= rows.start) & (self.owners < rows.stop))
+        if not len(chosen):
+            return None
+        return QuestionTable(self.table.take(chosen.tolist()), self.owners[chosen] - rows.start, len(rows))
+
     def take(self, numbers: Sequence[int]) -> "QuestionTable | None":
         """Return the questions of some of the candidates; None if these have no questions."""
         pairs = [(new, q) for new, old in enumerate(numbers) for q in np.flatnonzero(self.owners == old).tolist()]

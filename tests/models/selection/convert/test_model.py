@@ -29,7 +29,7 @@ SMALL = ConvertSizes(100, 20, width=16, projection=4, windows=(2, 5), inner=32, 
 def make(extra_contexts: int = 10, max_tokens: int = 60) -> Convert:
     """A small selector none of whose weights has its initial value."""
     torch.manual_seed(0)
-    selector = Convert.from_scratch(TEXTS * 3, SMALL, extra_contexts=extra_contexts, max_tokens=max_tokens)
+    selector = Convert.untrained(TEXTS * 3, SMALL, extra_contexts=extra_contexts, max_tokens=max_tokens)
     with torch.no_grad():
         for name, weights in selector.network.named_parameters():
             if not name.startswith("embeddings"):
@@ -121,7 +121,7 @@ def test_packed_inference_equals_the_padded_network_before_and_after_a_training_
 
 def test_int8_gives_nearly_the_same_cosines(tmp_path: Path) -> None:
     sizes = ConvertSizes(100, 20, width=128, projection=16, windows=(2, 5), inner=256, encoding=64)
-    Convert.from_scratch(TEXTS * 3, sizes).save_pretrained(tmp_path / "saved")
+    Convert.untrained(TEXTS * 3, sizes).save_pretrained(tmp_path / "saved")
     exact, rounded = (Convert.from_pretrained(tmp_path / "saved", "cpu", dtype) for dtype in ("float32", "int8"))
     texts = [*TEXTS, *CANDIDATES]
     vectors = exact.encode_candidates(texts)
@@ -154,7 +154,10 @@ def test_the_loss_is_the_sum_of_the_in_batch_losses_of_the_three_vectors(recompu
     texts = ["I am fine", "I live by the sea", "No", "I am fine"]
     rows = [selector.context_row(ids(selector, context)) for context in contexts]
     loss = selector.training_loss(
-        rows, ids(selector, texts), torch.tensor([0, 1, 2, 0]), batch=5_000, recompute=recompute
+        *selector.context_vectors(rows, recompute=recompute),
+        selector.encode_candidate_rows(ids(selector, texts), recompute=recompute),
+        torch.tensor([0, 1, 2, 0]),
+        batch=5_000,
     )
     responses = torch.cat([vectors(selector, "response", row) for row in ids(selector, texts)])
     expected = torch.zeros(())
@@ -182,9 +185,9 @@ def test_the_loss_is_the_sum_of_the_in_batch_losses_of_the_three_vectors(recompu
 def test_without_earlier_messages_in_the_batch_only_one_of_the_three_losses_counts() -> None:
     selector = make()
     rows = [selector.context_row(ids(selector, [text])) for text in TEXTS]
-    loss = selector.training_loss(rows, ids(selector, TEXTS), torch.arange(4), batch=0)
-    vectors = selector.encode_context_rows(rows).vectors[:, 0]
     responses = selector.encode_candidate_rows(ids(selector, TEXTS))
+    loss = selector.training_loss(*selector.context_vectors(rows), responses, torch.arange(4), batch=0)
+    vectors = selector.encode_context_rows(rows).vectors[:, 0]
     expected = functional.cross_entropy(vectors @ responses.T, torch.arange(4), label_smoothing=0.2)
     torch.testing.assert_close(loss, expected)
 

@@ -165,7 +165,7 @@ def test_remaining_candidates_keep_their_numbers(selector: BiEncoder, tmp_path: 
     with pytest.raises(IndexError, match="there is no candidate 7"):
         index.metadata(7)
     for numbers, texts in (([7], []), ([30], []), ([], [TEXTS[4]]), ([], ["unheard of"])):
-        with pytest.raises(ValueError, match="there is no candidate"):
+        with pytest.raises(ValueError, match=r"there is no candidate|was removed earlier|no candidate has"):
             remove_candidates(tmp_path / "index", selector, numbers=[1, *numbers], texts=texts)
     assert storage.read_state(tmp_path / "index") == state
     build_index(selector, given(), tmp_path / "index", append=True)  # what was removed comes back at the end

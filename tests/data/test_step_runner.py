@@ -1,12 +1,20 @@
-"""Running the steps of a corpus."""
+"""Running steps in this process, in processes and on Ray."""
 
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from convmodel.data.corpus.runner import default_workers, run_in_processes, run_on_ray, run_stages, share_of
-from convmodel.data.corpus.steps import Step
+from convmodel.data.step_runner import (
+    Step,
+    default_workers,
+    run_in_order,
+    run_in_processes,
+    run_on_ray,
+    run_stages,
+    share_of,
+)
 
 
 def touch(path: Path) -> None:
@@ -52,3 +60,21 @@ def test_steps_run_as_tasks_of_ray(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 3
     with pytest.raises(ValueError, match="cannot be read"):
         list(run_on_ray([Step(tmp_path / "x", partial(fail, tmp_path / "x"))], None))
+
+
+def test_steps_are_yielded_in_order_whatever_order_they_end_in(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    steps = steps_of(tmp_path, "abcd")
+    ran: list[str] = []
+
+    def backwards(pending: Sequence[Step]) -> Iterator[None]:
+        for step in reversed(pending):
+            ran.append(step.output.name)
+            step()
+            yield
+
+    yielded = []
+    for step in run_in_order(steps, backwards):
+        step.output.rmdir()
+        yielded.append(step.output.name)
+    assert yielded == ["a", "b", "c", "d"] and ran == ["d", "c", "a"]
