@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM
+from torch.nn.functional import cross_entropy
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from convmodel.models.devices import best_device, resolve_dtype
 from convmodel.models.from_scratch import DROPOUTS, FromScratch
+from convmodel.training.muon import MuonAdamW, layer_matrices
 
 CHARACTERS_PER_TOKEN = 4.0
 """Characters of a token of a vocabulary that was learned from the data: an estimate for alphabetic scripts."""
@@ -57,7 +59,7 @@ class ModelSize:
 
 
 SIZES = (
-    ModelSize(500_000, 2, 256, 4, 256, 2048, 512),
+    ModelSize(500_000, 2, 256, 4, 256, 2048, 1024),
     ModelSize(5_000_000, 4, 256, 4, 512, 4096, 1024),
     ModelSize(50_000_000, 6, 384, 6, 512, 8192, 2048),
     ModelSize(float("inf"), 12, 768, 12, 1024, 16384, 8192),
@@ -146,17 +148,31 @@ def measure_speed(size: ModelSize) -> tuple[float, int]:
     model = AutoModelForCausalLM.from_config(config).to(device).train()
     length = min(128, size.n_positions)
     ids = torch.arange(TIMED_TOKENS, device=device).remainder(size.vocab_size).view(-1, length)
+    mask = torch.ones_like(ids)  # transformers warns without one
     dtype = resolve_dtype("auto", device, "training")
-    seconds = []
+    optimizer = _optimizer(model)
+    computing, stepping = [], []
     for _ in range(TIMED_STEPS):
         start = time.perf_counter()
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            loss = model(input_ids=ids, labels=ids).loss
+            logits = model(input_ids=ids, attention_mask=mask).logits
+            loss = cross_entropy(logits.flatten(0, 1).float(), ids.flatten())
         loss.backward()
         float(loss.detach())  # waits for the device
-        seconds.append(time.perf_counter() - start)
-    parameters: int = model.num_parameters()
-    return TIMED_TOKENS / min(seconds[1:]), parameters
+        middle = time.perf_counter()
+        optimizer.step()
+        float(ids[0, 0])
+        computing.append(middle - start)
+        stepping.append(time.perf_counter() - middle)
+    seconds = min(computing[1:]) * size.tokens_per_batch / TIMED_TOKENS + min(stepping[1:])
+    return size.tokens_per_batch / seconds, model.num_parameters()
+
+
+def _optimizer(model: PreTrainedModel) -> MuonAdamW:
+    """Return the default optimiser of a new model."""
+    matrices = layer_matrices(model, None)
+    others = [p for p in model.parameters() if all(p is not matrix for matrix in matrices)]
+    return MuonAdamW(matrices, [{"params": others}], lr=0.0, weight_decay=0.0, betas=(0.9, 0.95), fused=False)
 
 
 def fine_tuning_options(*, validation: bool) -> Mapping[str, Any]:

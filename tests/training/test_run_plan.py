@@ -58,7 +58,7 @@ def test_options_are_those_of_the_trainer() -> None:
     plan = plan_run(characters(400_000), minutes=60)
     options = plan.options(validation=True)
     assert FromScratch(**options["model"]["from_scratch"]) == plan.size.architecture(dropout=0.0)
-    assert options["data"] == {"tokens_per_batch": 512}
+    assert options["data"] == {"tokens_per_batch": plan.size.tokens_per_batch}
     assert options["trainer"]["max_steps"] == plan.steps
     assert options["trainer"]["max_epochs"] > plan.passes
     assert options["trainer"]["val_check_interval"] == plan.steps // 6
