@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 VOCABULARY = 2048
 WINDOW = 256
-TOKENS_PER_BATCH = 512
+TOKENS_PER_BATCH = 1024
 """Defaults if no model is given: the values of config.yaml."""
 
 NEAR = 0.8
