@@ -22,9 +22,6 @@ class SelectionBatch:
 
     Args:
         examples: The examples of this process. Another process may have one more.
-        dialogue_negatives: Number of turns of the same conversation, other than the response, that are added to each
-            example's distractors in training. They are chosen at random, and stay the same.
-            Source: the same-dialogue class of BERT-FP's post-training (Han et al. 2021).
         pool: Number of candidates among which each response is ranked in validation, including itself; 0 in training.
     """
 
@@ -49,6 +46,9 @@ class SelectionDataModule(FilesDataModule[SelectionDataset, SelectionBatch]):
             `model.cached_gradients` they need no more memory.
         distractors: Number of distractors that are read from the file with each example in training. They are
             negatives of all contexts of the batch.
+        dialogue_negatives: Number of turns of the same conversation, other than the response, that are added to each
+            example's distractors in training. They are chosen at random, and stay the same.
+            Source: the same-dialogue class of BERT-FP's post-training (Han et al. 2021).
         pool: Number of candidates among which each response is ranked in validation and test, including itself. The
             others are the first distractors of the file, or responses of other examples.
         max_turns: Maximum number of turns of a context; older turns are dropped. If null, as many as fit.
