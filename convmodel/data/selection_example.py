@@ -1,7 +1,7 @@
 """Examples of response selection (a context, and the response among distractors), and reading them from files."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Unpack
@@ -10,6 +10,7 @@ from convmodel.data.conversation import Conversation, ConversationReader, check_
 from convmodel.data.data_file import Notes
 from convmodel.data.formats.base import CandidateExample, Problem, Record, describe_type
 from convmodel.data.formats.conversations import CONVERSATIONS
+from convmodel.data.json_text import encode_json
 from convmodel.data.options import OptionValues, ReadOptions
 from convmodel.data.reader import Reader, Report, Source, format_count
 
@@ -17,6 +18,7 @@ __all__ = [
     "SelectionExample",
     "SelectionReader",
     "SelectionReport",
+    "dump_example",
     "iter_examples",
     "iter_responses",
     "open_reader",
@@ -115,6 +117,13 @@ class SelectionReport(Report):
             else:
                 text += f" of {smallest:,} to {largest:,} candidates"
         return f"{text}, {format_count(self.repeated, 'repeated distractor')} left out" if self.repeated else text
+
+
+def dump_example(example: SelectionExample, distractors: Sequence[str] | None = None) -> str:
+    """Return an example as a line of JSON, with its own distractors or others."""
+    distractors = example.distractors if distractors is None else distractors
+    value = {"context": example.context, "response": example.response, "distractors": distractors}
+    return encode_json(value | ({"persona": example.persona} if example.persona else {}))
 
 
 class SelectionReader(Reader[Record, SelectionExample, SelectionReport]):

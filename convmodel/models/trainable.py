@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from convmodel.training.fit_result import FitResult
 
 Data = str | os.PathLike[str] | Iterable[Any]
+"""Data of a split: a path, several paths, or an iterable of conversations, documents or selection examples."""
 
 
 class Trainable:

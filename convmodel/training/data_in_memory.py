@@ -9,12 +9,9 @@ from typing import Any
 from convmodel.data.conversation import Conversation, write_conversations
 from convmodel.data.document import Document, write_documents
 from convmodel.data.formats.base import describe_type
-from convmodel.data.json_text import encode_json
 from convmodel.data.lines import open_atomic
-from convmodel.data.selection_example import SelectionExample
-
-Data = str | os.PathLike[str] | Iterable[Any]
-"""Data of a split: a path, several paths, or an iterable of conversations, documents or selection examples."""
+from convmodel.data.selection_example import SelectionExample, dump_example
+from convmodel.models.trainable import Data
 
 
 def to_files(data: Data, file: Path, *, role: str, noun: str) -> str | list[str]:
@@ -98,6 +95,4 @@ def _conversation(item: Any, name: str) -> Conversation:
 def _write_examples(examples: Iterator[SelectionExample], file: Path) -> None:
     with open_atomic(os.fspath(file)) as opened:
         for example in examples:
-            value = {"context": example.context, "response": example.response, "distractors": example.distractors}
-            persona = {"persona": example.persona} if example.persona else {}
-            opened.write(encode_json(value | persona).encode() + b"\n")
+            opened.write(dump_example(example).encode() + b"\n")

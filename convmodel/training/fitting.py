@@ -21,7 +21,8 @@ from convmodel.models.selection.convert.model import Convert
 from convmodel.models.selection.cross_encoder import CrossEncoder
 from convmodel.models.selection.poly_encoder import PolyEncoder
 from convmodel.models.selection.selector import Selector
-from convmodel.training.data_in_memory import Data, to_files
+from convmodel.models.trainable import Data
+from convmodel.training.data_in_memory import to_files
 from convmodel.training.export import ExportableModule
 from convmodel.training.fit_cli import FitCLI, contained
 from convmodel.training.fit_result import FitRecorder, FitResult

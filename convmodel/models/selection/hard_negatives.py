@@ -1,15 +1,14 @@
 """Mining of hard negatives: for each example, the responses of other examples that a trained selector scores best."""
 
-import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 
 from convmodel.data.atomic import atomic_file, check_file_writable
 from convmodel.data.options import ReadOptions
 from convmodel.data.reader import Source, source_name
-from convmodel.data.selection_example import SelectionExample, iter_examples
+from convmodel.data.selection_example import dump_example, iter_examples
 from convmodel.models.selection.fused_contexts import search_table
 from convmodel.models.selection.fused_selector import SearchingSelector
 from convmodel.models.selection.lexical import WordTable
@@ -71,7 +70,7 @@ def mine(
             for example, ids in zip(batch, best.ids.tolist(), strict=True):
                 excluded = {text.strip() for text in (*example.context, example.response)}
                 hardest = [texts[index] for index in ids if texts[index].strip() not in excluded]
-                file.write(_to_json(example, hardest[skip : skip + negatives]) + "\n")
+                file.write(dump_example(example, hardest[skip : skip + negatives]) + "\n")
             written += len(batch)
             progress(len(batch))
     return written
@@ -81,8 +80,3 @@ def _table(selector: SearchingSelector, texts: list[str]) -> CandidateTable:
     """Return a table of encoded candidates for many searches."""
     vectors = torch.cat([selector.encode_candidates(part) for part in iter_chunks(texts, 16 * BATCH)])
     return CandidateTable(CandidateMatrix(vectors), lambda: WordTable.of(texts))
-
-
-def _to_json(example: SelectionExample, distractors: Sequence[str]) -> str:
-    value = {"context": example.context, "response": example.response, "distractors": distractors}
-    return json.dumps(value | ({"persona": example.persona} if example.persona else {}), ensure_ascii=False)
