@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
+from torch import nn
 from transformers import PreTrainedModel
 
 from convmodel.generation.engine import Engine
@@ -265,7 +266,7 @@ def _with_transformers(
 
 
 @contextlib.contextmanager
-def eval_mode(model: PreTrainedModel) -> Iterator[None]:
+def eval_mode(model: nn.Module) -> Iterator[None]:
     """Switch a model to evaluation mode inside the block, and back to its previous mode afterwards."""
     training = model.training
     model.eval()

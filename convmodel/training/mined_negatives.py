@@ -10,6 +10,7 @@ from torch import Tensor
 from convmodel.models.selection.dual_encoder import DualEncoderSelector
 from convmodel.models.selection.search.exact import search_exact
 from convmodel.models.selection.search.vectors import CandidateMatrix, EncodedContexts
+from convmodel.models.text_generation import eval_mode
 from convmodel.tokens.selection_dataset import Ids, SelectionDataset, TokenisedChoice
 
 BATCH = 256
@@ -51,8 +52,11 @@ def mine_negatives(
     The network is in evaluation mode meanwhile, and afterwards in the mode that it had. Missing negatives have the
     index -1.
     """
-    was_training = selector.network.training
-    selector.network.eval()
+    with eval_mode(selector.network):
+        return _mine(selector, dataset, options)
+
+
+def _mine(selector: DualEncoderSelector[Any, Any], dataset: SelectionDataset, options: MinedNegatives) -> Tensor:
     texts, owners = _responses(dataset)
     vectors = [
         selector.encode_candidate_rows(list(map(selector.candidate_row, texts[start : start + BATCH]))).float().cpu()
@@ -70,7 +74,6 @@ def mine_negatives(
             ranked = [owners[index] for index in ids if tuple(texts[index]) not in excluded]
             mined = ranked[options.from_rank :][: options.per_context]
             table[row, : len(mined)] = torch.tensor(mined, dtype=torch.int32)
-    selector.network.train(was_training)
     return table
 
 
