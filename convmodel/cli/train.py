@@ -2,7 +2,9 @@
 
 import shlex
 from argparse import Namespace
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,26 @@ changed and repeated with --config. Options of the trainer, such as --trainer.ma
 positive = number_parser(float, lambda number: number > 0, "a number of minutes above 0")
 
 
+@dataclass
+class DataSize:
+    """Size of conversations that were read.
+
+    Args:
+        count: number of conversations.
+        characters: number of characters of their turns and persona sentences.
+    """
+
+    count: int = 0
+    characters: int = 0
+
+    def measure(self, conversations: Iterable[Conversation]) -> Iterator[Conversation]:
+        """Yield conversations and add their sizes."""
+        for conversation in conversations:
+            self.count += 1
+            self.characters += sum(map(len, (*conversation.turns, *conversation.persona)))
+            yield conversation
+
+
 def train_files(arguments: Sequence[str]) -> list[str]:
     """Write the data and the config of a run, and return the trainer's arguments.
 
@@ -44,16 +66,18 @@ def train_files(arguments: Sequence[str]) -> list[str]:
             raise ValueError(f"{name}: is a config file; give it with --config {name}")
     folder = Path(f"{options.output}.data")
     reader = ConversationReader(options.files, get_reader_options(options), named=True)
-    count, characters = _measure(reader)
-    print(reader.report.summary(), flush=True)
-    if not count:
+    first = sum(1 for _ in islice(reader, MIN_CONVERSATIONS))
+    if not first:
+        print(reader.report.summary(), flush=True)
         raise ValueError(f"{reader.source}: has no conversation of two turns; there is nothing to learn")
-    share = VALID_SHARE if count >= MIN_CONVERSATIONS else 0.0
+    share = VALID_SHARE if first == MIN_CONVERSATIONS else 0.0
     folder.mkdir(parents=True, exist_ok=True)
-    validation = write_split(reader, folder / "train.jsonl", folder / "valid.jsonl", share=share)
-    config = _choose(options, characters, of_trainer, validation=validation)
-    _write_config(folder, config, options.output)
-    print(_describe_split(folder, count, validation))
+    size = DataSize()
+    validation = write_split(size.measure(reader), folder / "train.jsonl", folder / "valid.jsonl", share=share)
+    print(reader.report.summary(), flush=True)
+    config = _choose(options, size.characters, of_trainer, validation=validation)
+    _write_config(folder, config, options.output, validation=validation)
+    print(_describe_split(folder, size.count, validation))
     print(f"the same again, after changes: {PROGRAM} --config {shlex.quote(str(folder / 'config.yaml'))}", flush=True)
     return ["fit", f"--config={folder / 'config.yaml'}", *of_trainer]
 
@@ -77,15 +101,6 @@ def _divide(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     return list(arguments[:first]), list(arguments[first:])
 
 
-def _measure(conversations: Iterable[Conversation]) -> tuple[int, int]:
-    """Return the number of conversations, and of characters of their turns and persona sentences."""
-    count = characters = 0
-    for conversation in conversations:
-        count += 1
-        characters += sum(map(len, (*conversation.turns, *conversation.persona)))
-    return count, characters
-
-
 def _choose(options: Namespace, characters: int, of_trainer: Sequence[str], *, validation: int) -> dict[str, Any]:
     """Return the options of the trainer for a new model, or for a pretrained one if the user names it."""
     from convmodel.training.run_plan import fine_tuning_options, plan_run
@@ -97,13 +112,13 @@ def _choose(options: Namespace, characters: int, of_trainer: Sequence[str], *, v
     return plan.options(validation=bool(validation))
 
 
-def _write_config(folder: Path, config: dict[str, Any], output: str) -> None:
+def _write_config(folder: Path, config: dict[str, Any], output: str, *, validation: int) -> None:
     import yaml
 
     from convmodel.data.atomic import atomic_file
 
     files = {"train_file": str(folder / "train.jsonl")}
-    if (folder / "valid.jsonl").stat().st_size:
+    if validation:
         files["valid_file"] = str(folder / "valid.jsonl")
     config["data"] = files | config["data"]
     with atomic_file(folder / "config.yaml") as fresh:

@@ -243,13 +243,18 @@ def write_conversations(conversations: Iterable[Conversation], path: str | os.Pa
     written = 0
     with open_atomic(os.fspath(path)) as file:
         for written, conversation in enumerate(conversations, 1):
-            if not isinstance(conversation, Conversation):
-                raise TypeError(f"conversation {written} is {describe_type(conversation)}; make it a Conversation")
-            if len(conversation.turns) < 2:
-                raise ValueError(f"conversation {written} has one turn; in a file each has at least two")
-            try:
-                line = dump(conversation.turns, conversation.persona, conversation.meta, conversation.speakers)
-            except ValueError as error:
-                raise ValueError(f"conversation {written}: {error}") from None
-            file.write(line.encode() + b"\n")
+            file.write(encode_line(conversation, written))
     return written
+
+
+def encode_line(conversation: Conversation, number: int) -> bytes:
+    """Return a conversation as a line of JSON Lines; see `write_conversations`. Errors name its number."""
+    if not isinstance(conversation, Conversation):
+        raise TypeError(f"conversation {number} is {describe_type(conversation)}; make it a Conversation")
+    if len(conversation.turns) < 2:
+        raise ValueError(f"conversation {number} has one turn; in a file each has at least two")
+    try:
+        line = dump(conversation.turns, conversation.persona, conversation.meta, conversation.speakers)
+    except ValueError as error:
+        raise ValueError(f"conversation {number}: {error}") from None
+    return line.encode() + b"\n"

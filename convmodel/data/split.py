@@ -1,10 +1,12 @@
 """Split conversations into training and validation files by a hash of their turns."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
-from convmodel.data.conversation import Conversation, write_conversations
+from convmodel.data.conversation import Conversation, encode_line
+from convmodel.data.lines import open_atomic
 
 VALID_SHARE = 0.1
 """Share of the conversations that go to the validation file."""
@@ -26,7 +28,7 @@ def write_split(conversations: Iterable[Conversation], train: Path, valid: Path,
     """Write training conversations to one file and validation conversations to another, as JSON Lines.
 
     Args:
-        conversations: an iterable that is iterated twice, once for each file.
+        conversations: conversations of at least two turns; they are read once.
         train: the file for training. It is replaced only when it is complete, as the other one is.
         valid: the file for validation.
         share: expected share of the conversations that go to `valid`.
@@ -34,9 +36,13 @@ def write_split(conversations: Iterable[Conversation], train: Path, valid: Path,
     Returns:
         The number of validation conversations.
     """
-
-    def side(wanted: bool) -> Iterator[Conversation]:
-        return (conversation for conversation in conversations if is_validation(conversation, share) is wanted)
-
-    write_conversations(side(False), train)
-    return write_conversations(side(True), valid)
+    count = 0
+    with open_atomic(os.fspath(train)) as train_file, open_atomic(os.fspath(valid)) as valid_file:
+        for number, conversation in enumerate(conversations, 1):
+            line = encode_line(conversation, number)
+            if is_validation(conversation, share):
+                valid_file.write(line)
+                count += 1
+            else:
+                train_file.write(line)
+    return count
