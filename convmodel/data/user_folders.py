@@ -1,4 +1,4 @@
-"""Folders in which the package keeps files of the user outside of the working directory."""
+"""Places in which the package keeps files of the user outside of the working directory."""
 
 import os
 from pathlib import Path
@@ -9,6 +9,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("CONVMODEL_CACHE") or Path.home() / ".cache" / "convmodel")
 
 
-def state_folder() -> Path:
-    """Return the folder of the chat's history: `convmodel` in `$XDG_STATE_HOME`, or in `~/.local/state`."""
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "convmodel"
+def chat_history() -> Path:
+    """Return the file of what was typed in the chat, in `convmodel` in `$XDG_STATE_HOME` or `~/.local/state`."""
+    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    return state / "convmodel" / "chat_history"

@@ -28,7 +28,7 @@ from convmodel.cli.chat.describe import status_line
 from convmodel.cli.chat.screen import Outcome, Screen, TextTable, to_one_line, to_printable
 from convmodel.cli.chat.state import Chat
 from convmodel.cli.chat.wrapping import Wrapper
-from convmodel.data.user_folders import state_folder
+from convmodel.data.user_folders import chat_history
 from convmodel.responders.protocol import Reply
 
 PROMPT = "> "
@@ -171,9 +171,9 @@ class TerminalScreen(Screen):
 def open_history() -> tuple[History, str]:
     """Open the history file of the input, readable only by its owner; return the history and a reason if that failed.
 
-    The file is `chat_history` in `state_folder`.
+    The file is `chat_history()`.
     """
-    path = state_folder() / "chat_history"
+    path = chat_history()
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o600))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from convmodel.cli.command import Command
 from convmodel.data.atomic import process_lock
-from convmodel.data.user_folders import cache_folder, state_folder
+from convmodel.data.user_folders import cache_folder, chat_history
 
 STORES = {"convmodel.db": "server", "telegram.db": "bot"}
 """Default names of stores in the current folder, by the process that uses them."""
@@ -48,7 +48,7 @@ def find_items() -> Iterator[Leftover]:
     """Yield the items in the default locations and in the current folder."""
     if (cache := cache_folder()).is_dir():
         yield Leftover("cached tokens and vocabularies; made again when they are needed", (cache,))
-    if (history := state_folder() / "chat_history").is_file():
+    if (history := chat_history()).is_file():
         yield Leftover("what was typed in the chat", (history,))
     for name, user in STORES.items():
         if (store := Path(name)).is_file():
