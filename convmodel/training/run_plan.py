@@ -151,7 +151,8 @@ def measure_speed(size: ModelSize) -> tuple[float, int]:
     mask = torch.ones_like(ids)  # transformers warns without one
     dtype = resolve_dtype("auto", device, "training")
     optimizer = _optimizer(model)
-    computing, stepping = [], []
+    computing = []
+    stepping = []
     for _ in range(TIMED_STEPS):
         start = time.perf_counter()
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
@@ -161,7 +162,7 @@ def measure_speed(size: ModelSize) -> tuple[float, int]:
         float(loss.detach())  # waits for the device
         middle = time.perf_counter()
         optimizer.step()
-        float(ids[0, 0])
+        float(ids[0, 0])  # waits for the device
         computing.append(middle - start)
         stepping.append(time.perf_counter() - middle)
     seconds = min(computing[1:]) * size.tokens_per_batch / TIMED_TOKENS + min(stepping[1:])
@@ -176,7 +177,7 @@ def _optimizer(model: PreTrainedModel) -> MuonAdamW:
 
 
 def fine_tuning_options(*, validation: bool) -> Mapping[str, Any]:
-    """Return the options with which a pretrained model is fine-tuned: LoRA, as in examples/smollm2-lora.yaml."""
+    """Return options for fine-tuning with LoRA: those of examples/smollm2-lora.yaml, at half its learning rate."""
     trainer: dict[str, Any] = {"max_epochs": 3}
     if validation:
         trainer["val_check_interval"] = 0.5

@@ -1,7 +1,7 @@
 """Shorten the config that jsonargparse prints: a line for each option, ours first, with the trainer's usual ones."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import yaml
@@ -126,16 +126,12 @@ def _lines(entry: Entry, *, section: str) -> Iterator[str]:
         return
     yield _with_comment(f"{' ' * entry.indent}{entry.key}: {value}".rstrip(), entry.comment)
     yield from entry.below
-    yield from _flatten(_lines(part, section=section) for part in entry.parts)
+    for part in entry.parts:
+        yield from _lines(part, section=section)
 
 
 def _is_omitted(key: str, section: str) -> bool:
     return key not in TRAINER_OPTIONS if section == "trainer" else key in RARE_OPTIONS
-
-
-def _flatten(parts: Iterable[Iterator[str]]) -> Iterator[str]:
-    for part in parts:
-        yield from part
 
 
 def _with_comment(line: str, comment: str) -> str:

@@ -101,12 +101,7 @@ def _find_conflict(options: Namespace, *, removes: bool) -> str | None:
     unused = [name for name, default in of_vectors.items() if getattr(options, name) != default]
     if options.lexical and unused:
         return f"{name_flag(unused[0])} has no effect with --lexical, which has no vectors; leave it out"
-    building = {
-        "append": False,
-        "batch": DEFAULT_BATCH,
-        "half": False,
-        "approximate": None,
-    }
+    building = {"append": False, "batch": DEFAULT_BATCH, "half": False, "approximate": None}
     unused = [name for name, default in building.items() if getattr(options, name) != default]
     if options.candidates is None and unused:
         return f"{name_flag(unused[0])} has no effect without --candidates; leave it out"
