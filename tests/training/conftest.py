@@ -42,6 +42,16 @@ class RunResult:
     text: str
 
 
+def result_of(process: "subprocess.Popen[str]", *, timeout: float) -> RunResult:
+    """Wait for a process of a session of its own; kill it, with every process that it started, after `timeout` s."""
+    try:
+        text, _ = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    return RunResult(process.returncode, text)
+
+
 class Workshop:
     """A folder with three small files, and a trainer that writes only there."""
 
@@ -110,12 +120,7 @@ class Workshop:
     def run_command(self, command: str = "fit", *, run: str = "run", **options: Any) -> RunResult:
         """Run the command in a process of its own to its end."""
         with self.spawn(*self.arguments(command, run=run, **options)) as process:
-            try:
-                text, _ = process.communicate(timeout=120)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)  # with every process that it started
-                raise
-            return RunResult(process.returncode, text)
+            return result_of(process, timeout=120)
 
     def run_fork(self, command: str = "fit", *, run: str = "run", **options: Any) -> RunResult:
         """Run the trainer in a process of its own to its end, without the seconds of its imports."""

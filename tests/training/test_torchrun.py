@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -19,7 +18,7 @@ pytest.importorskip("pytorch_lightning")
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from convmodel.training import torchrun
-from tests.training.conftest import RunResult, Workshop, difference, environment
+from tests.training.conftest import RunResult, Workshop, difference, environment, result_of
 from tests.training.test_checkpoint import callback
 
 local_gloo = pytest.mark.skipif(sys.platform == "win32", reason="gloo over local processes is tried on Linux and macOS")
@@ -46,12 +45,7 @@ def run(workshop: Workshop, *command: str, **options: Any) -> RunResult:
     with subprocess.Popen(
         [*command, *arguments], cwd=workshop.folder, env=variables, start_new_session=True, **pipes
     ) as process:
-        try:
-            text, _ = process.communicate(timeout=300)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)  # with all processes that it started
-            raise
-        return RunResult(process.returncode, text)
+        return result_of(process, timeout=300)
 
 
 def run_torchrun(workshop: Workshop, restarts: int, **options: Any) -> RunResult:

@@ -52,3 +52,15 @@ def gradients(selector: CrossEncoder, scores: Tensor) -> dict[str, Tensor]:
     selector.network.zero_grad()
     nn.functional.cross_entropy(scores, torch.arange(len(scores)) % scores.shape[1]).backward()
     return {name: p.grad.clone() for name, p in selector.network.named_parameters() if p.grad is not None}
+
+
+def check_recomputing(selector: CrossEncoder, contexts: list[EncoderInput], candidates: list[Any]) -> dict[str, Tensor]:
+    """Check that recomputing gives the same gradients, dropout included, and return them."""
+    selector.network.train()
+    results = []
+    for recompute in (False, True):
+        torch.manual_seed(0)
+        results.append(gradients(selector, selector.score_rows(contexts, candidates, recompute=recompute)))
+    assert len(results[0]) > 10
+    torch.testing.assert_close(results[0], results[1], atol=1e-6, rtol=1e-4)
+    return results[0]
