@@ -1,5 +1,6 @@
 """`demo`: train a small model on the example conversations, and open the page to talk to it."""
 
+import contextlib
 import importlib.util
 import subprocess
 import sys
@@ -57,6 +58,8 @@ def _run(options: Namespace) -> int:
 def _train(folder: Path, model: Path) -> int:
     """Train the model in a separate process, which releases its memory and threads, and return its exit status.
 
+    After Ctrl-C, wait until the trainer has saved its checkpoint and ended.
+
     Raises:
         ValueError: if the libraries for training are not installed.
     """
@@ -64,7 +67,11 @@ def _train(folder: Path, model: Path) -> int:
         raise ValueError(f"the demo trains a model first; {install_command('train,serve')}")
     command = [sys.executable, "-m", "convmodel", "train", str(example_conversations())]
     command += ["--output", str(model), "--minutes", str(MINUTES), f"--trainer.default_root_dir={folder}"]
-    return subprocess.run(command).returncode
+    with subprocess.Popen(command) as process:
+        while process.returncode is None:
+            with contextlib.suppress(KeyboardInterrupt):  # a terminal sends Ctrl-C to the trainer too, which saves
+                process.wait()
+    return process.returncode
 
 
 COMMAND = Command(

@@ -1,10 +1,16 @@
 """`demo` trains a model once, in a folder of its own, and serves it."""
 
+import contextlib
 import json
+import os
+import signal
+import subprocess
+import sys
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -59,6 +65,31 @@ def test_without_the_libraries_for_training_the_remedy_is_named(
         main(["demo"])
     error = capsys.readouterr().err
     assert "the demo trains a model first; " in error and "train,serve" in error
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="process groups are those of Unix")
+def test_ctrl_c_while_training_ends_the_demo_after_the_trainer(tmp_path: Path) -> None:
+    """Ctrl-C of a terminal goes to all processes of the group."""
+    command = [sys.executable, "-m", "convmodel", "demo", "--no-browser"]
+    environment = os.environ | {"PYTHONPATH": str(Path(demo.__file__).parents[3]), "PYTHONUNBUFFERED": "1"}
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True, **pipes) as process:
+        try:
+            assert process.stdout is not None
+            output = ""
+            while "memory: a step takes" not in output:  # printed after the first step
+                line = process.stdout.readline()
+                assert line, output
+                output += line
+            os.killpg(process.pid, signal.SIGINT)
+            output += process.communicate(timeout=60)[0]
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode not in (0, -signal.SIGINT)
+    assert "--ckpt_path last continues from there" in output and "Traceback" not in output
+    assert list(tmp_path.rglob("last.ckpt"))
 
 
 @pytest.mark.slow
